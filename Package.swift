@@ -1,0 +1,82 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The walk from bucket to answer, room by room; docs/architecture.md says who may import whom.
+let package = Package(
+    name: "clip-search",
+    products: [
+        .executable(name: "create-table", targets: ["CreateTable"]),
+        .executable(name: "process-images", targets: ["ProcessImages"]),
+        .executable(name: "find-images", targets: ["FindImages"]),
+        .executable(name: "web-app", targets: ["WebApp"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.20.0"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache.git", from: "2.0.0"),
+    ],
+    targets: [
+        // What a person runs: arguments, printing, exit codes.
+        .executableTarget(name: "CreateTable", dependencies: ["ImageSearch", arguments]),
+        .executableTarget(name: "ProcessImages", dependencies: ["ImageSearch", arguments]),
+        .executableTarget(name: "FindImages", dependencies: ["ImageSearch", arguments]),
+        .executableTarget(name: "WebApp", dependencies: ["ImageSearch", "SearchSite", arguments]),
+
+        // The web pages and their routes, apart from the executable so that tests can run them.
+        .target(
+            name: "SearchSite",
+            dependencies: [
+                "ImageSearch",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Mustache", package: "swift-mustache"),
+            ]),
+
+        // The domain: settings, the pictures table, ingest, search, the model file.
+        .target(
+            name: "ImageSearch",
+            dependencies: [
+                "ClipCore", "PGClient", "S3Client",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+
+        // Three libraries that never import each other.
+        .target(
+            name: "ClipCore",
+            dependencies: ["CJPEG", "CKernels", "COpenBLAS", "CVocabulary"]),
+        .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
+        .target(
+            name: "S3Client",
+            dependencies: ["CCurl", .product(name: "Crypto", package: "swift-crypto")]),
+
+        // C: module maps and small shims.
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .target(name: "CKernels"),
+        .target(name: "CVocabulary", exclude: ["merges.bin", "LICENSE.txt"]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(
+            name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+
+        .testTarget(
+            name: "ClipCoreTests", dependencies: ["ClipCore", "CKernels"],
+            exclude: ["Fixtures"]),
+        .testTarget(name: "PGClientTests", dependencies: ["PGClient"]),
+        .testTarget(name: "S3ClientTests", dependencies: ["S3Client"], exclude: ["Fixtures"]),
+        .testTarget(name: "ImageSearchTests", dependencies: ["ImageSearch"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "SearchSiteTests",
+            dependencies: [
+                "SearchSite",
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+var arguments: Target.Dependency {
+    .product(name: "ArgumentParser", package: "swift-argument-parser")
+}
