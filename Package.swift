@@ -67,12 +67,7 @@ let package = Package(
         .testTarget(name: "PGClientTests", dependencies: ["PGClient"]),
         .testTarget(name: "S3ClientTests", dependencies: ["S3Client"], exclude: ["Fixtures"]),
         .testTarget(name: "ImageSearchTests", dependencies: ["ImageSearch"], exclude: ["Fixtures"]),
-        .testTarget(
-            name: "SearchSiteTests",
-            dependencies: [
-                "SearchSite",
-                .product(name: "HummingbirdTesting", package: "hummingbird"),
-            ]),
+        .testTarget(name: "SearchSiteTests", dependencies: ["SearchSite"]),
     ],
     swiftLanguageModes: [.v6]
 )
