@@ -1,1 +1,51 @@
+// Elementwise and row-wise passes of the transformer, in plain C that compilers vectorise.
+//
+// Every function works on row-major fp32 and is a pure function of its arguments. Each has a
+// plain twin in Reference.c, against which it is tested.
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__clang__)
+// One copy of the function for each level of x86-64, chosen when the program is loaded.
+#define CK_MULTIVERSION \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CK_MULTIVERSION
+#endif
+
+// Layer norm over the last dimension (Ba et al. 2016; torch.nn.LayerNorm, eps 1e-5).
+// x, out: [rows, width]; weight, bias: [width]. `out` may be `x`. `stride` is the distance between
+// the rows of `x`, in elements; the rows of `out` are dense.
+void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
+                   const float *weight, const float *bias, float *out);
+
+// x[r, :] += bias. x: [rows, width]; bias: [width].
+void ck_add_bias(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
+
+// x = quick_gelu(x + bias), where quick_gelu(v) = v * sigmoid(1.702 v), as in upstream's QuickGELU.
+// x: [rows, width]; bias: [width].
+void ck_bias_quick_gelu(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
+
+// Softmax of each row in place. x: [rows, width] with `stride` elements between rows. With `causal`,
+// row r sees columns 0...r only; the others become zero.
+void ck_softmax(float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, bool causal);
+
+// Divides a vector by its Euclidean length; a zero vector stays zero. x: [count].
+void ck_l2_normalize(float *x, ptrdiff_t count);
+
+// Conversions to fp32, exact. The source need not be aligned.
+float ck_half_to_float(uint16_t half);
+void ck_float_from_half(const void *source, float *out, ptrdiff_t count);
+void ck_float_from_bfloat(const void *source, float *out, ptrdiff_t count);
+
+// Whether no element is infinite or NaN.
+bool ck_all_finite(const float *x, ptrdiff_t count);
+
+// The same by the textbook, for tests.
+void ck_reference_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
+                             const float *weight, const float *bias, float *out);
+void ck_reference_bias_quick_gelu(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
+void ck_reference_softmax(float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, bool causal);

@@ -1,0 +1,68 @@
+/// Where a tensor lies in a file and how its elements are laid out. Made only through the checked
+/// initialiser, so every element that `shape` and `strides` can reach lies within `storage`.
+package struct TensorLayout: Sendable, Equatable {
+    package let type: ElementType
+    /// Sizes of the dimensions, outermost first; empty for a scalar.
+    package let shape: [Int]
+    /// Steps of the dimensions, in elements; never negative, as in PyTorch.
+    package let strides: [Int]
+    /// Bytes of the file that hold the storage, from the tensor's first element on.
+    package let storage: Range<Int>
+
+    /// Number of elements.
+    package let count: Int
+
+    /// Whether the elements follow each other in row-major order.
+    package var isContiguous: Bool {
+        var expected = 1
+        for (size, stride) in zip(shape, strides).reversed() where size != 1 {
+            guard stride == expected else { return false }
+            expected *= size
+        }
+        return true
+    }
+
+    /// - Parameters:
+    ///   - storage: range of the file that holds the whole storage.
+    ///   - offset: first element within the storage, in elements.
+    init(
+        type: ElementType, shape: [Int], strides: [Int], offset: Int, storage: Range<Int>
+    ) throws(CheckpointFault) {
+        let damaged = CheckpointFault("a tensor reaches outside its storage")
+        guard shape.count == strides.count, shape.count <= 8, offset >= 0,
+            shape.allSatisfy({ $0 >= 0 }), strides.allSatisfy({ $0 >= 0 })
+        else { throw damaged }
+        var count = 1
+        var last = offset
+        for (size, stride) in zip(shape, strides) {
+            let (product, overflow) = count.multipliedReportingOverflow(by: size)
+            guard !overflow else { throw damaged }
+            count = product
+            guard size > 0 else { continue }
+            let (reach, reachOverflow) = (size - 1).multipliedReportingOverflow(by: stride)
+            let (sum, sumOverflow) = last.addingReportingOverflow(reach)
+            guard !reachOverflow, !sumOverflow else { throw damaged }
+            last = sum
+        }
+        guard count == 0 || last < storage.count / type.size else { throw damaged }
+        self.type = type
+        self.shape = shape
+        self.strides = strides
+        self.count = count
+        self.storage =
+            count == 0
+            ? storage.upperBound..<storage.upperBound
+            : storage.lowerBound + offset * type.size..<storage.upperBound
+    }
+
+    /// Row-major strides of a shape.
+    static func contiguousStrides(_ shape: [Int]) -> [Int] {
+        var strides = [Int](repeating: 1, count: shape.count)
+        for index in shape.indices.dropLast().reversed() {
+            let (product, overflow) = strides[index + 1].multipliedReportingOverflow(
+                by: shape[index + 1])
+            strides[index] = overflow ? Int.max : product
+        }
+        return strides
+    }
+}

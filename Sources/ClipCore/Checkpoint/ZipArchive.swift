@@ -1,0 +1,160 @@
+/// The table of contents of a zip file whose entries are stored, not compressed: the container of
+/// `torch.save` and of TorchScript.
+///
+/// Follows PKWARE's APPNOTE 6.3.10: end of central directory (4.3.16), its zip64 forms (4.3.14,
+/// 4.3.15), central headers (4.3.12), zip64 extra field (4.5.3). PyTorch aligns entry data with
+/// padding in the local header's extra field, so data offsets come from the local headers.
+struct ZipArchive {
+    struct Entry {
+        /// Where the entry's bytes lie in the file.
+        let range: Range<Int>
+        let checksum: UInt32
+    }
+
+    /// Entries by full name, such as `ViT-B-32/data.pkl`.
+    let entries: [String: Entry]
+
+    /// Whether the file begins like a zip archive.
+    static func recognises(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.count >= 4 && bytes[0] == 0x50 && bytes[1] == 0x4B && bytes[2] == 3 && bytes[3] == 4
+    }
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(CheckpointFault) {
+        let directory = try Self.locateDirectory(bytes)
+        // A central header takes at least 46 bytes, so the count is bounded by the file itself.
+        guard directory.count <= directory.range.count / 46 else {
+            throw CheckpointFault("is corrupt: its zip directory is shorter than it claims")
+        }
+        var entries: [String: Entry] = [:]
+        entries.reserveCapacity(directory.count)
+        var reader = try ByteReader(
+            UnsafeRawBufferPointer(rebasing: bytes[directory.range]), what: "the zip directory")
+        for _ in 0..<directory.count {
+            let (name, entry) = try Self.readEntry(&reader, bytes)
+            guard entries.updateValue(entry, forKey: name) == nil else {
+                throw CheckpointFault("is corrupt: its zip directory lists \(quoted(name)) twice")
+            }
+        }
+        self.entries = entries
+    }
+
+    private struct Directory {
+        let range: Range<Int>
+        let count: Int
+    }
+
+    /// Finds the central directory through the record at the end of the file.
+    private static func locateDirectory(
+        _ bytes: UnsafeRawBufferPointer
+    ) throws(CheckpointFault) -> Directory {
+        let missing = CheckpointFault("is truncated: the zip directory at its end is missing")
+        // The record is 22 bytes and a comment of at most 65,535.
+        guard bytes.count >= 22 else { throw missing }
+        let lowest = max(0, bytes.count - 22 - 65_535)
+        var position = bytes.count - 22
+        while signature(bytes, position) != 0x0605_4B50 {
+            position -= 1
+            if position < lowest { throw missing }
+        }
+        var reader = try ByteReader(bytes, at: position + 4, what: "the zip end record")
+        let disk = try reader.integer(UInt16.self)
+        _ = try reader.take(2 + 2)
+        var count = Int(try reader.integer(UInt16.self))
+        var size = Int(try reader.integer(UInt32.self))
+        var start = Int(try reader.integer(UInt32.self))
+        var end = position
+
+        // Values that do not fit are kept in a zip64 record, found through a locator before this one.
+        if position >= 20, signature(bytes, position - 20) == 0x0706_4B50 {
+            var locator = try ByteReader(bytes, at: position - 20 + 8, what: "the zip64 locator")
+            let record = try locator.size64()
+            var reader = try ByteReader(bytes, at: record, what: "the zip64 end record")
+            guard try reader.integer(UInt32.self) == 0x0606_4B50 else {
+                throw CheckpointFault("is corrupt: its zip64 end record is damaged")
+            }
+            _ = try reader.take(8 + 2 + 2 + 4 + 4 + 8)
+            count = try reader.size64()
+            size = try reader.size64()
+            start = try reader.size64()
+            end = record
+        } else if disk != 0 {
+            throw CheckpointFault("is a zip archive split over several files, which is not supported")
+        }
+        guard start <= end, size <= end - start else {
+            throw CheckpointFault("is corrupt: its zip directory lies outside the file")
+        }
+        return Directory(range: start..<start + size, count: count)
+    }
+
+    private static func signature(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> UInt32 {
+        UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    }
+
+    /// Reads one central header and the local header that it points at.
+    private static func readEntry(
+        _ reader: inout ByteReader, _ file: UnsafeRawBufferPointer
+    ) throws(CheckpointFault) -> (String, Entry) {
+        guard try reader.integer(UInt32.self) == 0x0201_4B50 else {
+            throw CheckpointFault("is corrupt: its zip directory is damaged")
+        }
+        _ = try reader.take(2 + 2)
+        let flags = try reader.integer(UInt16.self)
+        let method = try reader.integer(UInt16.self)
+        _ = try reader.take(4)
+        let checksum = try reader.integer(UInt32.self)
+        var stored = Int(try reader.integer(UInt32.self))
+        var size = Int(try reader.integer(UInt32.self))
+        let nameLength = Int(try reader.integer(UInt16.self))
+        let extraLength = Int(try reader.integer(UInt16.self))
+        let commentLength = Int(try reader.integer(UInt16.self))
+        _ = try reader.take(2 + 2 + 4)
+        var header = Int(try reader.integer(UInt32.self))
+        let name = reader.text(try reader.take(nameLength))
+        let extra = try reader.take(extraLength)
+        _ = try reader.take(commentLength)
+
+        // The zip64 field holds, in this order, only the values that overflowed above.
+        var fields = try ByteReader(
+            UnsafeRawBufferPointer(rebasing: reader.bytes[extra]), what: "a zip extra field")
+        while fields.remaining >= 4 {
+            let tag = try fields.integer(UInt16.self)
+            let length = Int(try fields.integer(UInt16.self))
+            let field = try fields.take(length)
+            guard tag == 1 else { continue }
+            var values = try ByteReader(
+                UnsafeRawBufferPointer(rebasing: fields.bytes[field]), what: "a zip64 field")
+            if size == 0xFFFF_FFFF { size = try values.size64() }
+            if stored == 0xFFFF_FFFF { stored = try values.size64() }
+            if header == 0xFFFF_FFFF { header = try values.size64() }
+        }
+
+        guard method == 0, flags & 1 == 0, stored == size else {
+            throw CheckpointFault(
+                "has a compressed or encrypted entry \(quoted(name)); PyTorch stores entries as they are")
+        }
+        var local = try ByteReader(file, at: header, what: "the zip entry \(quoted(name))")
+        guard try local.integer(UInt32.self) == 0x0403_4B50 else {
+            throw CheckpointFault("is corrupt: the zip entry \(quoted(name)) has no header")
+        }
+        _ = try local.take(22)
+        let localName = Int(try local.integer(UInt16.self))
+        let localExtra = Int(try local.integer(UInt16.self))
+        _ = try local.take(localName + localExtra)
+        return (name, Entry(range: try local.take(size), checksum: checksum))
+    }
+}
+
+/// CRC-32 as zip uses it (reflected polynomial 0xEDB88320); for the small entries only.
+func crc32(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt32 {
+    var crc: UInt32 = 0xFFFF_FFFF
+    for byte in bytes {
+        crc = crcTable[Int((crc ^ UInt32(byte)) & 0xFF)] ^ (crc >> 8)
+    }
+    return ~crc
+}
+
+private let crcTable: [UInt32] = (0..<256).map { index in
+    (0..<8).reduce(UInt32(index)) { value, _ in
+        value & 1 == 1 ? (value >> 1) ^ 0xEDB8_8320 : value >> 1
+    }
+}

@@ -1,0 +1,177 @@
+import CKernels
+
+/// CLIP's vision transformer: preprocessed pictures to embeddings.
+///
+/// Source: upstream's `clip.model.VisionTransformer`, evaluated in fp32 as upstream does on a CPU.
+/// The encoder is immutable and shared by threads; each thread encodes with its own ``Session``.
+public final class ImageEncoder: Sendable {
+    public let configuration: ClipConfiguration
+
+    private let buffer: WeightBuffer
+    private let weights: Weights
+
+    private struct Weights: @unchecked Sendable {
+        /// The patch embedding's convolution as a matrix, `[width, 3 × patch × patch]`.
+        let patches: UnsafePointer<Float>
+        /// `[width]`
+        let classToken: UnsafePointer<Float>
+        /// `[grid² + 1, width]`
+        let positions: UnsafePointer<Float>
+        let lnPre: NormWeights
+        let blocks: [BlockWeights]
+        let lnPost: NormWeights
+        /// `[width, embedding dimension]`, used as `x P`.
+        let projection: UnsafePointer<Float>
+    }
+
+    /// Loads the vision tower; the text tower is not touched.
+    /// - Throws: ``CheckpointError`` when a tensor is missing, misshapen or not finite.
+    public init(_ checkpoint: Checkpoint) throws(CheckpointError) {
+        let sizes = checkpoint.configuration
+        configuration = sizes
+        let width = sizes.vision.width
+        let patch = sizes.patchSize
+        let length = sizes.imageSequenceLength
+        let loader = WeightLoader(
+            checkpoint,
+            capacity: WeightLoader.capacity(
+                sizes.vision,
+                others: [
+                    width * 3 * patch * patch, width, length * width, width, width, width, width,
+                    width * sizes.embeddingDimension,
+                ]))
+        weights = Weights(
+            patches: try loader.tensor("visual.conv1.weight", [width, 3, patch, patch]),
+            classToken: try loader.tensor("visual.class_embedding", [width]),
+            positions: try loader.tensor("visual.positional_embedding", [length, width]),
+            lnPre: try loader.norm("visual.ln_pre", width: width),
+            blocks: try loader.blocks("visual.transformer", sizes.vision),
+            lnPost: try loader.norm("visual.ln_post", width: width),
+            projection: try loader.tensor("visual.proj", [width, sizes.embeddingDimension]))
+        buffer = loader.buffer
+        Multiplication.useCallingThread()
+    }
+
+    /// Floats of one preprocessed picture: `3 × resolution × resolution`.
+    public var pixelCount: Int {
+        3 * configuration.imageResolution * configuration.imageResolution
+    }
+
+    /// One thread's working memory for encoding. Not for use by two threads at once.
+    public final class Session {
+        private let encoder: ImageEncoder
+        /// Pictures that one call may bring.
+        public let capacity: Int
+        private let scratch: TransformerScratch
+        /// Patches as rows, `[capacity × grid², 3 × patch²]`.
+        private let patchRows: UnsafeMutableBufferPointer<Float>
+        /// Their embeddings, `[capacity × grid², width]`.
+        private let patchEmbeddings: UnsafeMutableBufferPointer<Float>
+
+        /// - Parameter capacity: pictures that one call may bring; memory grows with it (some 1.5 MB
+        ///   a picture for ViT-B/32).
+        public init(_ encoder: ImageEncoder, capacity: Int) {
+            self.encoder = encoder
+            self.capacity = capacity
+            let sizes = encoder.configuration
+            scratch = TransformerScratch(
+                sizes.vision, rows: capacity * sizes.imageSequenceLength,
+                length: sizes.imageSequenceLength)
+            patchRows = .allocate(capacity: capacity * encoder.pixelCount)
+            patchEmbeddings = .allocate(
+                capacity: capacity * sizes.gridSize * sizes.gridSize * sizes.vision.width)
+        }
+
+        deinit {
+            patchRows.deallocate()
+            patchEmbeddings.deallocate()
+        }
+
+        /// Embeds a batch of pictures.
+        ///
+        /// - Parameter pixels: normalised pictures, `[count, 3, resolution, resolution]`, with
+        ///   `count` from 1 to `capacity`.
+        /// - Returns: L2-normalised embeddings, `[count][embedding dimension]`.
+        public func encode(_ pixels: UnsafeBufferPointer<Float>) -> [[Float]] {
+            let count = pixels.count / encoder.pixelCount
+            precondition(count >= 1 && count <= capacity)
+            precondition(pixels.count == count * encoder.pixelCount)
+            embedPatches(pixels.baseAddress!, count)
+            let sizes = encoder.configuration
+            TransformerForward.run(
+                encoder.weights.blocks, sizes.vision, sequences: count,
+                length: sizes.imageSequenceLength, causal: false, scratch)
+            return pool(count)
+        }
+
+        /// Cuts pictures into patches, embeds them, puts the class token first, adds positions and
+        /// normalises (`ln_pre`): from pixels to `scratch.x`, `[count × (grid² + 1), width]`.
+        private func embedPatches(_ pixels: UnsafePointer<Float>, _ count: Int) {
+            let sizes = encoder.configuration
+            let (patch, grid, side) = (sizes.patchSize, sizes.gridSize, sizes.imageResolution)
+            let width = sizes.vision.width
+            let features = 3 * patch * patch
+            var row = patchRows.baseAddress!
+            for picture in 0..<count {
+                let planes = pixels + picture * encoder.pixelCount
+                for gridY in 0..<grid {
+                    for gridX in 0..<grid {
+                        for line in 0..<3 * patch {
+                            let (channel, y) = line.quotientAndRemainder(dividingBy: patch)
+                            let source =
+                                planes + (channel * side + gridY * patch + y) * side + gridX * patch
+                            (row + line * patch).update(from: source, count: patch)
+                        }
+                        row += features
+                    }
+                }
+            }
+            let patches = grid * grid
+            let embeddings = patchEmbeddings.baseAddress!
+            Multiplication.linear(
+                patchRows.baseAddress!, rows: count * patches, encoder.weights.patches,
+                inputs: features, outputs: width, to: embeddings)
+            for picture in 0..<count {
+                let x = scratch.x + picture * (patches + 1) * width
+                x.update(from: encoder.weights.classToken, count: width)
+                (x + width).update(
+                    from: embeddings + picture * patches * width, count: patches * width)
+                // Adding the positions is adding one long bias to one long row.
+                ck_add_bias(x, 1, (patches + 1) * width, encoder.weights.positions)
+            }
+            let lnPre = encoder.weights.lnPre
+            ck_layer_norm(
+                scratch.x, count * (patches + 1), width, width, lnPre.weight, lnPre.bias, scratch.x)
+        }
+
+        /// `ln_post` and the projection of each picture's class token, then L2 normalisation.
+        private func pool(_ count: Int) -> [[Float]] {
+            let sizes = encoder.configuration
+            let width = sizes.vision.width
+            let lnPost = encoder.weights.lnPost
+            ck_layer_norm(
+                scratch.x, count, width, sizes.imageSequenceLength * width, lnPost.weight,
+                lnPost.bias, scratch.normed)
+            return project(
+                scratch.normed, rows: count, encoder.weights.projection, width: width,
+                dimension: sizes.embeddingDimension)
+        }
+    }
+}
+
+/// Projects pooled rows into the shared space and makes them unit vectors.
+/// x: `[rows, width]`  projection: `[width, dimension]`
+func project(
+    _ x: UnsafePointer<Float>, rows: Int, _ projection: UnsafePointer<Float>, width: Int,
+    dimension: Int
+) -> [[Float]] {
+    let flat = [Float](unsafeUninitializedCapacity: rows * dimension) { out, count in
+        Multiplication.projection(
+            x, rows: rows, projection, inputs: width, outputs: dimension, to: out.baseAddress!)
+        for row in 0..<rows {
+            ck_l2_normalize(out.baseAddress! + row * dimension, dimension)
+        }
+        count = rows * dimension
+    }
+    return (0..<rows).map { Array(flat[$0 * dimension..<($0 + 1) * dimension]) }
+}

@@ -1,0 +1,60 @@
+import COpenBLAS
+
+/// Matrix products through BLAS, on row-major fp32 matrices.
+///
+/// Each calling thread multiplies on its own: pictures side by side beat one product spread over
+/// all cores (DESIGN and SPEED.md), so OpenBLAS is told to start no threads.
+enum Multiplication {
+    /// Makes OpenBLAS compute on the calling thread. Idempotent; encoders call it when they load.
+    static func useCallingThread() {
+        openblas_set_num_threads(1)
+    }
+
+    /// `out = x Wᵀ`, or `out += x Wᵀ`: the product of a linear layer.
+    /// x: `[rows, inputs]`  W: `[outputs, inputs]`  out: `[rows, outputs]`
+    static func linear(
+        _ x: UnsafePointer<Float>, rows: Int, _ weight: UnsafePointer<Float>, inputs: Int,
+        outputs: Int, to out: UnsafeMutablePointer<Float>, accumulate: Bool = false
+    ) {
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows), blasint(outputs),
+            blasint(inputs), 1, x, blasint(inputs), weight, blasint(inputs), accumulate ? 1 : 0, out,
+            blasint(outputs))
+    }
+
+    /// `out = x P`. x: `[rows, inputs]`  P: `[inputs, outputs]`  out: `[rows, outputs]`
+    static func projection(
+        _ x: UnsafePointer<Float>, rows: Int, _ matrix: UnsafePointer<Float>, inputs: Int,
+        outputs: Int, to out: UnsafeMutablePointer<Float>
+    ) {
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(rows), blasint(outputs),
+            blasint(inputs), 1, x, blasint(inputs), matrix, blasint(outputs), 0, out,
+            blasint(outputs))
+    }
+
+    /// Attention scores of one head: `scores = scale · Q Kᵀ`.
+    /// Q, K: `[length, width]` with `stride` elements between rows  scores: `[length, length]`
+    static func scores(
+        queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, length: Int, width: Int,
+        stride: Int, scale: Float, to scores: UnsafeMutablePointer<Float>
+    ) {
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(length), blasint(length),
+            blasint(width), scale, queries, blasint(stride), keys, blasint(stride), 0, scores,
+            blasint(length))
+    }
+
+    /// Weighted sum of one head's values: `out = S V`.
+    /// S: `[length, length]`  V: `[length, width]`, `stride` between rows
+    /// out: `[length, width]`, `outStride` between rows
+    static func attend(
+        _ scores: UnsafePointer<Float>, values: UnsafePointer<Float>, length: Int, width: Int,
+        stride: Int, to out: UnsafeMutablePointer<Float>, outStride: Int
+    ) {
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(length), blasint(width),
+            blasint(length), 1, scores, blasint(length), values, blasint(stride), 0, out,
+            blasint(outStride))
+    }
+}

@@ -1,0 +1,83 @@
+import CKernels
+
+/// CLIP's text transformer: token ids to embeddings.
+///
+/// Source: upstream's `clip.model.CLIP.encode_text`, evaluated in fp32 as upstream does on a CPU.
+/// The encoder is immutable; calls may come from any number of threads at once.
+public final class TextEncoder: Sendable {
+    public let configuration: ClipConfiguration
+
+    private let buffer: WeightBuffer
+    private let weights: Weights
+    /// `[vocabulary, width]`, left in the file: a text needs a few rows of 49,408.
+    private let tokenEmbedding: Tensor
+
+    private struct Weights: @unchecked Sendable {
+        /// `[context, width]`
+        let positions: UnsafePointer<Float>
+        let blocks: [BlockWeights]
+        let lnFinal: NormWeights
+        /// `[width, embedding dimension]`, used as `x P`.
+        let projection: UnsafePointer<Float>
+    }
+
+    /// Loads the text tower; the vision tower is not touched.
+    /// - Throws: ``CheckpointError`` when a tensor is missing, misshapen or not finite.
+    public init(_ checkpoint: Checkpoint) throws(CheckpointError) {
+        let sizes = checkpoint.configuration
+        configuration = sizes
+        let width = sizes.text.width
+        let loader = WeightLoader(
+            checkpoint,
+            capacity: WeightLoader.capacity(
+                sizes.text,
+                others: [
+                    sizes.contextLength * width, width, width, width * sizes.embeddingDimension,
+                ]))
+        tokenEmbedding = try checkpoint.tensor(
+            "token_embedding.weight", shape: [sizes.vocabularySize, width])
+        weights = Weights(
+            positions: try loader.tensor("positional_embedding", [sizes.contextLength, width]),
+            blocks: try loader.blocks("transformer", sizes.text),
+            lnFinal: try loader.norm("ln_final", width: width),
+            projection: try loader.tensor("text_projection", [width, sizes.embeddingDimension]))
+        buffer = loader.buffer
+        Multiplication.useCallingThread()
+    }
+
+    /// Embeds one text.
+    ///
+    /// The mask lets no token see a later one, so nothing after the pooled token can matter, and
+    /// upstream's padding to 77 tokens is left out.
+    ///
+    /// - Parameter tokens: ids with start and end, unpadded; at most `contextLength` of them, each
+    ///   below `vocabularySize`.
+    /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
+    /// - Throws: ``CheckpointError`` when the model's token embedding is damaged.
+    public func encode(_ tokens: [Int32]) throws(CheckpointError) -> [Float] {
+        // Upstream pools at argmax over the ids: the first end token, which has the highest id.
+        guard let highest = tokens.max(), let pooled = tokens.firstIndex(of: highest) else {
+            preconditionFailure("a text has at least its start and end tokens")
+        }
+        let length = pooled + 1
+        let width = configuration.text.width
+        precondition(tokens.count <= configuration.contextLength)
+        precondition(tokens.allSatisfy { $0 >= 0 && $0 < configuration.vocabularySize })
+
+        let scratch = TransformerScratch(configuration.text, rows: length, length: length)
+        for (position, token) in tokens.prefix(length).enumerated() {
+            try tokenEmbedding.copyRow(
+                Int(token),
+                to: UnsafeMutableBufferPointer(start: scratch.x + position * width, count: width))
+        }
+        ck_add_bias(scratch.x, 1, length * width, weights.positions)
+        TransformerForward.run(
+            weights.blocks, configuration.text, sequences: 1, length: length, causal: true, scratch)
+        ck_layer_norm(
+            scratch.x + pooled * width, 1, width, width, weights.lnFinal.weight,
+            weights.lnFinal.bias, scratch.normed)
+        return project(
+            scratch.normed, rows: 1, weights.projection, width: width,
+            dimension: configuration.embeddingDimension)[0]
+    }
+}

@@ -1,0 +1,42 @@
+/// Working memory of one tower for one thread. Reused from call to call; it grows when a larger
+/// batch comes and is never shared between threads.
+final class TransformerScratch {
+    /// Residual stream, `[rows, width]`.
+    let x: UnsafeMutablePointer<Float>
+    /// Layer norm's output and the attention's, `[rows, width]`.
+    let normed: UnsafeMutablePointer<Float>
+    /// Queries, keys and values, `[rows, 3 × width]`.
+    let qkv: UnsafeMutablePointer<Float>
+    /// One head's attention scores, `[length, length]`.
+    let scores: UnsafeMutablePointer<Float>
+    /// The MLP's hidden layer, `[rows, 4 × width]`.
+    let hidden: UnsafeMutablePointer<Float>
+
+    let rows: Int
+    private let storage: UnsafeMutableRawPointer
+
+    /// - Parameters:
+    ///   - rows: tokens of all sequences together.
+    ///   - length: tokens of one sequence.
+    init(_ tower: ClipConfiguration.Transformer, rows: Int, length: Int) {
+        self.rows = rows
+        let width = tower.width
+        let counts = [
+            rows * width, rows * width, rows * 3 * width, length * length,
+            rows * tower.hiddenWidth,
+        ].map { ($0 + 15) / 16 * 16 }
+        let base = UnsafeMutableRawPointer.allocate(
+            byteCount: counts.reduce(0, +) * 4, alignment: 64)
+        var offset = 0
+        let parts = counts.map { count in
+            defer { offset += count * 4 }
+            return (base + offset).bindMemory(to: Float.self, capacity: count)
+        }
+        storage = base
+        (x, normed, qkv, scores, hidden) = (parts[0], parts[1], parts[2], parts[3], parts[4])
+    }
+
+    deinit {
+        storage.deallocate()
+    }
+}
