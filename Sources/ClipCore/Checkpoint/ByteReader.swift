@@ -7,7 +7,8 @@ struct ByteReader {
     /// What is being read, for the message when it ends too early.
     let what: String
 
-    init(_ bytes: UnsafeRawBufferPointer, at offset: Int = 0, what: String) throws(CheckpointFault) {
+    init(_ bytes: UnsafeRawBufferPointer, at offset: Int = 0, what: String) throws(CheckpointFault)
+    {
         self.bytes = bytes
         self.what = what
         guard offset >= 0, offset <= bytes.count else {

@@ -117,9 +117,12 @@ struct PickleMachine {
         case UInt8(ascii: "g"): try recall(try memoNumber())  // GET
 
         default:
-            throw CheckpointFault("is corrupt: its pickle has an opcode that model files do not use")
+            throw CheckpointFault(
+                "is corrupt: its pickle has an opcode that model files do not use")
         }
-        guard stack.count <= maximumValues, marks.count <= maximumValues else { throw Self.tooLarge }
+        guard stack.count <= maximumValues, marks.count <= maximumValues else {
+            throw Self.tooLarge
+        }
     }
 
     private static let damaged = CheckpointFault("is corrupt: its pickle is damaged")

@@ -29,7 +29,8 @@ package struct Tensor: Sendable {
         } else {
             forEachRow { offset, position, count, stride in
                 convertStrided(
-                    source + offset * layout.type.size, count, stride: stride, to: target + position)
+                    source + offset * layout.type.size, count, stride: stride, to: target + position
+                )
             }
         }
         try checkFinite(destination)
@@ -44,7 +45,8 @@ package struct Tensor: Sendable {
         guard let target = destination.baseAddress, layout.shape[1] > 0 else { return }
         let offset = layout.storage.lowerBound + row * layout.strides[0] * layout.type.size
         convertStrided(
-            file.bytes.baseAddress! + offset, layout.shape[1], stride: layout.strides[1], to: target)
+            file.bytes.baseAddress! + offset, layout.shape[1], stride: layout.strides[1], to: target
+        )
         try checkFinite(destination)
     }
 
@@ -95,7 +97,8 @@ package struct Tensor: Sendable {
     /// Element by element; also the way for the types that models hardly use. Storage need not be
     /// aligned in a file, so loads are unaligned.
     private func convertStrided(
-        _ source: UnsafeRawPointer, _ count: Int, stride: Int, to target: UnsafeMutablePointer<Float>
+        _ source: UnsafeRawPointer, _ count: Int, stride: Int,
+        to target: UnsafeMutablePointer<Float>
     ) {
         func each<T: BitwiseCopyable>(_ type: T.Type, _ value: (T) -> Float) {
             for index in 0..<count {

@@ -8,11 +8,15 @@ enum TorchArchive {
         _ bytes: UnsafeRawBufferPointer
     ) throws(CheckpointFault) -> [String: TensorLayout] {
         let zip = try ZipArchive(bytes)
-        guard let main = zip.entries.keys.filter({ $0.hasSuffix("/data.pkl") }).min(by: {
-            // The shortest path: a TorchScript archive may carry further pickles of its own.
-            ($0.utf8.count, $0) < ($1.utf8.count, $1)
-        }), let pickleEntry = zip.entries[main]
-        else { throw CheckpointFault("is a zip archive but holds no PyTorch model") }
+        guard
+            let main = zip.entries.keys.filter({ $0.hasSuffix("/data.pkl") }).min(by: {
+                // The shortest path: a TorchScript archive may carry further pickles of its own.
+                ($0.utf8.count, $0) < ($1.utf8.count, $1)
+            }), let pickleEntry = zip.entries[main]
+        else {
+            throw CheckpointFault(
+                "is a zip archive but holds no PyTorch model (no data.pkl, stored uncompressed)")
+        }
         let root = String(main.dropLast("data.pkl".count))
 
         if let order = zip.entries[root + "byteorder"],
@@ -110,10 +114,12 @@ private struct ModuleWalk {
         }
         guard let type else {
             throw CheckpointFault(
-                "the tensor \(quoted(path)) has elements of an unsupported type (\(quoted(className)))")
+                "the tensor \(quoted(path)) has elements of an unsupported type (\(quoted(className)))"
+            )
         }
         guard let entry = zip.entries["\(root)data/\(key)"] else {
-            throw CheckpointFault("is corrupt: the data of the tensor \(quoted(path)) is missing")
+            throw CheckpointFault(
+                "is corrupt: the data of the tensor \(quoted(path)) is missing or compressed")
         }
         do {
             return try TensorLayout(

@@ -1,5 +1,6 @@
-/// The table of contents of a zip file whose entries are stored, not compressed: the container of
-/// `torch.save` and of TorchScript.
+/// The table of contents of a zip file: the container of `torch.save` and of TorchScript. Only entries
+/// that are stored as they are can be read, which is how PyTorch writes pickles and tensors; it
+/// compresses nothing but TorchScript's source code, which is not needed.
 ///
 /// Follows PKWARE's APPNOTE 6.3.10: end of central directory (4.3.16), its zip64 forms (4.3.14,
 /// 4.3.15), central headers (4.3.12), zip64 extra field (4.5.3). PyTorch aligns entry data with
@@ -11,7 +12,7 @@ struct ZipArchive {
         let checksum: UInt32
     }
 
-    /// Entries by full name, such as `ViT-B-32/data.pkl`.
+    /// Entries that are stored as they are, by full name, such as `ViT-B-32/data.pkl`.
     let entries: [String: Entry]
 
     /// Whether the file begins like a zip archive.
@@ -27,13 +28,16 @@ struct ZipArchive {
         }
         var entries: [String: Entry] = [:]
         entries.reserveCapacity(directory.count)
+        var names: Set<String> = []
+        names.reserveCapacity(directory.count)
         var reader = try ByteReader(
             UnsafeRawBufferPointer(rebasing: bytes[directory.range]), what: "the zip directory")
         for _ in 0..<directory.count {
             let (name, entry) = try Self.readEntry(&reader, bytes)
-            guard entries.updateValue(entry, forKey: name) == nil else {
+            guard names.insert(name).inserted else {
                 throw CheckpointFault("is corrupt: its zip directory lists \(quoted(name)) twice")
             }
+            entries[name] = entry
         }
         self.entries = entries
     }
@@ -78,7 +82,8 @@ struct ZipArchive {
             start = try reader.size64()
             end = record
         } else if disk != 0 {
-            throw CheckpointFault("is a zip archive split over several files, which is not supported")
+            throw CheckpointFault(
+                "is a zip archive split over several files, which is not supported")
         }
         guard start <= end, size <= end - start else {
             throw CheckpointFault("is corrupt: its zip directory lies outside the file")
@@ -90,10 +95,11 @@ struct ZipArchive {
         UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
 
-    /// Reads one central header and the local header that it points at.
+    /// Reads one central header and the local header that it points at; no entry when it is compressed
+    /// or encrypted.
     private static func readEntry(
         _ reader: inout ByteReader, _ file: UnsafeRawBufferPointer
-    ) throws(CheckpointFault) -> (String, Entry) {
+    ) throws(CheckpointFault) -> (String, Entry?) {
         guard try reader.integer(UInt32.self) == 0x0201_4B50 else {
             throw CheckpointFault("is corrupt: its zip directory is damaged")
         }
@@ -128,9 +134,9 @@ struct ZipArchive {
             if header == 0xFFFF_FFFF { header = try values.size64() }
         }
 
-        guard method == 0, flags & 1 == 0, stored == size else {
-            throw CheckpointFault(
-                "has a compressed or encrypted entry \(quoted(name)); PyTorch stores entries as they are")
+        guard method == 0, flags & 1 == 0 else { return (name, nil) }
+        guard stored == size else {
+            throw CheckpointFault("is corrupt: the zip entry \(quoted(name)) has two sizes")
         }
         var local = try ByteReader(file, at: header, what: "the zip entry \(quoted(name))")
         guard try local.integer(UInt32.self) == 0x0403_4B50 else {

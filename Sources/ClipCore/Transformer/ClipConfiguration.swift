@@ -56,7 +56,8 @@ public struct ClipConfiguration: Sendable, Equatable {
         }
         guard convolution.count == 4 else {
             throw CheckpointFault(
-                "the tensor \"visual.conv1.weight\" has the shape \(convolution), expected 4 dimensions")
+                "the tensor \"visual.conv1.weight\" has the shape \(convolution), expected 4 dimensions"
+            )
         }
         let positions = try shape("visual.positional_embedding", 2)[0]
         let projection = try shape("text_projection", 2)
@@ -85,7 +86,8 @@ public struct ClipConfiguration: Sendable, Equatable {
         text = Transformer(width: textWidth, layers: layers("transformer.resblocks."))
 
         // Far beyond any CLIP that was ever trained; keeps arithmetic and memory bounded.
-        func check(_ value: Int, _ range: ClosedRange<Int>, _ what: String) throws(CheckpointFault) {
+        func check(_ value: Int, _ range: ClosedRange<Int>, _ what: String) throws(CheckpointFault)
+        {
             guard range.contains(value) else {
                 throw CheckpointFault(
                     "is no CLIP model that can be used: \(what) would be \(value), allowed are \(range.lowerBound) to \(range.upperBound)"

@@ -18,7 +18,8 @@ enum Multiplication {
     ) {
         cblas_sgemm(
             CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows), blasint(outputs),
-            blasint(inputs), 1, x, blasint(inputs), weight, blasint(inputs), accumulate ? 1 : 0, out,
+            blasint(inputs), 1, x, blasint(inputs), weight, blasint(inputs), accumulate ? 1 : 0,
+            out,
             blasint(outputs))
     }
 

@@ -8,7 +8,8 @@ final class WeightBuffer: Sendable {
     /// - Parameter count: fp32 elements.
     init(count: Int) {
         // 64 bytes: a cache line, and the widest SIMD register.
-        let raw = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
+        let raw = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: max(count, 1) * 4, alignment: 64)
         storage = raw.bindMemory(to: Float.self)
     }
 
