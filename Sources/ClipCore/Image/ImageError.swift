@@ -1,0 +1,45 @@
+/// Why a picture could not be decoded. The description is one clause for a person, to be put after
+/// the picture's name.
+public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// There are no bytes at all.
+    case empty
+    /// The first bytes belong to no known picture format.
+    case notAPicture
+    /// A picture, but in a format that is recognised only.
+    case unsupportedFormat(PictureFormat)
+    /// A JPEG with neither 1, 3 nor 4 components.
+    case unsupportedComponents(Int)
+    /// The bytes end before the picture does.
+    case truncated
+    /// The decoder gave up; the text is the codec library's own message.
+    case corrupt(String)
+    /// Width and height in pixels are beyond ``ImageLimits``.
+    case tooLarge(width: Int, height: Int, limit: Int)
+    /// More scans than ``ImageLimits`` allows for a picture of this size.
+    case tooManyScans(limit: Int)
+    /// The system has no memory for the picture.
+    case outOfMemory
+
+    public var description: String {
+        switch self {
+        case .empty:
+            return "the file is empty"
+        case .notAPicture:
+            return "not a picture"
+        case .unsupportedFormat(let format):
+            return "\(format.rawValue) pictures are not supported yet"
+        case .unsupportedComponents(let count):
+            return "JPEG pictures with \(count) colour components are not supported"
+        case .truncated:
+            return "the picture is truncated"
+        case .corrupt(let message):
+            return "the picture cannot be decoded: \(message)"
+        case .tooLarge(let width, let height, let limit):
+            return "the picture is too large: \(width) × \(height) is more than \(limit) pixels"
+        case .tooManyScans(let limit):
+            return "the picture has more than \(limit) scans, which no honest file of its size has"
+        case .outOfMemory:
+            return "there is not enough memory to decode the picture"
+        }
+    }
+}

@@ -1,0 +1,51 @@
+/// The rule of ``Resampler`` in the fewest words: the whole picture, a sample at a time. It is the
+/// algorithmic reference that the production path is tested against, and is used nowhere else.
+package enum NaiveResampler {
+    package static func resize(_ image: PixelImage, width: Int, height: Int) -> PixelImage {
+        resizeColumns(of: resizeRows(of: image, to: width), to: height)
+    }
+
+    private static func resizeRows(of image: PixelImage, to width: Int) -> PixelImage {
+        guard width != image.width else { return image }
+        let weights = BicubicWeights(
+            inputSize: image.width, outputSize: width, window: 0..<width)
+        return make(width, image.height, image.mode) { x, y, channel in
+            var sum = BicubicWeights.half
+            for (tap, source) in weights.sources[x].enumerated() {
+                let sample = image.pixels[
+                    (y * image.width + source) * image.mode.channels + channel]
+                sum += Int32(sample) * weights.weights[x * weights.stride + tap]
+            }
+            return BicubicWeights.sample(sum)
+        }
+    }
+
+    private static func resizeColumns(of image: PixelImage, to height: Int) -> PixelImage {
+        guard height != image.height else { return image }
+        let weights = BicubicWeights(
+            inputSize: image.height, outputSize: height, window: 0..<height)
+        return make(image.width, height, image.mode) { x, y, channel in
+            var sum = BicubicWeights.half
+            for (tap, source) in weights.sources[y].enumerated() {
+                let sample = image.pixels[
+                    (source * image.width + x) * image.mode.channels + channel]
+                sum += Int32(sample) * weights.weights[y * weights.stride + tap]
+            }
+            return BicubicWeights.sample(sum)
+        }
+    }
+
+    private static func make(
+        _ width: Int, _ height: Int, _ mode: PixelImage.Mode,
+        sample: (_ x: Int, _ y: Int, _ channel: Int) -> UInt8
+    ) -> PixelImage {
+        var pixels: [UInt8] = []
+        pixels.reserveCapacity(width * height * mode.channels)
+        for y in 0..<height {
+            for x in 0..<width {
+                for channel in 0..<mode.channels { pixels.append(sample(x, y, channel)) }
+            }
+        }
+        return PixelImage(width: width, height: height, mode: mode, pixels: pixels)
+    }
+}
