@@ -1,0 +1,107 @@
+/// One answer to ListObjectsV2 (Amazon S3 API Reference).
+package struct ListPage {
+    package var objects: [ObjectSummary] = []
+    /// Where the next page begins; nil on the last page.
+    package var continuationToken: String?
+
+    /// What a listing has at most, in bytes: 1,000 keys of 1,024 bytes, each byte three times over,
+    /// with room for everything around them.
+    package static let maximumBytes = 16 << 20
+
+    /// Reads the answer. Throws `XMLReader.Fault` or `Fault`.
+    package init(parsing bytes: [UInt8]) throws {
+        var encodedKeys = false
+        var truncated = false
+        var entries: [(key: String, size: Int64, etag: String?)] = []
+        var key: String?
+        var size: Int64?
+        var etag: String?
+        var token: String?
+        var sawRoot = false
+
+        try XMLReader.read(bytes) { path, text in
+            guard path.first == "ListBucketResult" else {
+                throw Fault(description: "its root is not ListBucketResult")
+            }
+            switch path.dropFirst() {
+            case []: sawRoot = true
+            case ["IsTruncated"]: truncated = text == "true"
+            case ["EncodingType"]: encodedKeys = text == "url"
+            case ["NextContinuationToken"]: token = text.isEmpty ? nil : text
+            case ["Contents", "Key"]: key = text
+            case ["Contents", "ETag"]: etag = Self.withoutQuotes(text)
+            case ["Contents", "Size"]:
+                guard let bytes = Int64(text), bytes >= 0 else {
+                    throw Fault(description: "a size in it is not a number of bytes")
+                }
+                size = bytes
+            case ["Contents"]:
+                guard let found = key, found.isEmpty == false, let bytes = size else {
+                    throw Fault(description: "an object in it has no key or no size")
+                }
+                entries.append((found, bytes, etag))
+                (key, size, etag) = (nil, nil, nil)
+            default: break
+            }
+        }
+        guard sawRoot else { throw Fault(description: "it is empty") }
+        guard truncated == false || token != nil else {
+            throw Fault(description: "it is cut off without saying how to go on")
+        }
+        continuationToken = truncated ? token : nil
+        // Only now, since EncodingType may come after the keys. `+` is a space, as AWS encodes
+        // it and as boto3 (`unquote_plus`) reads it.
+        objects = try entries.map { entry in
+            guard encodedKeys else {
+                return ObjectSummary(key: entry.key, size: entry.size, etag: entry.etag)
+            }
+            guard let key = PercentEncoding.decode(entry.key, plusIsSpace: true) else {
+                throw Fault(description: "a key in it is not UTF-8")
+            }
+            return ObjectSummary(key: key, size: entry.size, etag: entry.etag)
+        }
+    }
+
+    package struct Fault: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    private static func withoutQuotes(_ text: String) -> String? {
+        var text = text[...]
+        if text.hasPrefix("\"") { text = text.dropFirst() }
+        if text.hasSuffix("\"") { text = text.dropLast() }
+        return text.isEmpty ? nil : String(text)
+    }
+}
+
+/// S3's XML error document.
+package struct ServiceError {
+    package var code: String?
+    package var message: String?
+    package var requestID: String?
+    package var region: String?
+
+    /// What can be made out; nothing where the bytes are not S3's XML.
+    package init(parsing bytes: [UInt8]) {
+        var found = Self()
+        do {
+            try XMLReader.read(bytes) { path, text in
+                // Some stores wrap it: <ErrorResponse><Error>…
+                guard path.count >= 2, path[path.count - 2] == "Error", text.isEmpty == false
+                else { return }
+                switch path[path.count - 1] {
+                case "Code": found.code = printable(text, limit: 100)
+                case "Message": found.message = printable(text)
+                case "RequestId": found.requestID = printable(text, limit: 100)
+                case "Region": found.region = text
+                default: break
+                }
+            }
+            self = found
+        } catch {
+            self.init()
+        }
+    }
+
+    private init() {}
+}

@@ -1,0 +1,79 @@
+import FoundationEssentials
+
+/// One object of a bucket, as a listing tells it.
+///
+/// S3 compares keys byte by byte, Swift compares strings by Unicode canonical equivalence: two keys
+/// that differ only in normalisation (`é` as one scalar or as two) are different objects but equal
+/// strings. Compare `key.utf8` where that matters.
+public struct ObjectSummary: Sendable {
+    public let key: String
+    /// In bytes.
+    public let size: Int64
+    /// The entity tag without its quotes, where the store tells one.
+    public let etag: String?
+
+    public init(key: String, size: Int64, etag: String?) {
+        self.key = key
+        self.size = size
+        self.etag = etag
+    }
+}
+
+/// A bucket: keys, their bytes, and addresses under which somebody else can fetch them.
+///
+/// Every call blocks its thread until it is done, so call from threads of your own, never from
+/// Swift's cooperative pool. Calls may run at the same time. All throw `S3Error`.
+public protocol ObjectStore: Sendable {
+    /// The bucket and where it is, for messages; holds no secret.
+    var displayName: String { get }
+
+    /// Lists the objects whose keys begin with `prefix` and come after `start`, page by page in
+    /// ascending order of the keys' UTF-8 bytes. Only one page is held at a time. An error thrown
+    /// by `page` ends the listing and comes out of this call.
+    func list(
+        prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
+    ) throws
+
+    /// The bytes of the object at `key`, at most `maximumBytes` of them: a larger object is an
+    /// error, found out before it is transferred where the store tells the size.
+    ///
+    /// `accept` sees the first bytes of the object, at least 32 of them or the whole object, and
+    /// may refuse it by returning false; the transfer then stops and the answer is nil.
+    func object(
+        _ key: String, maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?
+    ) throws -> [UInt8]?
+
+    /// An address that anybody can fetch the object from until `seconds` (1 to 604,800, which is
+    /// a week) after `now`. Asks the store nothing: the object need not exist.
+    func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
+}
+
+extension ObjectStore {
+    /// All objects of the bucket, page by page in key order.
+    public func list(page: ([ObjectSummary]) throws -> Void) throws {
+        try list(prefix: "", after: nil, page: page)
+    }
+
+    /// The bytes of the object at `key`, at most `maximumBytes` of them.
+    public func object(_ key: String, maximumBytes: Int) throws -> [UInt8] {
+        // Without an `accept` nothing is ever refused.
+        try object(key, maximumBytes: maximumBytes, accept: nil) ?? []
+    }
+
+    /// An address that anybody can fetch the object from for `seconds` from now, an hour unless
+    /// told otherwise.
+    public func presignedURL(for key: String, expiresIn seconds: Int = 3600) throws -> String {
+        try presignedURL(for: key, expiresIn: seconds, at: Date())
+    }
+}
+
+/// The longest life of a presigned URL, in seconds: a week, SigV4's limit.
+package let maximumPresignedSeconds = 604_800
+
+package func checkPresignedLife(_ seconds: Int, key: String, bucket: String) throws {
+    guard (1...maximumPresignedSeconds).contains(seconds) else {
+        throw S3Error(
+            .setting, bucket: bucket, key: key,
+            "A presigned URL lives 1 to \(maximumPresignedSeconds) seconds, not \(seconds).")
+    }
+}

@@ -1,0 +1,85 @@
+/// Which region a request is signed for.
+package enum Region {
+    package static let fallback = "us-east-1"
+
+    /// A region ends up in host names and in signatures: letters, digits and hyphens.
+    package static func isValid(_ region: String) -> Bool {
+        (1...63).contains(region.utf8.count)
+            && region.utf8.allSatisfy { PercentEncoding.isUnreserved($0) }
+            && region.utf8.allSatisfy { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "~") }
+    }
+
+    /// The region that an endpoint's host name tells; nil where it tells none.
+    ///
+    /// - AWS ("Amazon S3 endpoints and quotas", AWS General Reference):
+    ///   `s3.REGION.amazonaws.com`, `s3-REGION.…`, `s3.dualstack.REGION.…`, `s3-fips.REGION.…`,
+    ///   each also below a bucket's name, in China under `amazonaws.com.cn`.
+    /// - Cloudflare R2: always `auto`.
+    /// - OVHcloud `s3.REGION.io.cloud.ovh.net` and `.us`, `s3.REGION.perf.cloud.ovh.net`;
+    ///   Scaleway `s3.REGION.scw.cloud`; Wasabi `s3.REGION.wasabisys.com`;
+    ///   Backblaze `s3.REGION.backblazeb2.com`; and whoever else names hosts
+    ///   `s3.REGION.DOMAIN.TLD`.
+    /// - DigitalOcean `REGION.digitaloceanspaces.com`, Linode `REGION.linodeobjects.com`,
+    ///   Vultr `REGION.vultrobjects.com`: each also below a bucket's name.
+    package static func derived(fromHost host: String) -> String? {
+        let labels = lowercasedASCII(host).split(separator: ".").map(String.init)
+        func ends(_ suffix: String...) -> Bool { labels.suffix(suffix.count) == suffix[...] }
+
+        if ends("amazonaws", "com") || ends("amazonaws", "com", "cn") || ends("amazonaws", "eu") {
+            return amazon(labels.dropLast(ends("amazonaws", "com", "cn") ? 3 : 2))
+        }
+        if ends("r2", "cloudflarestorage", "com")
+            || (ends("cloudflarestorage", "com") && labels.count > 2)
+        {
+            return "auto"
+        }
+        if ends("digitaloceanspaces", "com") || ends("linodeobjects", "com")
+            || ends("vultrobjects", "com")
+        {
+            return labels.dropLast(2).last.flatMap(plausible)
+        }
+        if ends("storage", "googleapis", "com") { return "auto" }
+        // s3.REGION.DOMAIN.TLD, also BUCKET.s3.REGION.DOMAIN.TLD. Without a label between "s3" and
+        // a domain of two there is no region (s3.example.com).
+        guard let s3 = labels.firstIndex(of: "s3"), labels.count - s3 >= 4 else {
+            return nil
+        }
+        return plausible(labels[s3 + 1])
+    }
+
+    /// `labels` is what comes before `amazonaws.com`.
+    private static func amazon(_ labels: ArraySlice<String>) -> String? {
+        guard let last = labels.last else { return nil }
+        if last == "s3" || last == "s3-external-1" { return fallback }
+        if last == "s3-accelerate" { return nil }
+        if last.hasPrefix("s3-") { return plausible(String(last.dropFirst(3))) }
+        guard labels.dropLast().contains(where: { $0 == "s3" || $0.hasPrefix("s3-") }),
+            last != "dualstack"
+        else { return nil }
+        return plausible(last)
+    }
+
+    private static func plausible(_ label: String) -> String? { isValid(label) ? label : nil }
+
+    /// AWS's own endpoint for a region (botocore's partition table).
+    package static func amazonHost(for region: String) -> String {
+        let suffix =
+            if region.hasPrefix("cn-") {
+                "amazonaws.com.cn"
+            } else if region.hasPrefix("eusc-") {
+                "amazonaws.eu"
+            } else if region.hasPrefix("us-iso-") {
+                "c2s.ic.gov"
+            } else if region.hasPrefix("us-isob-") {
+                "sc2s.sgov.gov"
+            } else {
+                "amazonaws.com"
+            }
+        return "s3.\(region).\(suffix)"
+    }
+
+    package static func isAmazonHost(_ host: String) -> Bool {
+        host.hasSuffix(".amazonaws.com") || host.hasSuffix(".amazonaws.com.cn")
+            || host.hasSuffix(".amazonaws.eu")
+    }
+}

@@ -1,0 +1,194 @@
+import FoundationEssentials
+import Synchronization
+
+/// How a bucket's name gets into an address.
+public enum Addressing: Sendable {
+    /// boto3's rule: on AWS itself, for names that can be a host's label, as virtual host; path
+    /// style for everything else, which is every endpoint that was given explicitly.
+    case automatic
+    /// `https://HOST/BUCKET/KEY`
+    case path
+    /// `https://BUCKET.HOST/KEY`
+    case virtualHost
+}
+
+/// A bucket of an S3 service, spoken to with SigV4 over libcurl.
+///
+/// A value that is cheap to copy; copies share their connections. Any number of threads may use
+/// it at the same time.
+public struct S3Bucket: ObjectStore {
+    /// How many keys a listing's page holds; S3's own limit is 1,000.
+    public var pageSize = 1_000
+
+    package let endpoint: Endpoint
+    /// Whether the endpoint is AWS's own for the region rather than one that was given.
+    let isAmazonDefault: Bool
+    public let bucket: String
+    let credentials: Credentials
+    let addressing: Addressing
+    let retries: RetryPolicy
+    let state: State
+    let clock: @Sendable () -> Date
+    let pause: @Sendable (Duration) -> Void
+
+    /// - Parameters:
+    ///   - endpoint: `https://HOST[:PORT][/PREFIX]`; nil or empty for AWS.
+    ///   - region: nil or empty for the one that the endpoint's host name tells, or `us-east-1`.
+    public init(
+        endpoint: String?, bucket: String, region: String? = nil, credentials: Credentials,
+        addressing: Addressing = .automatic, transport: TransportOptions = TransportOptions(),
+        retries: RetryPolicy = RetryPolicy()
+    ) throws {
+        try self.init(
+            endpoint: endpoint, bucket: bucket, region: region, credentials: credentials,
+            addressing: addressing, transport: transport, retries: retries,
+            clock: { Date() }, pause: blockThread)
+    }
+
+    /// The same with another clock and another way to wait.
+    package init(
+        endpoint: String?, bucket: String, region: String? = nil, credentials: Credentials,
+        addressing: Addressing = .automatic, transport: TransportOptions = TransportOptions(),
+        retries: RetryPolicy = RetryPolicy(), clock: @escaping @Sendable () -> Date,
+        pause: @escaping @Sendable (Duration) -> Void = blockThread
+    ) throws {
+        func refusal(_ text: String) -> S3Error { S3Error(.setting, bucket: bucket, text) }
+
+        // botocore's rule for names, without its ARNs.
+        guard (1...255).contains(bucket.utf8.count), bucket != ".", bucket != "..",
+            bucket.utf8.allSatisfy({ PercentEncoding.isUnreserved($0) && $0 != UInt8(ascii: "~") })
+        else {
+            throw refusal(
+                "The bucket name \(quoted(bucket)) is not one that S3 allows: "
+                    + "1 to 255 letters, digits, dots, hyphens and underscores.")
+        }
+        for (name, value) in [
+            ("access key", credentials.accessKey), ("secret key", credentials.secretKey),
+        ] {
+            guard value.isEmpty == false else { throw refusal("The S3 \(name) is empty.") }
+        }
+        for (name, value) in [
+            ("access key", credentials.accessKey), ("secret key", credentials.secretKey),
+            ("session token", credentials.sessionToken ?? ""),
+        ] {
+            guard value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+                throw refusal("The S3 \(name) has a space or another character that keys lack.")
+            }
+        }
+        if let region, region.isEmpty == false, Region.isValid(region) == false {
+            throw refusal(
+                "The S3 region \(quoted(region)) is not letters, digits and hyphens.")
+        }
+
+        let given = try endpoint.flatMap { $0.isEmpty ? nil : try Endpoint($0) }
+        let chosen = region.flatMap { $0.isEmpty ? nil : $0 }
+        let signed =
+            chosen ?? given.flatMap { Region.derived(fromHost: $0.host) } ?? Region.fallback
+        self.endpoint = given ?? Endpoint(https: Region.amazonHost(for: signed))
+        isAmazonDefault = given == nil
+        self.bucket = bucket
+        self.credentials = credentials
+        self.addressing = addressing
+        self.retries = retries
+        self.clock = clock
+        self.pause = pause
+        state = State(transport: HTTPTransport(options: transport), region: signed)
+
+        if addressing == .virtualHost, self.endpoint.isAddress {
+            throw refusal("An IP address as S3 endpoint cannot have the bucket in its host name.")
+        }
+    }
+
+    public var displayName: String { "\(bucket) at \(endpoint.origin)" }
+
+    /// The region that requests are signed for: the configured or derived one, until the service
+    /// names another.
+    public var region: String { state.place.withLock { $0.region } }
+
+    final class State: Sendable {
+        struct Place {
+            var region: String
+            /// Where the service told that the bucket is, if that is another host.
+            var movedTo: Endpoint?
+        }
+
+        let transport: HTTPTransport
+        let place: Mutex<Place>
+
+        init(transport: HTTPTransport, region: String) {
+            self.transport = transport
+            place = Mutex(Place(region: region, movedTo: nil))
+        }
+    }
+
+    // MARK: Addresses
+
+    /// Where an object (or with no key the bucket) is.
+    struct Address {
+        let origin: String
+        let hostHeader: String
+        /// Percent-encoded once, never normalised: S3's keys may hold `//`, `.` and `..`.
+        let path: String
+    }
+
+    func address(of key: String?, at endpoint: Endpoint) -> Address {
+        let object = key.map { "/" + PercentEncoding.encode($0, keepingSlashes: true) }
+        if usesVirtualHost(at: endpoint) {
+            return Address(
+                origin: "\(endpoint.scheme.rawValue)://\(bucket).\(endpoint.authority)",
+                hostHeader: endpoint.hostHeader(prefixedBy: "\(bucket)."),
+                path: endpoint.pathPrefix + (object ?? "/"))
+        }
+        return Address(
+            origin: endpoint.origin, hostHeader: endpoint.hostHeader,
+            path: "\(endpoint.pathPrefix)/\(bucket)\(object ?? "")")
+    }
+
+    private func usesVirtualHost(at endpoint: Endpoint) -> Bool {
+        switch addressing {
+        case .path: false
+        case .virtualHost: true
+        case .automatic: isAmazonDefault && Self.canBeHostLabel(bucket)
+        }
+    }
+
+    /// `aws.isVirtualHostableS3Bucket` of AWS's endpoint rules: 3 to 63 lower-case letters, digits
+    /// and hyphens, none at the ends. No dots, since a certificate's wildcard covers one label.
+    static func canBeHostLabel(_ bucket: String) -> Bool {
+        let bytes = Array(bucket.utf8)
+        func isAlphanumeric(_ byte: UInt8?) -> Bool {
+            switch byte {
+            case .some(UInt8(ascii: "a")...UInt8(ascii: "z")),
+                .some(UInt8(ascii: "0")...UInt8(ascii: "9")):
+                true
+            default: false
+            }
+        }
+        return (3...63).contains(bytes.count) && isAlphanumeric(bytes.first)
+            && isAlphanumeric(bytes.last)
+            && bytes.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
+    }
+
+    // MARK: Presigned URLs
+
+    public func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
+    {
+        try check(key)
+        try checkPresignedLife(seconds, key: key, bucket: bucket)
+        let place = state.place.withLock { $0 }
+        let address = address(of: key, at: place.movedTo ?? endpoint)
+        let query = SigV4.presignedQuery(
+            host: address.hostHeader, path: address.path, expiresIn: seconds,
+            credentials: credentials,
+            scope: SigV4.Scope(timestamp: Timestamp(now), region: place.region))
+        return "\(address.origin)\(address.path)?\(query)"
+    }
+
+    func check(_ key: String) throws {
+        guard (1...1_024).contains(key.utf8.count) else {
+            throw S3Error(
+                .key, bucket: bucket, key: key,
+                "An S3 key has 1 to 1,024 bytes; \(quoted(key)) has \(key.utf8.count).")
+        }
+    }
+}

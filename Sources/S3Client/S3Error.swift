@@ -1,0 +1,84 @@
+/// What went wrong with a bucket, as one sentence that names the thing and the fault.
+///
+/// Never holds a secret key, a session token, an `Authorization` header or a presigned query.
+public struct S3Error: Error, Sendable, CustomStringConvertible {
+    public enum Reason: Sendable, Equatable {
+        /// An endpoint, region, bucket name or option that cannot be used.
+        case setting
+        /// A key that this store cannot have.
+        case key
+        /// The store refused: HTTP status, S3's error code where it told one, its request id.
+        case service(status: Int, code: String?, requestID: String?)
+        /// The request or its answer did not get through.
+        case connection(ConnectionFault)
+        /// The store's answer is not what S3 answers.
+        case response
+        /// The object is larger than the caller takes.
+        case tooLarge
+        /// The file system refused; the number is `errno`.
+        case file(Int32)
+    }
+
+    public let reason: Reason
+    public let bucket: String?
+    public let key: String?
+    public let description: String
+
+    package init(_ reason: Reason, bucket: String?, key: String? = nil, _ description: String) {
+        self.reason = reason
+        self.bucket = bucket
+        self.key = key
+        self.description = description
+    }
+
+    /// Whether the object that was asked for does not exist (and nothing else is wrong).
+    public var isMissingObject: Bool {
+        switch reason {
+        case .service(let status, let code, _):
+            code == "NoSuchKey" || (status == 404 && code == nil && key != nil)
+        case .file(let number): number == fileMissing && key != nil
+        default: false
+        }
+    }
+}
+
+/// How a connection failed.
+public enum ConnectionFault: Sendable, Equatable {
+    case nameResolution
+    /// Refused, unreachable, or not even begun.
+    case connect
+    /// The server's certificate, or the agreement on TLS, is not good.
+    case tls
+    case timeout
+    /// Broken off, or shorter than announced.
+    case interrupted
+    case other
+
+    var isWorthRetrying: Bool {
+        switch self {
+        case .nameResolution, .connect, .timeout, .interrupted: true
+        case .tls, .other: false
+        }
+    }
+}
+
+/// `text` in quotes, without anything that could move a terminal's cursor, and not endless.
+package func quoted(_ text: String) -> String { "\"\(printable(text, limit: 1_100))\"" }
+
+/// `text` on one line, control characters replaced by `\u{…}`, cut after `limit` characters.
+package func printable(_ text: String, limit: Int = 300) -> String {
+    var line = ""
+    var count = 0
+    for scalar in text.unicodeScalars {
+        count += 1
+        if count > limit { return line + "…" }
+        switch scalar.properties.generalCategory {
+        // U+200D joins the parts of an emoji.
+        case .control, .lineSeparator, .paragraphSeparator,
+            .format where scalar != "\u{200D}":
+            line += "\\u{\(String(scalar.value, radix: 16))}"
+        default: line.unicodeScalars.append(scalar)
+        }
+    }
+    return line
+}

@@ -1,0 +1,226 @@
+import Crypto
+import FoundationEssentials
+
+/// AWS Signature Version 4, each stage named after AWS's document ("Authenticating Requests (AWS
+/// Signature Version 4)", Amazon S3 API Reference). Pure functions: the date comes in, nothing is
+/// read from anywhere.
+///
+/// S3 differs from the other services in two points that this file follows: the path is encoded
+/// once and never normalised, and every request carries `x-amz-content-sha256`.
+package enum SigV4 {
+    package static let algorithm = "AWS4-HMAC-SHA256"
+    /// What a presigned URL has in the place of the payload's hash.
+    package static let unsignedPayload = "UNSIGNED-PAYLOAD"
+
+    /// What a signature is good for: one day, region and service.
+    package struct Scope: Sendable {
+        package let timestamp: Timestamp
+        package let region: String
+        package let service: String
+
+        package init(timestamp: Timestamp, region: String, service: String = "s3") {
+            self.timestamp = timestamp
+            self.region = region
+            self.service = service
+        }
+
+        var text: String { "\(timestamp.day)/\(region)/\(service)/aws4_request" }
+    }
+
+    /// A request as far as a signature covers it.
+    package struct Request {
+        package var method: String
+        /// Already percent-encoded, as it goes over the wire.
+        package var path: String
+        /// Not yet encoded.
+        package var query: [(name: String, value: String)]
+        /// All of them are signed; `host` must be among them.
+        package var headers: [(name: String, value: String)]
+        /// Lower-case hexadecimal SHA-256 of the body, or `UNSIGNED-PAYLOAD`.
+        package var payloadHash: String
+
+        package init(
+            method: String, path: String, query: [(name: String, value: String)],
+            headers: [(name: String, value: String)], payloadHash: String
+        ) {
+            self.method = method
+            self.path = path
+            self.query = query
+            self.headers = headers
+            self.payloadHash = payloadHash
+        }
+    }
+
+    // MARK: The stages
+
+    package static func canonicalQueryString(_ query: [(name: String, value: String)]) -> String {
+        query.map { (PercentEncoding.encode($0.name), PercentEncoding.encode($0.value)) }
+            .sorted { $0 < $1 }  // Both are ASCII now, so this is the order of their bytes.
+            .map { "\($0.0)=\($0.1)" }
+            .joined(separator: "&")
+    }
+
+    /// Name and value of each header, names in lower case and in order, the values of a repeated
+    /// one joined by commas, runs of spaces in a value made one.
+    static func canonicalHeaders(
+        _ headers: [(name: String, value: String)]
+    ) -> [(name: String, value: String)] {
+        var canonical: [(name: String, value: String)] = []
+        for header in headers {
+            let name = lowercasedASCII(header.name)
+            let value = header.value
+                .split { $0 == " " || $0 == "\t" || $0 == "\n" || $0 == "\r\n" || $0 == "\r" }
+                .joined(separator: " ")
+            if let index = canonical.firstIndex(where: { $0.name == name }) {
+                canonical[index].value += ",\(value)"
+            } else {
+                canonical.append((name, value))
+            }
+        }
+        return canonical.sorted { $0.name < $1.name }
+    }
+
+    package static func signedHeaders(_ headers: [(name: String, value: String)]) -> String {
+        canonicalHeaders(headers).map(\.name).joined(separator: ";")
+    }
+
+    package static func canonicalRequest(_ request: Request) -> String {
+        let headers = canonicalHeaders(request.headers)
+        return """
+            \(request.method)
+            \(request.path)
+            \(canonicalQueryString(request.query))
+            \(headers.map { "\($0.name):\($0.value)\n" }.joined())
+            \(headers.map(\.name).joined(separator: ";"))
+            \(request.payloadHash)
+            """
+    }
+
+    package static func stringToSign(_ canonicalRequest: String, scope: Scope) -> String {
+        """
+        \(algorithm)
+        \(scope.timestamp.text)
+        \(scope.text)
+        \(sha256(canonicalRequest.utf8))
+        """
+    }
+
+    package static func signingKey(secretKey: String, scope: Scope) -> [UInt8] {
+        [scope.timestamp.day, scope.region, scope.service, "aws4_request"]
+            .reduce(Array("AWS4\(secretKey)".utf8)) { key, part in hmac(part, key: key) }
+    }
+
+    package static func signature(
+        of request: Request, secretKey: String, scope: Scope
+    ) -> String {
+        let text = stringToSign(canonicalRequest(request), scope: scope)
+        return hexadecimal(hmac(text, key: signingKey(secretKey: secretKey, scope: scope)))
+    }
+
+    // MARK: The two ways to carry a signature
+
+    /// The headers that authenticate `request`, the ones it came with included: `x-amz-date`, for
+    /// S3 `x-amz-content-sha256`, `x-amz-security-token` where there is one, `Authorization`.
+    package static func signedByHeaders(
+        _ request: Request, credentials: Credentials, scope: Scope
+    ) -> [(name: String, value: String)] {
+        var request = request
+        request.headers.append(("x-amz-date", scope.timestamp.text))
+        if scope.service == "s3" {
+            request.headers.append(("x-amz-content-sha256", request.payloadHash))
+        }
+        if let token = credentials.sessionToken {
+            request.headers.append(("x-amz-security-token", token))
+        }
+        let signature = signature(of: request, secretKey: credentials.secretKey, scope: scope)
+        let authorization =
+            "\(algorithm) Credential=\(credentials.accessKey)/\(scope.text), "
+            + "SignedHeaders=\(signedHeaders(request.headers)), Signature=\(signature)"
+        return request.headers + [("Authorization", authorization)]
+    }
+
+    /// The query string that authenticates a GET of `path` at `host` for `seconds`. The order of
+    /// its parameters is boto3's, so that the URLs are equal byte for byte.
+    package static func presignedQuery(
+        host: String, path: String, expiresIn seconds: Int, credentials: Credentials, scope: Scope
+    ) -> String {
+        var query: [(name: String, value: String)] = [
+            ("X-Amz-Algorithm", algorithm),
+            ("X-Amz-Credential", "\(credentials.accessKey)/\(scope.text)"),
+            ("X-Amz-Date", scope.timestamp.text),
+            ("X-Amz-Expires", String(seconds)),
+            ("X-Amz-SignedHeaders", "host"),
+        ]
+        if let token = credentials.sessionToken {
+            query.append(("X-Amz-Security-Token", token))
+        }
+        let request = Request(
+            method: "GET", path: path, query: query, headers: [("host", host)],
+            payloadHash: unsignedPayload)
+        let signature = signature(of: request, secretKey: credentials.secretKey, scope: scope)
+        return query.map {
+            "\(PercentEncoding.encode($0.name))=\(PercentEncoding.encode($0.value))&"
+        }.joined() + "X-Amz-Signature=\(signature)"
+    }
+
+    // MARK: Hashes
+
+    package static func sha256(_ bytes: some Sequence<UInt8>) -> String {
+        hexadecimal(SHA256.hash(data: Array(bytes)))
+    }
+
+    static func hmac(_ text: String, key: [UInt8]) -> [UInt8] {
+        Array(
+            HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: SymmetricKey(data: key)))
+    }
+
+    package static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+/// A moment in UTC to the second, in ISO 8601's basic format.
+package struct Timestamp: Sendable {
+    /// `20130524T000000Z`
+    package let text: String
+    /// `20130524`
+    package var day: String { String(text.prefix(8)) }
+
+    /// Moments outside the years 1970 to 9999 become the nearest one inside.
+    package init(_ date: Date) {
+        let seconds = Int(min(max(date.timeIntervalSince1970, 0), 253_402_300_799))
+        // Howard Hinnant's civil_from_days: years that begin in March, in eras of 400 years.
+        let shifted = seconds / 86_400 + 719_468
+        let era = shifted / 146_097
+        let dayOfEra = shifted % 146_097
+        let yearOfEra =
+            (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shiftedMonth = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
+        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+        let year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0)
+
+        func padded(_ number: Int, _ width: Int) -> String {
+            let digits = String(number)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        let second = seconds % 86_400
+        text =
+            padded(year, 4) + padded(month, 2) + padded(day, 2) + "T"
+            + padded(second / 3_600, 2) + padded(second / 60 % 60, 2) + padded(second % 60, 2) + "Z"
+    }
+}
+
+func lowercasedASCII(_ text: some StringProtocol) -> String {
+    String(
+        decoding: text.utf8.map {
+            (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 | 0x20 : $0
+        }, as: UTF8.self)
+}
