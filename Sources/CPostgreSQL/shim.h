@@ -1,1 +1,2 @@
+// Debian keeps it in /usr/include/postgresql; pkg-config says so.
 #include <libpq-fe.h>

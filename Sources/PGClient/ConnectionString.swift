@@ -1,0 +1,161 @@
+import CPostgreSQL
+
+/// A checked connection string, URI or `key=value`, and the secrets in it.
+///
+/// libpq parses it (PostgreSQL manual, "Connection Strings"); this type only knows what must not
+/// be repeated. libpq's messages quote what they could not read, and a password with an unencoded
+/// `@` or `/` is read as something else, so both cases are caught here.
+package struct ConnectionString {
+    package let text: String
+    /// Keyword and decoded value of everything the string sets.
+    package let parameters: [String: String]
+    private var secrets: Set<String>
+
+    package init(_ text: String) throws(PGError) {
+        guard !text.allSatisfy(\.isWhitespace) else {
+            throw PGError(.connection, "the connection string is empty")
+        }
+        guard !text.utf8.contains(0) else {
+            throw PGError(.connection, "the connection string holds a NUL character")
+        }
+        if Self.hasMisplacedAt(text) {
+            throw PGError(
+                .connection,
+                "the connection URI has an unencoded @ or / in its password or database name: "
+                    + "write %40 for @ and %2F for /")
+        }
+        var fault: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(text, &fault) else {
+            let message = fault.map { String(cString: $0) } ?? "out of memory"
+            if let fault { PQfreemem(fault) }
+            throw PGError(
+                .connection,
+                "the connection string cannot be read: " + Self.redactQuotes(message, of: text))
+        }
+        defer { PQconninfoFree(options) }
+        var parameters: [String: String] = [:]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val {
+                parameters[String(cString: keyword)] = String(cString: value)
+            }
+            option += 1
+        }
+        self.text = text
+        self.parameters = parameters
+        self.secrets = Self.rawSecrets(of: text)
+        for (keyword, value) in parameters where Self.isSecret(keyword) {
+            secrets.insert(value)
+        }
+        secrets.remove("")
+    }
+
+    /// Adds a secret that libpq found elsewhere (PGPASSWORD, the password file, a service file).
+    package mutating func addSecret(_ secret: String) {
+        if !secret.isEmpty { secrets.insert(secret) }
+    }
+
+    /// `message` without the secrets of this string, in their decoded or encoded form.
+    ///
+    /// libpq and the server quote whatever they repeat, so inside double quotes every occurrence
+    /// goes, unless the quoted text is the host, user or database name as a whole. Outside quotes
+    /// stand fixed words ("password authentication failed"): a secret that is such a word stays,
+    /// since removing it would be what gives it away.
+    package func scrub(_ message: String) -> String {
+        guard !secrets.isEmpty else { return message }
+        // Longest first: a secret may be part of another.
+        let ordered = secrets.sorted { $0.utf8.count > $1.utf8.count }
+        let telling = ordered.filter { secret in
+            secret.utf8.count >= 3 && secret != parameters["port"]
+                && !secret.unicodeScalars.allSatisfy(\.properties.isAlphabetic)
+        }
+        let names = Set(["host", "hostaddr", "user", "dbname"].compactMap { parameters[$0] })
+        var text = message
+        for secret in ordered where secret.contains("\"") {
+            text = text.replacing(secret, with: "***")
+        }
+        var parts = text.split(separator: "\"", omittingEmptySubsequences: false).map(String.init)
+        for index in parts.indices {
+            let isQuoted = index % 2 == 1 && index < parts.count - 1
+            if isQuoted && names.contains(parts[index]) { continue }
+            for secret in isQuoted ? ordered : telling {
+                parts[index] = parts[index].replacing(secret, with: "***")
+            }
+        }
+        return parts.joined(separator: "\"")
+    }
+
+    // MARK: - What is secret
+
+    private static func isSecret(_ keyword: String) -> Bool {
+        // password, sslpassword, passfile; libpq 18: oauth_client_secret, scram_client_key, …
+        keyword.contains("pass") || keyword.contains("secret") || keyword.hasPrefix("scram_")
+    }
+
+    private static func afterScheme(_ text: String) -> Substring? {
+        for scheme in ["postgresql://", "postgres://"] where text.hasPrefix(scheme) {
+            return text.dropFirst(scheme.count)
+        }
+        return nil
+    }
+
+    /// Whether a URI has an `@` between the one that ends its user information (libpq: the first
+    /// one before any `/`) and its query. No host has one, so it belongs to a password that was
+    /// not percent-encoded, and libpq would look up half of that password as a host name.
+    private static func hasMisplacedAt(_ text: String) -> Bool {
+        guard let rest = afterScheme(text) else { return false }
+        let end = rest.firstIndex { $0 == "@" || $0 == "/" } ?? rest.endIndex
+        let isUserInformation = end < rest.endIndex && rest[end] == "@"
+        let tail = isUserInformation ? rest[rest.index(after: end)...] : rest
+        return tail.prefix { $0 != "?" }.contains("@")
+    }
+
+    /// The secrets of a URI as they are written, percent-encoding and all.
+    private static func rawSecrets(of text: String) -> Set<String> {
+        guard let rest = afterScheme(text) else { return [] }
+        var found: Set<String> = []
+        let authority = rest.prefix { $0 != "/" }
+        if let at = authority.firstIndex(of: "@") {
+            let user = authority[..<at]
+            if let colon = user.firstIndex(of: ":") {
+                found.insert(String(user[user.index(after: colon)...]))
+            }
+        }
+        if let mark = rest.firstIndex(of: "?") {
+            for pair in rest[rest.index(after: mark)...].split(separator: "&") {
+                let parts = pair.split(separator: "=", maxSplits: 1)
+                if parts.count == 2, isSecret(String(parts[0])) { found.insert(String(parts[1])) }
+            }
+        }
+        return found
+    }
+
+    /// libpq's complaint about a string that it could not parse, with everything that it quotes
+    /// left out: nobody knows what is the password in there. Only the name of a URI's query
+    /// parameter stays, so that a typing error in it can be found.
+    private static func redactQuotes(_ message: String, of text: String) -> String {
+        var query = ""
+        if let rest = afterScheme(text), let mark = rest.firstIndex(of: "?"),
+            !rest[mark...].contains("@")
+        {
+            query = String(rest[mark...])
+        }
+        // What it quotes comes last, may hold quotes itself, and may follow fixed signs in quotes
+        // (`missing "=" after "…"`, `(expected ":" or "/"): "…"`).
+        let parts = message.split(separator: "\"", omittingEmptySubsequences: false)
+        guard parts.count > 2 else { return message }
+        var first = 1
+        while first + 2 < parts.count - 1, ["=", "]", ":", "/"].contains(parts[first]) {
+            first += 2
+        }
+        let quoted = parts[first..<(parts.count - 1)].joined(separator: "\"")
+        let isParameter = query.contains("?\(quoted)=") || query.contains("&\(quoted)=")
+        let shown = isParameter && !isSecret(quoted) ? quoted : "…"
+        return parts[..<first].joined(separator: "\"") + "\"\(shown)\"" + parts[parts.count - 1]
+    }
+}
+
+extension ConnectionString: CustomStringConvertible, CustomReflectable {
+    package var description: String { "a PostgreSQL connection string" }
+    package var customMirror: Mirror { Mirror(self, children: [:]) }
+}

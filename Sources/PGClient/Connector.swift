@@ -1,0 +1,285 @@
+import CPostgreSQL
+
+#if canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// Makes a connection step by step (manual, PQconnectStartParams and PQconnectPoll).
+///
+/// PQconnectdb would print notices that arrive while connecting on stderr and would not tell the
+/// SQLSTATE of a refusal. The price is that the time limit of each address is kept here.
+struct Connector {
+    var string: ConnectionString
+    let applicationName: String
+    let notices: NoticeSink
+    let timeout: Duration
+
+    /// One address to try; empty parts are left to libpq.
+    private struct Target: Equatable {
+        var host = ""
+        var address = ""
+        var port = ""
+    }
+
+    private enum Outcome { case connected, failed, timedOut }
+
+    /// A handle in state CONNECTION_OK; the caller owns it.
+    func connect() throws(PGError) -> OpaquePointer {
+        guard !applicationName.utf8.contains(0) else {
+            throw PGError(.invalidUse, "the application name holds a NUL character")
+        }
+        let limit = effectiveTimeout
+        var targets: [Target]?
+        while true {
+            guard let handle = start(targets) else {
+                throw PGError(.connection, "out of memory")
+            }
+            notices.attach(to: handle)
+            // Verbose messages carry the SQLSTATE, which libpq gives no other way at this stage.
+            PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
+            switch finish(handle, within: limit) {
+            case .connected:
+                PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
+                return handle
+            case .failed:
+                defer { PQfinish(handle) }
+                throw failure(of: handle)
+            case .timedOut:
+                defer { PQfinish(handle) }
+                // libpq's own loop would go on with the next address; do the same.
+                let current = Target(
+                    host: text(PQhost(handle)), address: text(PQhostaddr(handle)),
+                    port: text(PQport(handle)))
+                let rest = remaining(of: targets ?? listed(current), after: current)
+                guard rest.isEmpty else {
+                    targets = rest
+                    continue
+                }
+                let place = current.host.isEmpty ? current.address : current.host
+                let seconds = limit.map { $0.components.seconds } ?? 0
+                throw PGError(
+                    .connection,
+                    scrubbed(
+                        "no answer from the server at \"\(place)\", port \(current.port), "
+                            + "within \(max(1, seconds)) s", of: handle))
+            }
+        }
+    }
+
+    // MARK: - One try
+
+    private func start(_ targets: [Target]?) -> OpaquePointer? {
+        // Later entries win over earlier ones; "dbname" stands for the whole string.
+        var options: [(String, String)] = [
+            // Without these, a server whose machine vanished is waited for for hours.
+            ("keepalives_idle", "60"), ("keepalives_interval", "15"), ("keepalives_count", "4"),
+            ("tcp_user_timeout", "120000"),
+            ("fallback_application_name", applicationName),
+            ("dbname", string.text),
+        ]
+        if let targets {
+            options.append(("host", targets.map(\.host).joined(separator: ",")))
+            options.append(("hostaddr", targets.map(\.address).joined(separator: ",")))
+            options.append(("port", targets.map(\.port).joined(separator: ",")))
+        }
+        options.append(("client_encoding", "UTF8"))
+        let copies = options.map { (strdup($0.0), strdup($0.1)) }
+        defer {
+            for (keyword, value) in copies {
+                free(keyword)
+                free(value)
+            }
+        }
+        let keywords = copies.map { UnsafePointer($0.0) } + [nil]
+        let values = copies.map { UnsafePointer($0.1) } + [nil]
+        return PQconnectStartParams(keywords, values, 1)
+    }
+
+    private func finish(_ handle: OpaquePointer, within limit: Duration?) -> Outcome {
+        guard PQstatus(handle) != CONNECTION_BAD else { return .failed }
+        var place = address(of: handle)
+        var deadline = limit.map { ContinuousClock.now + $0 }
+        var state = PGRES_POLLING_WRITING
+        while true {
+            let readiness: Readiness = state == PGRES_POLLING_WRITING ? .writing : .reading
+            switch wait(PQsocket(handle), for: readiness, until: deadline) {
+            case .ready, .failed: break  // PQconnectPoll finds out what failed
+            case .timedOut: return .timedOut
+            }
+            state = PQconnectPoll(handle)
+            if state == PGRES_POLLING_OK { return .connected }
+            if state == PGRES_POLLING_FAILED { return .failed }
+            let now = address(of: handle)
+            if now != place {
+                place = now
+                deadline = limit.map { ContinuousClock.now + $0 }
+            }
+        }
+    }
+
+    private func address(of handle: OpaquePointer) -> [String] {
+        [text(PQhost(handle)), text(PQhostaddr(handle)), text(PQport(handle))]
+    }
+
+    // MARK: - Several addresses
+
+    /// What the connection string lists, one target for each host (libpq: one port for all, or
+    /// one for each).
+    private func listed(_ current: Target) -> [Target] {
+        func list(_ keyword: String) -> [String] {
+            guard let value = string.parameters[keyword], !value.isEmpty else { return [] }
+            return value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        }
+        let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"))
+        let count = max(hosts.count, addresses.count)
+        guard count > 0 else { return [current] }
+        return (0..<count).map { index in
+            Target(
+                host: index < hosts.count ? hosts[index] : "",
+                address: index < addresses.count ? addresses[index] : "",
+                port: index < ports.count ? ports[index] : ports.count == 1 ? ports[0] : "")
+        }
+    }
+
+    /// `targets` without `current`, whose host name may stand for several addresses.
+    private func remaining(of targets: [Target], after current: Target) -> [Target] {
+        let expanded = targets.flatMap { target -> [Target] in
+            guard target.host == current.host, target.address.isEmpty,
+                !current.address.isEmpty
+            else { return [target] }
+            return resolve(target.host).map {
+                Target(host: target.host, address: $0, port: target.port)
+            }
+        }
+        guard
+            let place = expanded.firstIndex(where: {
+                $0.host == current.host && ($0.address.isEmpty || $0.address == current.address)
+                    && ($0.port.isEmpty || $0.port == current.port)
+            })
+        else { return [] }
+        return [Target](expanded[(place + 1)...])
+    }
+
+    private func resolve(_ host: String) -> [String] {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        hints.ai_family = AF_UNSPEC
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, nil, &hints, &list) == 0, let list else { return [] }
+        defer { freeaddrinfo(list) }
+        var addresses: [String] = []
+        var next: UnsafeMutablePointer<addrinfo>? = list
+        while let entry = next?.pointee {
+            var name = [CChar](repeating: 0, count: 128)
+            let status = getnameinfo(
+                entry.ai_addr, entry.ai_addrlen, &name, socklen_t(name.count), nil, 0,
+                NI_NUMERICHOST)
+            if status == 0 {
+                let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+                addresses.append(String(decoding: bytes, as: UTF8.self))
+            }
+            next = entry.ai_next
+        }
+        return addresses
+    }
+
+    // MARK: - Limits and messages
+
+    /// nil for no limit, which is what 0 and negative numbers mean to libpq.
+    private var effectiveTimeout: Duration? {
+        let given =
+            string.parameters["connect_timeout"]
+            ?? getenv("PGCONNECT_TIMEOUT").map { String(cString: $0) }
+        if let given, let seconds = Int32(given.trimmed) {
+            return seconds > 0 ? .seconds(Int(seconds)) : nil
+        }
+        return timeout > .zero ? timeout : nil
+    }
+
+    private func failure(of handle: OpaquePointer) -> PGError {
+        let (message, sqlState) = flatten(text(PQerrorMessage(handle)))
+        return PGError(
+            .connection, scrubbed(message.isEmpty ? "libpq gives no reason" : message, of: handle),
+            sqlState: sqlState, authenticationFailed: PQconnectionNeedsPassword(handle) == 1)
+    }
+
+    private func scrubbed(_ message: String, of handle: OpaquePointer) -> String {
+        var string = string
+        string.addSecret(text(PQpass(handle)))
+        return string.scrub(message)
+    }
+
+    private func text(_ pointer: UnsafeMutablePointer<CChar>?) -> String {
+        pointer.map { String(cString: $0) } ?? ""
+    }
+}
+
+/// One sentence of libpq's multi-line message, and the SQLSTATE of the last server that spoke.
+///
+/// Of the verbose lines that libpq's pqGetErrorNotice3 writes only the first (severity, state,
+/// primary message) and HINT stay; DETAIL and CONTEXT may quote data, and LOCATION helps nobody.
+package func flatten(_ message: String) -> (text: String, sqlState: String?) {
+    var sentence = ""
+    var sqlState: String?
+    for line in message.split(whereSeparator: \.isNewline) {
+        if ["LOCATION:", "CONTEXT:", "DETAIL:", "STATEMENT:"].contains(where: line.hasPrefix) {
+            continue
+        }
+        var (part, isAside) = (String(line), line.hasPrefix("\t"))
+        if line.hasPrefix("HINT:") {
+            part = String(line.dropFirst(5))
+            isAside = true
+        }
+        if let state = part.ranges(of: ":  ").lazy.compactMap({ range -> Range<String.Index>? in
+            let rest = part[range.upperBound...]
+            let code = rest.prefix { $0.isASCII && ($0.isNumber || $0.isUppercase) }
+            guard code.utf8.count == 5, rest.dropFirst(5).hasPrefix(": ") else { return nil }
+            return code.startIndex..<part.index(code.endIndex, offsetBy: 2)
+        }).first {
+            sqlState = String(part[state].prefix(5))
+            part.removeSubrange(state)
+        }
+        part = oneLine(part, limit: 1000)
+        if sentence.isEmpty {
+            sentence = part
+        } else {
+            sentence += isAside ? " (\(part))" : "; " + part
+        }
+    }
+    return (sentence, sqlState)
+}
+
+extension String {
+    fileprivate var trimmed: String { oneLine(self, limit: 40) }
+}
+
+// MARK: - Waiting for a socket
+
+enum Readiness { case reading, writing }
+enum Waiting { case ready, timedOut, failed }
+
+/// Blocks until the socket is ready, its peer is gone, or the deadline has passed.
+func wait(
+    _ socket: Int32, for readiness: Readiness, until deadline: ContinuousClock.Instant?
+) -> Waiting {
+    guard socket >= 0 else { return .failed }
+    while true {
+        var milliseconds: Int32 = -1
+        if let deadline {
+            let left = deadline - ContinuousClock.now
+            if left <= .zero { return .timedOut }
+            let (seconds, attoseconds) = left.components
+            // Rounded up, so that the last round does not spin; a day at a time at most.
+            milliseconds =
+                seconds >= 86_400
+                ? 86_400_000 : Int32(seconds) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1
+        }
+        let events = Int16(readiness == .reading ? POLLIN : POLLOUT)
+        var descriptor = pollfd(fd: socket, events: events, revents: 0)
+        let count = poll(&descriptor, 1, milliseconds)
+        if count > 0 { return .ready }
+        if count < 0 && errno != EINTR { return .failed }
+    }
+}

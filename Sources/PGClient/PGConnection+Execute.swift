@@ -1,0 +1,305 @@
+import CPostgreSQL
+
+#if canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+extension PGConnection {
+    /// Runs one statement (extended protocol) with parameters and results in binary format.
+    ///
+    /// - Returns: all rows, in memory; for many rows use `forEachRow`.
+    /// - Throws: `server` with SQLSTATE; `invalidUse` where nothing was sent; or the connection
+    ///   is lost.
+    @discardableResult
+    public func execute(_ sql: String, _ parameters: [PGValue] = []) throws(PGError) -> PGResult {
+        try send(sql, parameters)
+        return try result(of: sql, parameters)
+    }
+
+    /// Runs any number of statements separated by `;` (simple protocol): all of them in one
+    /// transaction, unless they say otherwise. Rows are thrown away.
+    public func executeScript(_ sql: String) throws(PGError) {
+        try checkReady(sql)
+        guard PQsendQuery(handle, sql) == 1 else { throw sendingFailed(sql) }
+        _ = try collect(sql, [], isScript: true)
+    }
+
+    /// Has the server parse and plan a statement once, for as long as the connection lives.
+    ///
+    /// - Parameter types: the type of each parameter, in order; what is bound later has to match.
+    public func prepare(_ sql: String, _ types: [PGType] = []) throws(PGError) -> PGStatement {
+        try checkReady(sql)
+        try checkCount(types.count)
+        statementCount += 1
+        let name = "s\(statementCount)"
+        let oids = types.map { Oid($0.oid) }
+        guard PQsendPrepare(handle, name, sql, Int32(oids.count), oids) == 1 else {
+            throw sendingFailed(sql)
+        }
+        _ = try collect(sql, [])
+        return PGStatement(name: name, sql: sql, types: types, owner: ObjectIdentifier(self))
+    }
+
+    /// Runs a prepared statement of this connection.
+    @discardableResult
+    public func execute(_ statement: PGStatement, _ parameters: [PGValue] = []) throws(PGError)
+        -> PGResult
+    {
+        try checkReady(statement.sql)
+        guard statement.owner == ObjectIdentifier(self) else {
+            throw PGError(
+                .invalidUse, "the statement was prepared on another connection",
+                sql: statement.sql)
+        }
+        guard parameters.count == statement.types.count else {
+            throw PGError(
+                .invalidUse,
+                "the statement takes \(statement.types.count) parameters, not "
+                    + "\(parameters.count)", sql: statement.sql)
+        }
+        for (number, (value, type)) in zip(parameters, statement.types).enumerated()
+        where value != .null && value.type != type {
+            throw PGError(
+                .invalidUse,
+                "parameter $\(number + 1) was prepared as \(type) and is bound as \(value.type)",
+                sql: statement.sql)
+        }
+        let encoded = try EncodedParameters(parameters, sql: statement.sql)
+        let sent = encoded.withPointers { values, lengths, formats in
+            PQsendQueryPrepared(
+                handle, statement.name, Int32(parameters.count), values, lengths, formats, 1)
+        }
+        guard sent == 1 else { throw sendingFailed(statement.sql) }
+        return try result(of: statement.sql, parameters)
+    }
+}
+
+/// A statement that a connection has prepared; of use on that connection only.
+public struct PGStatement: Sendable {
+    let name: String
+    public let sql: String
+    public let types: [PGType]
+    let owner: ObjectIdentifier
+}
+
+// MARK: - Sending
+
+extension PGConnection {
+    func send(_ sql: String, _ parameters: [PGValue]) throws(PGError) {
+        try checkReady(sql)
+        try checkCount(parameters.count)
+        let encoded = try EncodedParameters(parameters, sql: sql)
+        let oids = parameters.map { Oid($0.type.oid) }
+        let sent = encoded.withPointers { values, lengths, formats in
+            PQsendQueryParams(
+                handle, sql, Int32(parameters.count), oids, values, lengths, formats, 1)
+        }
+        guard sent == 1 else { throw sendingFailed(sql) }
+    }
+
+    func checkReady(_ sql: String) throws(PGError) {
+        guard !sql.utf8.contains(0) else {
+            throw PGError(.invalidUse, "the statement holds a NUL character")
+        }
+        guard !isBusy else {
+            throw PGError(
+                .invalidUse, "the connection is busy with COPY or a stream of rows", sql: sql)
+        }
+        guard isUsable else { throw PGError(.connectionLost, "it is closed", sql: sql) }
+    }
+
+    private func checkCount(_ count: Int) throws(PGError) {
+        // The protocol counts parameters in 16 bits.
+        guard count <= 65_535 else {
+            throw PGError(
+                .invalidUse, "\(count) parameters are more than the 65535 that one statement takes")
+        }
+    }
+
+    func sendingFailed(_ sql: String) -> PGError {
+        let message = scrubber.scrub(flatten(String(cString: PQerrorMessage(handle))).text)
+        if PQstatus(handle) != CONNECTION_OK {
+            return PGError(.connectionLost, message, sql: sql)
+        }
+        return PGError(.protocolViolation, message, sql: sql)
+    }
+}
+
+/// The bytes of all parameters in one buffer.
+private struct EncodedParameters {
+    private var buffer: [UInt8] = []
+    private var ranges: [Range<Int>?] = []
+
+    init(_ parameters: [PGValue], sql: String) throws(PGError) {
+        for (number, value) in parameters.enumerated() {
+            let start = buffer.count
+            do throws(PGError) {
+                try value.encode(into: &buffer, place: "parameter $\(number + 1)")
+            } catch {
+                throw PGError(error.kind, error.message, sql: sql)
+            }
+            guard buffer.count < 1 << 30 else {
+                throw PGError(.invalidUse, "the parameters are too long for PostgreSQL", sql: sql)
+            }
+            ranges.append(value == .null ? nil : start..<buffer.count)
+        }
+        buffer.append(0)  // an empty last value needs an address too
+    }
+
+    func withPointers<T>(
+        _ body: ([UnsafePointer<CChar>?], [Int32], [Int32]) -> T
+    ) -> T {
+        buffer.withUnsafeBytes { bytes in
+            let values = ranges.map { range in
+                range.map { bytes.baseAddress!.advanced(by: $0.lowerBound) }?
+                    .assumingMemoryBound(to: CChar.self)
+            }
+            let lengths = ranges.map { Int32($0?.count ?? 0) }
+            return body(values, lengths, [Int32](repeating: 1, count: ranges.count))
+        }
+    }
+}
+
+// MARK: - Results
+
+extension PGConnection {
+    func result(of sql: String, _ parameters: [PGValue]) throws(PGError) -> PGResult {
+        guard let storage = try collect(sql, parameters) else {
+            throw lost(sql)
+        }
+        return PGResult(storage)
+    }
+
+    /// Reads everything the server has to say about what was sent.
+    ///
+    /// - Returns: the last result.
+    /// - Throws: the first error, after the rest has been read, so that the connection is ready
+    ///   for the next statement.
+    func collect(_ sql: String, _ parameters: [PGValue], isScript: Bool = false) throws(PGError)
+        -> ResultStorage?
+    {
+        var last: ResultStorage?
+        var failure: PGError?
+        var count = 0
+        while let storage = try nextResult(sql) {
+            count += 1
+            if count > 1000 && !isScript {
+                throw breakOff(.protocolViolation, "it has no end", sql)
+            }
+            switch storage.status {
+            case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
+                last = storage
+            case PGRES_COPY_IN, PGRES_COPY_OUT:
+                failure = failure ?? PGError(
+                    .invalidUse, "COPY with STDIN or STDOUT needs copyIn or copyOut", sql: sql)
+                try abandonCopy(storage.status, sql)
+            case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
+                failure = failure ?? error(of: storage, sql, parameters)
+            default:
+                throw breakOff(.protocolViolation, "it has an unknown kind", sql)
+            }
+        }
+        if let failure { throw failure }
+        return last
+    }
+
+    /// The next result of the statement under way; nil after the last one.
+    func nextResult(_ sql: String) throws(PGError) -> ResultStorage? {
+        if let responseTimeout {
+            while PQisBusy(handle) == 1 {
+                let deadline = ContinuousClock.now + responseTimeout
+                switch wait(PQsocket(handle), for: .reading, until: deadline) {
+                case .ready, .failed:
+                    // On failure PQgetResult below says what happened.
+                    guard PQconsumeInput(handle) == 1 else { break }
+                    continue
+                case .timedOut:
+                    throw breakOff(
+                        .timeout,
+                        "PostgreSQL was silent for more than "
+                            + "\(responseTimeout.components.seconds) s", sql)
+                }
+                break
+            }
+        }
+        return PQgetResult(handle).map(ResultStorage.init)
+    }
+
+    /// Ends a COPY that nobody asked for, in either direction.
+    private func abandonCopy(_ status: ExecStatusType, _ sql: String) throws(PGError) {
+        if status == PGRES_COPY_IN {
+            guard PQputCopyEnd(handle, "not wanted") == 1 else { throw sendingFailed(sql) }
+            return
+        }
+        var chunk: UnsafeMutablePointer<CChar>?
+        while PQgetCopyData(handle, &chunk, 0) > 0 {
+            PQfreemem(chunk)
+        }
+    }
+
+    /// Gives the connection up, because nobody knows any more what the server will send next.
+    func breakOff(_ kind: PGError.Kind, _ message: String, _ sql: String) -> PGError {
+        isBroken = true
+        shutdown(PQsocket(handle), Int32(SHUT_RDWR))
+        return PGError(kind, message, sql: sql)
+    }
+
+    func lost(_ sql: String) -> PGError {
+        let message = scrubber.scrub(flatten(String(cString: PQerrorMessage(handle))).text)
+        return PGError(
+            .connectionLost, message.isEmpty ? "no answer came" : message, sql: sql)
+    }
+
+    /// The server's error, or libpq's own, which has no fields.
+    func error(of storage: ResultStorage, _ sql: String, _ parameters: [PGValue] = []) -> PGError {
+        let result = storage.handle
+        let sqlState = field(.sqlState, of: result)
+        guard let primary = field(.message, of: result) else {
+            let text = scrubber.scrub(flatten(String(cString: PQresultErrorMessage(result))).text)
+            let kind: PGError.Kind =
+                PQstatus(handle) == CONNECTION_OK ? .protocolViolation : .connectionLost
+            return PGError(kind, text, sqlState: sqlState, sql: sql)
+        }
+        let kind: PGError.Kind =
+            switch sqlState {
+            case "57014": .cancelled
+            case "57P01", "57P02", "57P03", "57P05": .connectionLost
+            default: .server
+            }
+        return PGError(
+            kind, scrubber.scrub(hideValues(of: parameters, in: primary)),
+            sqlState: sqlState,
+            severity: field(.severity, of: result),
+            detail: field(.detail, of: result),
+            hint: field(.hint, of: result),
+            schemaName: field(.schema, of: result),
+            tableName: field(.table, of: result),
+            columnName: field(.column, of: result),
+            dataTypeName: field(.dataType, of: result),
+            constraintName: field(.constraint, of: result),
+            position: field(.position, of: result).flatMap { Int($0) },
+            sql: sql)
+    }
+}
+
+/// `message` with bound texts replaced by their placeholders: data exceptions quote their input
+/// (`invalid input syntax for type integer: "…"`). A short text is only replaced where it is
+/// quoted as a whole, so that no word of the message is taken for one.
+package func hideValues(of parameters: [PGValue], in message: String) -> String {
+    var message = message
+    for (number, value) in parameters.enumerated() {
+        let texts: [String] =
+            switch value {
+            case .text(let text): [text]
+            case .textArray(let texts): texts
+            default: []
+            }
+        for text in texts where !text.isEmpty {
+            message.replace("\"\(text)\"", with: "$\(number + 1)")
+            if text.utf8.count >= 8 { message.replace(text, with: "$\(number + 1)") }
+        }
+    }
+    return message
+}

@@ -1,0 +1,184 @@
+/// A value bound to `$1`, `$2`, … or written by COPY, in PostgreSQL's binary format.
+///
+/// The formats are those of the types' `send` functions: big-endian integers and IEEE 754 floats,
+/// UTF-8 text; `vector` and `halfvec` as in pgvector's `vector_send` and `halfvec_send`.
+public enum PGValue: Sendable, Equatable {
+    case null
+    case bool(Bool)
+    case int16(Int16)
+    case int32(Int32)
+    case int64(Int64)
+    case float(Float)
+    case double(Double)
+    case text(String)
+    case bytea([UInt8])
+    case textArray([String])
+    /// pgvector's `vector`: 1 to 16,000 finite float4. The server infers the type from the
+    /// statement, so write `$1::vector` where a column or operator does not say it.
+    case vector([Float])
+    /// pgvector's `halfvec`; each element is rounded to the nearest IEEE half, ties to even.
+    case halfvec([Float])
+}
+
+/// The type of a prepared statement's parameter.
+public enum PGType: Sendable, Equatable {
+    case bool, int16, int32, int64, float, double, text, bytea, textArray
+    /// The server infers it from the statement: for `vector`, `halfvec` and NULL.
+    case inferred
+}
+
+extension PGType {
+    /// Object identifiers of the built-in types, src/include/catalog/pg_type.dat; 0 lets the
+    /// server infer it (an extension's types have another one in each database).
+    package var oid: UInt32 {
+        switch self {
+        case .bool: OID.bool
+        case .int16: OID.int2
+        case .int32: OID.int4
+        case .int64: OID.int8
+        case .float: OID.float4
+        case .double: OID.float8
+        case .text: OID.text
+        case .bytea: OID.bytea
+        case .textArray: OID.textArray
+        case .inferred: 0
+        }
+    }
+}
+
+enum OID {
+    static let bool: UInt32 = 16
+    static let bytea: UInt32 = 17
+    static let char: UInt32 = 18
+    static let name: UInt32 = 19
+    static let int8: UInt32 = 20
+    static let int2: UInt32 = 21
+    static let int4: UInt32 = 23
+    static let text: UInt32 = 25
+    static let oid: UInt32 = 26
+    static let json: UInt32 = 114
+    static let xml: UInt32 = 142
+    static let float4: UInt32 = 700
+    static let float8: UInt32 = 701
+    static let unknown: UInt32 = 705
+    static let textArray: UInt32 = 1009
+    static let bpchar: UInt32 = 1042
+    static let varchar: UInt32 = 1043
+    static let varcharArray: UInt32 = 1015
+    static let timestamp: UInt32 = 1114
+    static let timestamptz: UInt32 = 1184
+    static let numeric: UInt32 = 1700
+    static let jsonb: UInt32 = 3802
+    /// Extensions, enumerations and every other type made by users start here.
+    static let firstUserDefined: UInt32 = 16384
+}
+
+extension PGValue {
+    /// What the server is told about the parameter.
+    package var type: PGType {
+        switch self {
+        case .null, .vector, .halfvec: .inferred
+        case .bool: .bool
+        case .int16: .int16
+        case .int32: .int32
+        case .int64: .int64
+        case .float: .float
+        case .double: .double
+        case .text: .text
+        case .bytea: .bytea
+        case .textArray: .textArray
+        }
+    }
+
+    /// Appends the value's bytes, without a length; nothing for `null`. `place` names the value in
+    /// an error ("parameter $2").
+    package func encode(into buffer: inout [UInt8], place: @autoclosure () -> String)
+        throws(PGError)
+    {
+        switch self {
+        case .null: break
+        case .bool(let value): buffer.append(value ? 1 : 0)
+        case .int16(let value): buffer.appendBigEndian(value)
+        case .int32(let value): buffer.appendBigEndian(value)
+        case .int64(let value): buffer.appendBigEndian(value)
+        case .float(let value): buffer.appendBigEndian(value.bitPattern)
+        case .double(let value): buffer.appendBigEndian(value.bitPattern)
+        case .bytea(let value): buffer.append(contentsOf: value)
+        case .text(let value): try Self.encode(value, into: &buffer, place: place())
+        case .textArray(let values):
+            // array_send: dimensions, "has NULLs", element type; per dimension length and lower
+            // bound. PostgreSQL's empty array has no dimension at all.
+            guard values.count <= Int(Int32.max) else { throw Self.tooLong(place()) }
+            buffer.appendBigEndian(Int32(values.isEmpty ? 0 : 1))
+            buffer.appendBigEndian(Int32(0))
+            buffer.appendBigEndian(OID.text)
+            if values.isEmpty { break }
+            buffer.appendBigEndian(Int32(values.count))
+            buffer.appendBigEndian(Int32(1))
+            for value in values {
+                try buffer.appendWithLength(place: place()) { buffer throws(PGError) in
+                    try Self.encode(value, into: &buffer, place: place())
+                }
+            }
+        case .vector(let elements):
+            try Self.appendDimensions(elements.count, to: &buffer, place: place())
+            elements.map(\.bitPattern.bigEndian).withUnsafeBytes {
+                buffer.append(contentsOf: $0)
+            }
+        case .halfvec(let elements):
+            try Self.appendDimensions(elements.count, to: &buffer, place: place())
+            elements.map { Float16($0).bitPattern.bigEndian }.withUnsafeBytes {
+                buffer.append(contentsOf: $0)
+            }
+        }
+    }
+
+    private static func encode(_ text: String, into buffer: inout [UInt8], place: String)
+        throws(PGError)
+    {
+        let start = buffer.count
+        buffer.append(contentsOf: text.utf8)
+        guard !buffer[start...].contains(0) else {
+            throw PGError(
+                .invalidUse,
+                "\(place) holds a NUL character, which PostgreSQL cannot store in text")
+        }
+    }
+
+    /// vector_recv reads two int16: the number of dimensions, then an unused zero.
+    private static func appendDimensions(_ count: Int, to buffer: inout [UInt8], place: String)
+        throws(PGError)
+    {
+        guard let dimensions = Int16(exactly: count) else {
+            throw PGError(
+                .invalidUse, "\(place) is a vector of \(count) dimensions, which is too many")
+        }
+        buffer.appendBigEndian(dimensions)
+        buffer.appendBigEndian(Int16(0))
+    }
+
+    fileprivate static func tooLong(_ place: String) -> PGError {
+        PGError(.invalidUse, "\(place) is too long for PostgreSQL")
+    }
+}
+
+extension [UInt8] {
+    mutating func appendBigEndian(_ value: some FixedWidthInteger) {
+        Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
+    }
+
+    /// Appends what `body` writes after its length as a big-endian int32. PostgreSQL's values have
+    /// at most 1 GB.
+    mutating func appendWithLength(
+        place: @autoclosure () -> String, _ body: (inout [UInt8]) throws(PGError) -> Void
+    ) throws(PGError) {
+        let start = count
+        appendBigEndian(Int32(0))
+        try body(&self)
+        let length = count - start - 4
+        guard length < 1 << 30 else { throw PGValue.tooLong(place()) }
+        for byte in 0..<4 {
+            self[start + byte] = UInt8(truncatingIfNeeded: length >> (24 - 8 * byte))
+        }
+    }
+}
