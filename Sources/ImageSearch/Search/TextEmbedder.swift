@@ -1,0 +1,38 @@
+import ClipCore
+
+/// Turns texts into embeddings with one model's text tower.
+public struct TextEmbedder: Sendable {
+    /// A text's place in the space that pictures share.
+    public struct Query: Sendable {
+        /// L2-normalised, `[embedding dimension]`.
+        public let embedding: [Float]
+        /// Whether the text was longer than the model reads and was cut.
+        public let isTruncated: Bool
+    }
+
+    private let tokenizer = Tokenizer()
+    private let encoder: TextEncoder
+
+    /// - Parameter path: the model file.
+    /// - Throws: `CheckpointError`, one sentence naming the file and the fault.
+    public init(modelPath path: String) throws {
+        let checkpoint = try Checkpoint(path: path)
+        guard checkpoint.configuration.vocabularySize == Tokenizer.vocabularySize else {
+            throw CheckpointError(
+                file: path,
+                fault:
+                    "has a vocabulary of \(checkpoint.configuration.vocabularySize) tokens, but CLIP's tokenizer makes \(Tokenizer.vocabularySize)"
+            )
+        }
+        encoder = try TextEncoder(checkpoint)
+    }
+
+    /// Tokens that a text can have, start and end included.
+    public var contextLength: Int { encoder.configuration.contextLength }
+
+    /// Computes on the calling thread, for some milliseconds.
+    public func embed(_ text: String) throws -> Query {
+        let tokens = tokenizer.encode(text, contextLength: contextLength)
+        return Query(embedding: try encoder.encode(tokens.ids), isTruncated: tokens.isTruncated)
+    }
+}

@@ -1,0 +1,81 @@
+import S3Client
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// A setting that is missing or cannot be used; one sentence that names the variable.
+public struct SettingsError: Error, Equatable, CustomStringConvertible {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// The settings of all four tools, from the environment and from a `.env` file; `.env_example`
+/// documents every variable. A variable of the real environment wins over the file. An empty value
+/// counts as not set, as `.env_example` leaves the secrets empty.
+public struct Settings: Sendable {
+    private let environment: [String: String]
+    private let file: [String: String]
+
+    /// - Parameters:
+    ///   - environment: the variables of the process.
+    ///   - path: the `.env` file; none need be there.
+    /// - Throws: ``SettingsError`` when the file is there but cannot be read.
+    public init(
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        path: String = ".env"
+    ) throws(SettingsError) {
+        self.environment = environment
+        guard FileManager.default.fileExists(atPath: path) else {
+            file = [:]
+            return
+        }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw SettingsError("\(path) cannot be read: check its permissions")
+        }
+        file = DotEnv.parse(String(decoding: data, as: UTF8.self), environment: environment)
+    }
+
+    /// A variable's value, nil when it is not set or empty.
+    public subscript(_ name: String) -> String? {
+        for source in [environment, file] {
+            if let value = source[name], !value.isEmpty { return value }
+        }
+        return nil
+    }
+
+    func required(_ name: String) throws(SettingsError) -> String {
+        guard let value = self[name] else {
+            throw SettingsError(
+                "\(name) is not set: set it in the environment or in .env (.env_example shows how)")
+        }
+        return value
+    }
+
+    /// `PG_SERVICE_URI`: where PostgreSQL is, with user and password.
+    public func databaseURI() throws(SettingsError) -> String {
+        try required("PG_SERVICE_URI")
+    }
+
+    /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`: a real one, or a directory when the
+    /// endpoint is a `file://` URL, which needs no keys.
+    /// - Throws: ``SettingsError`` for a missing variable, or the store's error for an unusable one.
+    public func objectStore() throws -> any ObjectStore {
+        let endpoint = try required("S3_ENDPOINT")
+        let isDirectory = endpoint.lowercased().hasPrefix("file:")
+        func key(_ name: String) throws -> String {
+            isDirectory ? self[name] ?? "" : try required(name)
+        }
+        return try openObjectStore(
+            ObjectStoreSettings(
+                endpoint: endpoint,
+                bucket: try required("S3_BUCKET_NAME"),
+                accessKey: try key("S3_ACCESS_KEY"),
+                secretKey: try key("S3_SECRET_KEY"),
+                sessionToken: self["S3_SESSION_TOKEN"],
+                region: self["S3_REGION"]))
+    }
+}
