@@ -55,7 +55,7 @@ let package = Package(
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
         .target(name: "CKernels"),
-        .target(name: "CVocabulary", exclude: ["merges.bin", "LICENSE.txt"]),
+        .target(name: "CVocabulary", exclude: ["merges.bin", "entities.bin", "mojibake.bin", "LICENSE.txt"]),
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(

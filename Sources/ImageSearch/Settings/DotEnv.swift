@@ -5,12 +5,12 @@
 /// swift-configuration's reader is not used because it knows neither quotes nor `export`.
 /// Source: python-dotenv 1.1, `dotenv/parser.py` and `dotenv/variables.py`. Lines that cannot be
 /// read are passed over, as there.
-enum DotEnv {
+package enum DotEnv {
     /// - Parameters:
     ///   - text: the file's contents.
     ///   - environment: wins over earlier lines in `${NAME}`.
     /// - Returns: values by name; the last of equal names counts. A name without `=` has no value.
-    static func parse(_ text: String, environment: [String: String] = [:]) -> [String: String] {
+    package static func parse(_ text: String, environment: [String: String] = [:]) -> [String: String] {
         var values: [String: String] = [:]
         var scanner = Scanner(Array(text.unicodeScalars))
         while let binding = scanner.nextBinding() {
