@@ -1,0 +1,85 @@
+/// Text on its way through the tokenizer: Unicode scalar values, as Python's `str` has them.
+typealias Scalars = [UInt32]
+
+/// What Python's `str`, its `re` and the `regex` module say of a character, said with the Unicode
+/// data of Swift's standard library.
+///
+/// The data differ by version: Swift 6.3 has Unicode 17, Python 3.11's `str` has 14, `regex`
+/// 2026.11 has 18. An exhaustive comparison found no difference in letter, number, white space,
+/// "word", case or lower case but for characters that one side does not know yet, and two whose
+/// properties were revised (U+0295 is not cased, U+1171E not case-ignorable in Swift),
+/// which can only matter to a capital sigma beside them.
+enum CharacterRules {
+    static func scalar(_ value: UInt32) -> Unicode.Scalar {
+        Unicode.Scalar(value) ?? "\u{FFFD}"
+    }
+
+    /// `\s` of the `regex` module: the property White_Space.
+    static func isWhiteSpace(_ value: UInt32) -> Bool {
+        if value < 0x80 { return value == 0x20 || (0x09...0x0D).contains(value) }
+        return scalar(value).properties.isWhitespace
+    }
+
+    /// `str.isspace`, by which `str.strip` and `\s` of Python's own `re` go: the information
+    /// separators are white space as well.
+    static func isPythonSpace(_ value: UInt32) -> Bool {
+        (0x1C...0x1F).contains(value) || isWhiteSpace(value)
+    }
+
+    /// `str.isalnum`: letters and everything that has a numeric value.
+    static func isAlphanumeric(_ value: UInt32) -> Bool {
+        let properties = scalar(value).properties
+        return isLetter(properties.generalCategory) || properties.numericType != nil
+    }
+
+    /// `\d`: decimal digits of any script.
+    static func isDecimalDigit(_ value: UInt32) -> Bool {
+        if value < 0x80 { return (0x30...0x39).contains(value) }
+        return scalar(value).properties.generalCategory == .decimalNumber
+    }
+
+    /// `\p{L}`.
+    static func isLetter(_ category: Unicode.GeneralCategory) -> Bool {
+        switch category {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter:
+            return true
+        default:
+            return false
+        }
+    }
+
+    /// `str.lower`: the full lower-case mapping, and Final_Sigma as the one rule with a context
+    /// (Unicode Standard, section 3.13).
+    static func lowercased(_ text: Scalars) -> Scalars {
+        var result = Scalars()
+        result.reserveCapacity(text.count)
+        for (index, value) in text.enumerated() {
+            if value < 0x80 {
+                result.append((0x41...0x5A).contains(value) ? value + 0x20 : value)
+            } else if value == 0x3A3 {
+                result.append(isFinalSigma(text, index) ? 0x3C2 : 0x3C3)
+            } else {
+                let mapping = scalar(value).properties.lowercaseMapping.unicodeScalars
+                result.append(contentsOf: mapping.lazy.map(\.value))
+            }
+        }
+        return result
+    }
+
+    /// A cased letter stands before and none behind, case-ignorable characters left aside.
+    private static func isFinalSigma(_ text: Scalars, _ index: Int) -> Bool {
+        guard let before = text[..<index].last(where: { !isCaseIgnorable($0) }), isCased(before)
+        else { return false }
+        guard let after = text[(index + 1)...].first(where: { !isCaseIgnorable($0) })
+        else { return true }
+        return !isCased(after)
+    }
+
+    private static func isCased(_ value: UInt32) -> Bool {
+        scalar(value).properties.isCased
+    }
+
+    private static func isCaseIgnorable(_ value: UInt32) -> Bool {
+        scalar(value).properties.isCaseIgnorable
+    }
+}

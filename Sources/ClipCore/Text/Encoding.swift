@@ -1,0 +1,130 @@
+/// The single-byte encodings that ftfy supposes mojibake was read in (`chardata.py`, in its order),
+/// "sloppy" where bytes without a meaning stand for themselves and 0x1A for U+FFFD.
+struct Encoding: Equatable {
+    static let latin1 = Encoding(index: 0)
+    static let windows1252 = Encoding(index: 1)
+    static let macRoman = Encoding(index: 8)
+    /// Latin-1, sloppy Windows-1252, 1251, 1250, 1253, 1254 and 1257, ISO 8859-2, Mac Roman, CP437.
+    static let all = (0...9).map(Encoding.init)
+
+    private let index: Int
+
+    private init(index: Int) {
+        self.index = index
+    }
+
+    var isSloppy: Bool { (1...6).contains(index) }
+
+    /// What a byte of 0x80 or more stands for.
+    func scalar(of byte: UInt8) -> UInt32 {
+        index == 0 ? UInt32(byte) : MojibakeTables.shared.character(byte, inEncoding: index - 1)
+    }
+
+    /// The bytes that would be read as this text, or nil if there are none.
+    func encode(_ text: Scalars) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.count)
+        if index == 0 {
+            for value in text {
+                guard let byte = UInt8(exactly: value) else { return nil }
+                bytes.append(byte)
+            }
+            return bytes
+        }
+        // 0 for characters that no byte above 0x7F stands for.
+        var reverse = [UInt8](repeating: 0, count: 0x10000)
+        for byte in UInt8(0x80)...0xFF { reverse[Int(scalar(of: byte))] = byte }
+        if isSloppy { reverse[0xFFFD] = 0x1A }
+        for value in text {
+            if value < 0x80 {
+                if value == 0x1A && isSloppy { return nil }
+                bytes.append(UInt8(value))
+            } else {
+                guard value < 0x10000, reverse[Int(value)] != 0 else { return nil }
+                bytes.append(reverse[Int(value)])
+            }
+        }
+        return bytes
+    }
+}
+
+/// ftfy's codec "utf-8-variants": UTF-8 without surrogates and in the shortest form, but with
+/// CESU-8's pairs of surrogates and Java's C0 80 for U+0000.
+enum UTF8Variants {
+    /// The text that the bytes encode, or nil if they encode none.
+    static func decode(_ bytes: [UInt8]) -> Scalars? {
+        var result = Scalars()
+        result.reserveCapacity(bytes.count)
+        var position = 0
+        while position < bytes.count {
+            let byte = bytes[position]
+            if byte < 0x80 {
+                result.append(UInt32(byte))
+                position += 1
+            } else if byte == 0xC0 {
+                // ftfy's expression ends in `$`, which also matches before a line break that ends
+                // the text; such a line break is taken for the second byte.
+                guard position + 1 < bytes.count,
+                    bytes[position + 1] == 0x80 || isEnd(bytes, position + 1)
+                else { return nil }
+                result.append(0)
+                position += 2
+            } else if let value = surrogatePair(bytes, at: position) {
+                result.append(value)
+                position += 6
+            } else if let (value, length) = multibyte(bytes, at: position) {
+                result.append(value)
+                position += length
+            } else {
+                return nil
+            }
+        }
+        return result
+    }
+
+    /// ED A0…AF 80…BF ED B0…BF 80…BF. As above, the end of the pattern may be missing before the
+    /// line break that ends the text, if that makes up six bytes.
+    private static func surrogatePair(_ bytes: [UInt8], at start: Int) -> UInt32? {
+        guard bytes[start] == 0xED, bytes.count - start >= 6 else { return nil }
+        let expected: [ClosedRange<UInt8>] = [
+            0xA0...0xAF, 0x80...0xBF, 0xED...0xED, 0xB0...0xBF, 0x80...0xBF,
+        ]
+        for (offset, range) in expected.enumerated() {
+            if isEnd(bytes, start + 1 + offset) { break }
+            guard range.contains(bytes[start + 1 + offset]) else { return nil }
+        }
+        let high = UInt32(bytes[start + 1] & 0x0F) << 16 | UInt32(bytes[start + 2] & 0x3F) << 10
+        let low = UInt32(bytes[start + 4] & 0x0F) << 6 | UInt32(bytes[start + 5] & 0x3F)
+        return 0x10000 + high + low
+    }
+
+    private static func isEnd(_ bytes: [UInt8], _ position: Int) -> Bool {
+        position == bytes.count || (position == bytes.count - 1 && bytes[position] == 0x0A)
+    }
+
+    /// One character of two to four bytes, by table 3-7 of the Unicode Standard.
+    private static func multibyte(_ bytes: [UInt8], at start: Int) -> (UInt32, Int)? {
+        let first = bytes[start]
+        let length: Int
+        var second: ClosedRange<UInt8> = 0x80...0xBF
+        switch first {
+        case 0xC2...0xDF: length = 2
+        case 0xE0...0xEF:
+            length = 3
+            if first == 0xE0 { second = 0xA0...0xBF }
+            if first == 0xED { second = 0x80...0x9F }
+        case 0xF0...0xF4:
+            length = 4
+            if first == 0xF0 { second = 0x90...0xBF }
+            if first == 0xF4 { second = 0x80...0x8F }
+        default: return nil
+        }
+        guard start + length <= bytes.count, second.contains(bytes[start + 1]) else { return nil }
+        var value = UInt32(first) & (0x7F >> UInt32(length))
+        for byte in bytes[(start + 1)..<(start + length)] {
+            guard byte & 0xC0 == 0x80 else { return nil }
+            value = value << 6 | UInt32(byte & 0x3F)
+        }
+        return (value, length)
+    }
+}
