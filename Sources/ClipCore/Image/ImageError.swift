@@ -37,7 +37,7 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .tooLarge(let width, let height, let limit):
             return "the picture is too large: \(width) × \(height) is more than \(limit) pixels"
         case .tooManyScans(let limit):
-            return "the picture has more than \(limit) scans, which no honest file of its size has"
+            return "the picture has more than \(limit) scans, too many for its size"
         case .outOfMemory:
             return "there is not enough memory to decode the picture"
         }

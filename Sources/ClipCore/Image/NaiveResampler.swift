@@ -2,7 +2,9 @@
 /// algorithmic reference that the production path is tested against, and is used nowhere else.
 package enum NaiveResampler {
     package static func resize(_ image: PixelImage, width: Int, height: Int) -> PixelImage {
-        resizeColumns(of: resizeRows(of: image, to: width), to: height)
+        Resampler(width: width, height: height).isVerticalFirst(from: image)
+            ? resizeRows(of: resizeColumns(of: image, to: height), to: width)
+            : resizeColumns(of: resizeRows(of: image, to: width), to: height)
     }
 
     private static func resizeRows(of image: PixelImage, to width: Int) -> PixelImage {

@@ -49,8 +49,10 @@ public enum PictureFormat: String, CaseIterable, Sendable {
                     headerSize.elementsEqual([size, 0, 0, 0])
                 }
         case .tiff:
-            return [[0x49, 0x49, 42, 0], [0x4D, 0x4D, 0, 42], [0x49, 0x49, 43, 0], [0x4D, 0x4D, 0, 43]]
-                .contains { start.starts(with: $0) }
+            let signatures: [[UInt8]] = [
+                [0x49, 0x49, 42, 0], [0x4D, 0x4D, 0, 42], [0x49, 0x49, 43, 0], [0x4D, 0x4D, 0, 43],
+            ]
+            return signatures.contains { start.starts(with: $0) }
         }
     }
 }

@@ -30,7 +30,7 @@ public struct PixelImage: Equatable, Sendable {
     /// - Precondition: the sides are positive and `pixels` has `height * width * channels` samples.
     public init(width: Int, height: Int, mode: Mode, pixels: [UInt8]) {
         precondition(width > 0 && height > 0, "a picture has pixels")
-        precondition(pixels.count == width * height * mode.channels, "samples must fill the picture")
+        precondition(pixels.count == width * height * mode.channels, "samples fill the picture")
         self.width = width
         self.height = height
         self.mode = mode

@@ -1,0 +1,61 @@
+import ClipCore
+import Testing
+
+@Suite struct ResamplerTests {
+    @Test("Resizing gives Pillow's pixels", arguments: GoldenImages.shared.resize)
+    func resizing(_ expected: GoldenImages.Synthetic) {
+        let (width, height) = (expected.toWidth!, expected.toHeight!)
+        let image = expected.image()
+        let resized = Resampler(width: width, height: height).resize(
+            image, columns: 0..<width, rows: 0..<height)
+        #expect(crc32(resized.pixels) == expected.crc)
+        #expect(NaiveResampler.resize(image, width: width, height: height) == resized)
+    }
+
+    @Test func aWindowIsACropOfTheWhole() {
+        var random = SplitMix64(state: 11)
+        for _ in 0..<300 {
+            let mode = [PixelImage.Mode.grey, .rgb, .cmyk].randomElement(using: &random)!
+            let side = { Int.random(in: 1...60, using: &random) }
+            let (width, height, toWidth, toHeight) = (side(), side(), side(), side())
+            let pixels = (0..<width * height * mode.channels).map { _ in
+                UInt8.random(in: 0...255, using: &random)
+            }
+            let image = PixelImage(width: width, height: height, mode: mode, pixels: pixels)
+            let left = Int.random(in: 0..<toWidth, using: &random)
+            let top = Int.random(in: 0..<toHeight, using: &random)
+            let columns = left..<Int.random(in: left + 1...toWidth, using: &random)
+            let rows = top..<Int.random(in: top + 1...toHeight, using: &random)
+
+            let window = Resampler(width: toWidth, height: toHeight).resize(
+                image, columns: columns, rows: rows)
+            let whole = NaiveResampler.resize(image, width: toWidth, height: toHeight)
+            #expect(
+                window == whole.cropped(columns: columns, rows: rows),
+                "\(mode) \(width)×\(height) to \(toWidth)×\(toHeight), \(columns), \(rows)")
+        }
+    }
+
+    @Test func flatPicturesStayFlat() {
+        for sample in [UInt8(0), 1, 127, 254, 255] {
+            let image = PixelImage(
+                width: 7, height: 300, mode: .grey,
+                pixels: [UInt8](repeating: sample, count: 2100))
+            let resized = Resampler(width: 50, height: 11).resize(
+                image, columns: 0..<50, rows: 0..<11)
+            #expect(resized.pixels.allSatisfy { $0 == sample })
+        }
+    }
+}
+
+extension PixelImage {
+    fileprivate func cropped(columns: Range<Int>, rows: Range<Int>) -> PixelImage {
+        let bytes = rows.flatMap { row in
+            let start = row * width
+            return pixels[
+                (start + columns.lowerBound) * mode.channels..<(start + columns.upperBound)
+                    * mode.channels]
+        }
+        return PixelImage(width: columns.count, height: rows.count, mode: mode, pixels: bytes)
+    }
+}
