@@ -1,0 +1,70 @@
+import PGClient
+import Testing
+
+/// Our bytes against bytes that PostgreSQL 16 with pgvector 0.8.5 wrote:
+///
+///     psql -c "COPY (SELECT true, false, NULL::text, (-32768)::int2, 2147483647::int4,
+///         (-9223372036854775808)::int8, 1.5::float4, (-0.1)::float8, 'naïve 🐈', '',
+///         '\x00ff10'::bytea, ARRAY['a','','ž'], ARRAY[]::text[], '[1,-2.5,3.25e-7]'::vector,
+///         '[1,-2.5,0.1,65504,6e-8]'::halfvec) TO STDOUT (FORMAT binary)" | xxd -p -c 32
+@Suite struct EncodingTests {
+    static let golden = """
+        5047434f50590aff0d0a000000000000000000000f00000001010000000100ff
+        ffffff000000028000000000047fffffff000000088000000000000000000000
+        043fc0000000000008bfb999999999999a0000000b6e61c3af766520f09f9088
+        000000000000000300ff10000000230000000100000000000000190000000300
+        00000100000001610000000000000002c5be0000000c00000000000000000000
+        001900000010000300003f800000c020000034ae7ba90000000e000500003c00
+        c1002e667bff0001ffff
+        """
+
+    static let row: [PGValue] = [
+        .bool(true), .bool(false), .null, .int16(.min), .int32(.max), .int64(.min), .float(1.5),
+        .double(-0.1), .text("naïve 🐈"), .text(""), .bytea([0, 0xFF, 0x10]),
+        .textArray(["a", "", "ž"]), .textArray([]), .vector([1, -2.5, 3.25e-7]),
+        .halfvec([1, -2.5, 0.1, 65504, 6e-8]),
+    ]
+
+    @Test func rowIsWhatPostgreSQLWrites() throws {
+        var encoder = BinaryCopyEncoder(columnCount: Self.row.count)
+        try encoder.append(Self.row)
+        encoder.appendTrailer()
+        let hex = encoder.buffer.map { byte in
+            String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+        }.joined()
+        #expect(hex == Self.golden.filter { !$0.isNewline })
+    }
+
+    @Test(arguments: [PGValue.text("a\0b"), .textArray(["ok", "\0"])])
+    func nulInTextIsRefused(_ value: PGValue) throws {
+        var bytes: [UInt8] = []
+        let error = try #require(throws: PGError.self) {
+            try value.encode(into: &bytes, place: "parameter $3")
+        }
+        #expect(
+            error.description
+                == "parameter $3 holds a NUL character, which PostgreSQL cannot store in text")
+        #expect(error.kind == .invalidUse)
+    }
+
+    @Test func tooManyDimensionsAreRefused() throws {
+        var bytes: [UInt8] = []
+        let zeros = [Float](repeating: 0, count: 32768)
+        for value in [PGValue.vector(zeros), .halfvec(zeros)] {
+            #expect(throws: PGError.self) { try value.encode(into: &bytes, place: "it") }
+        }
+        try PGValue.vector([Float](zeros.dropLast())).encode(into: &bytes, place: "it")
+        #expect(bytes.count == 4 + 4 * 32767)
+    }
+
+    @Test func refusedRowLeavesNoBytes() throws {
+        var encoder = BinaryCopyEncoder(columnCount: 2)
+        try encoder.append([.int32(1), .text("x")])
+        let before = encoder.buffer
+        #expect(throws: PGError.self) { try encoder.append([.int32(1), .text("\0")]) }
+        let error = try #require(throws: PGError.self) { try encoder.append([.int32(1)]) }
+        #expect(error.message == "row 2 of COPY has 1 values for 2 columns")
+        #expect(encoder.buffer == before)
+        #expect(encoder.rowCount == 1)
+    }
+}

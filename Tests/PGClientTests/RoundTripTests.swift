@@ -1,0 +1,244 @@
+import Foundation
+import PGClient
+import Synchronization
+import Testing
+
+@Suite(.enabled(if: Server.isThere)) struct RoundTripTests {
+    @Test func integers() throws {
+        let connection = try Server.connect()
+        let values: [(PGValue, String, Int)] =
+            [Int16.min, -1, 0, 1, .max].map { (.int16($0), "int2", Int($0)) }
+            + [Int32.min, -1, 0, .max].map { (.int32($0), "int4", Int($0)) }
+            + [Int64.min, -1, 0, .max].map { (.int64($0), "int8", Int($0)) }
+        for (value, type, number) in values {
+            let row = try connection.execute(
+                "SELECT $1, $1::text, pg_typeof($1)::text, 4294967295::oid", [value])[0]
+            #expect(try row.int(0) == number)
+            #expect(try row.string(1) == String(number))
+            #expect(
+                try row.string(2)
+                    == ["int2": "smallint", "int4": "integer", "int8": "bigint"][type])
+            #expect(try row.int(3) == 4_294_967_295)
+        }
+    }
+
+    @Test func floatsBitForBit() throws {
+        let connection = try Server.connect()
+        for value in [
+            0, -0.0, 1.1, .leastNonzeroMagnitude, .greatestFiniteMagnitude, .infinity, -.infinity,
+            .nan,
+        ] as [Double] {
+            let row = try connection.execute("SELECT $1, $1::text", [.double(value)])[0]
+            let back = try row.double(0)
+            #expect(back == value || (back.isNaN && value.isNaN))
+            #expect(back.sign == value.sign)
+        }
+        for value in [-0.0, 0.1, .leastNonzeroMagnitude, .greatestFiniteMagnitude] as [Float] {
+            let row = try connection.execute("SELECT $1", [.float(value)])[0]
+            #expect(try Float(row.double(0)).bitPattern == value.bitPattern)
+        }
+    }
+
+    @Test func textsAndBytes() throws {
+        let connection = try Server.connect()
+        let long = String(repeating: "pictures/ž 🐈‍⬛.jpg\n", count: 50_000)
+        #expect(long.utf8.count > 1 << 20)
+        for text in ["", "a", "'; DROP TABLE x; --", "naïve 🏳️‍🌈 \u{202E} \u{1}", "\u{10FFFF}", long] {
+            let row = try connection.execute(
+                "SELECT $1, octet_length($1), $1::varchar, md5($1)", [.text(text)])[0]
+            #expect(try row.string(0) == text)
+            #expect(try row.int(1) == text.utf8.count)
+            #expect(try Array(row.string(2).utf8) == Array(text.utf8))
+        }
+        for bytes in [[], [0], Array(0...255), [UInt8](repeating: 7, count: 1 << 20)]
+            as [[UInt8]]
+        {
+            let row = try connection.execute("SELECT $1, length($1)", [.bytea(bytes)])[0]
+            #expect(try row.bytes(0) == bytes)
+            #expect(try row.int(1) == bytes.count)
+        }
+        for texts in [[], [""], ["a", "NULL", "{\"}", "ž"]] as [[String]] {
+            let row = try connection.execute("SELECT $1, $1::text", [.textArray(texts)])[0]
+            #expect(try row.textArray(0) == texts)
+        }
+        let json = try connection.execute("SELECT '{\"a\": 1}'::jsonb, '[2]'::json")[0]
+        #expect(try json.string(0) == "{\"a\": 1}")
+        #expect(try json.string(1) == "[2]")
+    }
+
+    @Test func booleansNullsAndTimes() throws {
+        let connection = try Server.connect()
+        let row = try connection.execute(
+            "SELECT $1 AS yes, $2 AS no, $3::int8 AS nothing, '1999-12-31 23:59:59.5+00'::timestamptz,"
+                + " 'infinity'::timestamptz, '-infinity'::timestamptz",
+            [.bool(true), .bool(false), .null])[0]
+        #expect(try row.bool("yes"))
+        #expect(try !row.bool("no"))
+        #expect(try row.isNull("nothing") && !row.isNull(0))
+        #expect(try row.unixMicroseconds(3) == 946_684_799_500_000)
+        #expect(throws: PGError.self) { try row.unixMicroseconds(4) }
+        #expect(throws: PGError.self) { try row.unixMicroseconds(5) }
+    }
+
+    @Test func vectorsBitForBit() throws {
+        let connection = try Server.connectWithVector()
+        var generator = SystemRandomNumberGenerator()
+        let elements =
+            [0, -0.0, .leastNonzeroMagnitude, .greatestFiniteMagnitude, .pi]
+            + (0..<507).map { _ in Float.random(in: -1...1, using: &generator) }
+        let row = try connection.execute(
+            "SELECT $1::vector, vector_dims($1::vector), $1::vector <=> $1::vector,"
+                + " $1::vector::text", [.vector(elements)])[0]
+        #expect(try row.vector(0).map(\.bitPattern) == elements.map(\.bitPattern))
+        #expect(try row.int(1) == 512)
+        let printed = try row.string(3).dropFirst().dropLast().split(separator: ",").map(Float.init)
+        #expect(printed == elements)
+
+        let halves: [Float] = [1, -2.5, 0.1, 65504, 6e-8, 0.33325195]
+        let half = try connection.execute(
+            "SELECT $1::halfvec, $1::halfvec::vector", [.halfvec(halves)])[0]
+        #expect(try half.halfvec(0) == halves.map { Float(Float16($0)) })
+        #expect(try half.vector(1) == halves.map { Float(Float16($0)) })
+    }
+
+    @Test func serverSaysWhyAVectorIsRefused() throws {
+        let connection = try Server.connectWithVector()
+        func message(_ value: PGValue, _ type: String) throws -> String {
+            try #require(throws: PGError.self) {
+                try connection.execute("SELECT $1::\(type)", [value])
+            }.message
+        }
+        #expect(try message(.vector([1, .nan]), "vector") == "NaN not allowed in vector")
+        #expect(
+            try message(.vector([.infinity]), "vector") == "infinite value not allowed in vector")
+        #expect(try message(.vector([1, 2, 3]), "vector(2)") == "expected 2 dimensions, not 3")
+        #expect(
+            try message(.vector([]), "vector") == "vector must have at least 1 dimension")
+        #expect(
+            try message(.halfvec([1e6]), "halfvec") == "infinite value not allowed in halfvec")
+    }
+
+    @Test func wrongAccessesThrow() throws {
+        let connection = try Server.connectWithVector()
+        let result = try connection.execute(
+            "SELECT 1 AS i, NULL::text AS n, 'a' AS t, 2.5::numeric AS d, '[1]'::vector AS v,"
+                + " ARRAY['x', NULL] AS a, ARRAY[ARRAY['x']] AS aa, '[1]'::halfvec AS h")
+        let row = result[0]
+        func message<T>(_ body: () throws -> T) throws -> String {
+            let error = try #require(throws: PGError.self) { _ = try body() }
+            #expect(error.kind == .decoding)
+            return error.message
+        }
+        #expect(
+            try message { try row.string(8) } == "the result has 8 columns and none at place 8")
+        #expect(
+            try message { try row.string(-1) } == "the result has 8 columns and none at place -1")
+        #expect(try message { try row.int("x") } == "the result has no column \"x\"")
+        #expect(
+            try message { try result[1].int(0) } == "the result has 1 rows and none at 1")
+        #expect(
+            try message { try row.string("n") }
+                == "column \"n\" is NULL where text was expected")
+        #expect(
+            try message { try row.string("i") }
+                == "column \"i\" (type OID 23) does not hold text")
+        #expect(
+            try message { try row.double("d") } == "column \"d\" (type OID 1700) does not hold a "
+                + "floating-point number; cast it to double precision")
+        for column in ["t", "d", "v"] { _ = try message { try row.int(column) } }
+        for column in ["t", "i", "h"] { _ = try message { try row.vector(column) } }
+        for column in ["t", "i", "v"] { _ = try message { try row.halfvec(column) } }
+        for column in ["v", "h", "a"] { _ = try message { try row.string(column) } }
+        for column in ["a", "aa", "t"] { _ = try message { try row.textArray(column) } }
+        _ = try message { try row.bool("i") }
+        _ = try message { try row.unixMicroseconds("i") }
+    }
+
+    @Test func whatAStatementDid() throws {
+        let connection = try Server.connect()
+        let table = Server.freshName()
+        #expect(
+            try connection.execute("CREATE TEMP TABLE \(table) (a int)").commandTag
+                == "CREATE TABLE")
+        let inserted = try connection.execute(
+            "INSERT INTO \(table) SELECT generate_series(1, 5) RETURNING a")
+        #expect(inserted.affectedRows == 5)
+        #expect(inserted.columnNames == ["a"])
+        #expect(try inserted.map { try $0.int(0) } == [1, 2, 3, 4, 5])
+        #expect(try connection.execute("").isEmpty)
+        try connection.executeScript("DELETE FROM \(table) WHERE a > 2; DELETE FROM \(table)")
+        #expect(try connection.execute("SELECT a FROM \(table)").isEmpty)
+    }
+
+    @Test func preparedStatement() throws {
+        let connection = try Server.connectWithVector()
+        let statement = try connection.prepare(
+            "SELECT $1::vector <-> '[0,0]', $2 + 1", [.inferred, .int64])
+        for number in 0..<3 as Range<Int64> {
+            let row = try connection.execute(statement, [.vector([3, 4]), .int64(number)])[0]
+            #expect(try row.double(0) == 5)
+            #expect(try row.int(1) == Int(number) + 1)
+        }
+        #expect(try connection.execute(statement, [.null, .null])[0].isNull(0))
+        #expect(throws: PGError.self) { try connection.execute(statement, [.null]) }
+        #expect(throws: PGError.self) { try connection.execute(statement, [.null, .int32(1)]) }
+        #expect(throws: PGError.self) { try Server.connect().execute(statement, [.null, .null]) }
+        let error = try #require(throws: PGError.self) { try connection.prepare("SELEKT 1") }
+        #expect(error.sqlState == "42601")
+    }
+
+    @Test func noticesGoToTheClosure() throws {
+        let seen = Sink()
+        let connection = try Server.connect { notice in seen.add("\(notice)") }
+        try connection.executeScript("DO $$ BEGIN RAISE WARNING 'careful'; END $$")
+        try connection.execute("DROP TABLE IF EXISTS \(Server.freshName())")
+        #expect(seen.all.count == 2)
+        #expect(seen.all.first == "WARNING: careful")
+        #expect(seen.all.last?.hasPrefix("NOTICE: table") == true)
+    }
+
+    @Test func rowsOneByOne() throws {
+        let connection = try Server.connect()
+        var sum = 0
+        let count = try connection.forEachRow(
+            "SELECT n, repeat('x', 100) FROM generate_series(1, $1) n", [.int32(50_000)]
+        ) { row in
+            sum += try row.int(0)
+            if sum == 1 {
+                // Nothing else can run meanwhile.
+                let error = try #require(throws: PGError.self) {
+                    try connection.execute("SELECT 1")
+                }
+                #expect(error.kind == .invalidUse)
+            }
+        }
+        #expect(count == 50_000)
+        #expect(sum == 50_000 * 50_001 / 2)
+        #expect(try connection.forEachRow("SELECT 1 WHERE false") { _ in } == 0)
+
+        struct Enough: Error {}
+        var seen = 0
+        #expect(throws: Enough.self) {
+            try connection.forEachRow("SELECT generate_series(1, 100000000)") { _ in
+                seen += 1
+                if seen == 10 { throw Enough() }
+            }
+        }
+        #expect(seen == 10)
+        #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
+
+        // An error after some rows.
+        let error = try #require(throws: PGError.self) {
+            try connection.forEachRow("SELECT 1 / (3 - n) FROM generate_series(1, 9) n") { _ in }
+        }
+        #expect(error.sqlState == "22012")
+        #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
+    }
+}
+
+/// Strings gathered from a `@Sendable` closure.
+final class Sink: Sendable {
+    private let strings = Mutex<[String]>([])
+    func add(_ string: String) { strings.withLock { $0.append(string) } }
+    var all: [String] { strings.withLock { $0 } }
+}

@@ -1,0 +1,148 @@
+import Foundation
+import PGClient
+import Testing
+
+/// The servers that the tests use, named by the environment; `scripts/services/postgres` starts
+/// such servers.
+enum Server {
+    /// A PostgreSQL with pgvector, asking for a password.
+    static let uri = ProcessInfo.processInfo.environment["TEST_PG_URI"]
+    /// A PostgreSQL with TLS and without pgvector, and the file with its certificate authority.
+    static let tlsURI = ProcessInfo.processInfo.environment["TEST_PG_TLS_URI"]
+    static let tlsCA = ProcessInfo.processInfo.environment["TEST_PG_TLS_CA"]
+
+    static var isThere: Bool { uri != nil }
+    static var hasTLS: Bool { tlsURI != nil && tlsCA != nil }
+
+    static func connect(
+        responseTimeout: Duration? = nil, onNotice: (@Sendable (PGNotice) -> Void)? = nil
+    ) throws -> PGConnection {
+        let uri = try #require(uri)
+        return try PGConnection(
+            uri: uri, applicationName: "pg-client-tests",
+            responseTimeout: responseTimeout, onNotice: onNotice)
+    }
+
+    /// A connection to a database that has pgvector.
+    static func connectWithVector() throws -> PGConnection {
+        let connection = try connect()
+        // Two CREATE EXTENSION IF NOT EXISTS at once collide in PostgreSQL's catalog.
+        try connection.transaction {
+            try connection.execute("SELECT pg_advisory_xact_lock(4711)")
+            try connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        }
+        return connection
+    }
+
+    /// `TEST_PG_URI` with parts changed.
+    static func variant(_ change: (inout URLComponents) -> Void) throws -> String {
+        let uri = try #require(uri)
+        var parts = try #require(URLComponents(string: uri))
+        change(&parts)
+        return try #require(parts.string)
+    }
+
+    static var password: String {
+        get throws {
+            let parts = try #require(uri.flatMap { URLComponents(string: $0) })
+            return try #require(parts.password)
+        }
+    }
+
+    static func freshName() -> String {
+        "t_" + String(UInt64.random(in: 0 ... .max), radix: 36)
+    }
+}
+
+/// A thread of its own, since the calls under test block.
+final class Worker: @unchecked Sendable {
+    private let done = DispatchSemaphore(value: 0)
+    private var failure: (any Error)?
+
+    init(_ body: @escaping @Sendable () throws -> Void) {
+        Thread.detachNewThread {
+            do { try body() } catch { self.failure = error }
+            self.done.signal()
+        }
+    }
+
+    /// Waits for the end and throws what `body` threw.
+    func join() throws {
+        done.wait()
+        if let failure { throw failure }
+    }
+}
+
+/// A loopback server of the tests' own making: one thread that takes connections one by one.
+final class FakeServer: @unchecked Sendable {
+    let port: Int
+    private let listener: Int32
+
+    /// - Parameter serve: gets each connection's socket, which is closed afterwards; nil never
+    ///   takes a connection, so that a client waits for an answer in vain.
+    init(_ serve: (@Sendable (Int32) -> Void)?) throws {
+        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        try #require(listener >= 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let listener = listener
+        let status = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(listener, address, length) + listen(listener, 16)
+                    + getsockname(listener, address, &length)
+            }
+        }
+        try #require(status == 0)
+        port = Int(UInt16(bigEndian: address.sin_port))
+        guard let serve else { return }
+        Thread.detachNewThread {
+            while true {
+                let client = accept(listener, nil, nil)
+                guard client >= 0 else { return }
+                serve(client)
+                close(client)
+            }
+        }
+    }
+
+    deinit {
+        shutdown(listener, Int32(SHUT_RDWR))
+        close(listener)
+    }
+
+    var uri: String { "postgres://u:topsecret1@127.0.0.1:\(port)/d?sslmode=disable" }
+
+    static func send(_ bytes: [UInt8], to socket: Int32) {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes {
+                Foundation.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { return }
+            sent += count
+        }
+    }
+
+    /// Blocks until the client has sent something; false when it is gone.
+    @discardableResult
+    static func receive(from socket: Int32) -> Bool {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        return recv(socket, &buffer, buffer.count, 0) > 0
+    }
+
+    /// A message of the protocol: type, length, contents.
+    static func message(_ type: Character, _ contents: [UInt8]) -> [UInt8] {
+        let length = UInt32(contents.count + 4)
+        return [type.asciiValue!] + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
+            + contents
+    }
+
+    /// Takes a client in without asking for a password, and waits for its first statement.
+    static func logIn(_ socket: Int32) {
+        receive(from: socket)
+        send(message("R", [0, 0, 0, 0]) + message("Z", [UInt8(ascii: "I")]), to: socket)
+        receive(from: socket)
+    }
+}
