@@ -34,8 +34,10 @@ static inline float fast_exp(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    int32_t exponent = (int32_t)n;
-    uint32_t bits = (uint32_t)(exponent + 127) << 23;
+    // The biased number's low bits are n: no conversion, which C leaves undefined for NaN.
+    uint32_t bits;
+    memcpy(&bits, &biased, sizeof bits);
+    bits = (bits - 0x4B400000u + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;

@@ -1,14 +1,15 @@
 /// A cursor over untrusted bytes. Every read is checked against the end, overflow included;
 /// integers are little-endian, as in zip, pickle and safetensors.
-struct ByteReader {
-    let bytes: UnsafeRawBufferPointer
+package struct ByteReader {
+    package let bytes: UnsafeRawBufferPointer
     /// Offset of the next byte; always within `0...bytes.count`.
-    private(set) var offset: Int
+    package private(set) var offset: Int
     /// What is being read, for the message when it ends too early.
     let what: String
 
-    init(_ bytes: UnsafeRawBufferPointer, at offset: Int = 0, what: String) throws(CheckpointFault)
-    {
+    package init(
+        _ bytes: UnsafeRawBufferPointer, at offset: Int = 0, what: String
+    ) throws(CheckpointFault) {
         self.bytes = bytes
         self.what = what
         guard offset >= 0, offset <= bytes.count else {

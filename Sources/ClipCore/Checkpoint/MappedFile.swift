@@ -45,12 +45,4 @@ package final class MappedFile: Sendable {
     deinit {
         munmap(base, count)
     }
-
-    /// Tells the kernel that a part will be read soon, front to back, so that it reads ahead.
-    package func willRead(_ range: Range<Int>) {
-        guard let base, !range.isEmpty else { return }
-        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let start = range.lowerBound / page * page
-        madvise(base + start, range.upperBound - start, MADV_WILLNEED)
-    }
 }

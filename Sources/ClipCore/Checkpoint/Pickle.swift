@@ -9,11 +9,11 @@
 ///
 /// Source: CPython's `Lib/pickletools.py`, which documents every opcode; protocols 0 to 5 as far as
 /// `torch.save` and TorchScript's pickler write them.
-struct Pickle {
+package struct Pickle {
     /// An index into the values of one pickle.
-    typealias Reference = Int32
+    package typealias Reference = Int32
 
-    enum Value: Equatable {
+    package enum Value: Equatable {
         case none
         case bool(Bool)
         case int(Int64)
@@ -33,24 +33,26 @@ struct Pickle {
     }
 
     /// The result of a call that was not made.
-    struct Object: Equatable {
-        let callee: Reference
-        let arguments: Reference
+    package struct Object: Equatable {
+        package let callee: Reference
+        package let arguments: Reference
         /// What `__setstate__` or `__dict__.update` would get.
-        var state: Reference?
+        package var state: Reference?
         /// Index in `items` of what was put in by key; keys and values alternate.
-        let items: Int
+        package let items: Int
     }
 
     private let bytes: UnsafeRawBufferPointer
-    private(set) var values: [Value] = []
-    private(set) var items: [[Reference]] = []
-    private(set) var objects: [Object] = []
-    private(set) var root: Reference = 0
+    package private(set) var values: [Value] = []
+    package private(set) var items: [[Reference]] = []
+    package private(set) var objects: [Object] = []
+    package private(set) var root: Reference = 0
 
     /// - Throws: `CheckpointFault` on an unknown opcode, a broken stack, or a pickle that would
     ///   build more than `maximumValues` values.
-    init(_ bytes: UnsafeRawBufferPointer, maximumValues: Int = 4_000_000) throws(CheckpointFault) {
+    package init(
+        _ bytes: UnsafeRawBufferPointer, maximumValues: Int = 1_000_000
+    ) throws(CheckpointFault) {
         self.bytes = bytes
         var machine = try PickleMachine(bytes, maximumValues: maximumValues)
         root = try machine.run()
@@ -59,30 +61,37 @@ struct Pickle {
         objects = machine.objects
     }
 
-    subscript(_ reference: Reference) -> Value { values[Int(reference)] }
+    package subscript(_ reference: Reference) -> Value { values[Int(reference)] }
 
-    func string(_ reference: Reference) -> String? {
-        guard case .text(let range) = self[reference] else { return nil }
+    /// Names are short. The memo can put one long text in a million places, so a reader that
+    /// decoded it at each would not come to an end.
+    private static let longestString = 1024
+
+    /// A text of at most 1,024 bytes.
+    package func string(_ reference: Reference) -> String? {
+        guard case .text(let range) = self[reference], range.count <= Self.longestString else {
+            return nil
+        }
         return String(decoding: bytes[range], as: UTF8.self)
     }
 
-    func int(_ reference: Reference) -> Int? {
+    package func int(_ reference: Reference) -> Int? {
         guard case .int(let value) = self[reference] else { return nil }
         return Int(value)
     }
 
-    func tuple(_ reference: Reference) -> [Reference]? {
+    package func tuple(_ reference: Reference) -> [Reference]? {
         guard case .tuple(let index) = self[reference] else { return nil }
         return items[index]
     }
 
-    func object(_ reference: Reference) -> Object? {
+    package func object(_ reference: Reference) -> Object? {
         guard case .object(let index) = self[reference] else { return nil }
         return objects[index]
     }
 
     /// Dotted name of a class or function, such as `torch._utils._rebuild_tensor_v2`.
-    func globalName(_ reference: Reference) -> String? {
+    package func globalName(_ reference: Reference) -> String? {
         guard case .global(let module, let name) = self[reference],
             let module = string(module), let name = string(name)
         else { return nil }
@@ -90,7 +99,7 @@ struct Pickle {
     }
 
     /// The key–value pairs of a dictionary, of a dictionary-like object, or of an object's state.
-    func members(_ reference: Reference) -> [(key: Reference, value: Reference)] {
+    package func members(_ reference: Reference) -> [(key: Reference, value: Reference)] {
         func pairs(_ index: Int) -> [(key: Reference, value: Reference)] {
             let flat = items[index]
             return stride(from: 0, to: flat.count - 1, by: 2).map { (flat[$0], flat[$0 + 1]) }

@@ -120,7 +120,9 @@ struct PickleMachine {
             throw CheckpointFault(
                 "is corrupt: its pickle has an opcode that model files do not use")
         }
-        guard stack.count <= maximumValues, marks.count <= maximumValues else {
+        guard stack.count <= maximumValues, marks.count <= maximumValues,
+            memo.count <= maximumValues
+        else {
             throw Self.tooLarge
         }
     }

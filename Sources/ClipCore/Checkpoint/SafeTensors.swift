@@ -10,7 +10,7 @@
 /// header, then the data; offsets count from the end of the header, tensors are row-major.
 enum SafeTensors {
     /// Real headers take some 40 kB; the format allows 100 MB.
-    private static let maximumHeader = 16 << 20
+    private static let maximumHeader = 4 << 20
 
     /// Whether the file can be one: a plausible header length followed by a JSON object.
     static func recognises(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -36,7 +36,6 @@ enum SafeTensors {
         }
         var tensors: [String: TensorLayout] = [:]
         for (name, entry) in parsed.entries {
-            let damaged = CheckpointFault("is corrupt: the tensor \(quoted(name)) is damaged")
             guard let type = ElementType(safetensorsName: entry.dtype) else {
                 throw CheckpointFault(
                     "the tensor \(quoted(name)) has elements of an unsupported type (\(quoted(entry.dtype)))"
@@ -44,7 +43,7 @@ enum SafeTensors {
             }
             guard entry.offsets.count == 2, entry.offsets[0] >= 0,
                 entry.offsets[0] <= entry.offsets[1], entry.offsets[1] <= data.count
-            else { throw damaged }
+            else { throw Self.damaged(name) }
             let storage =
                 data.lowerBound + entry.offsets[0]..<data.lowerBound + entry.offsets[1]
             do {
@@ -53,13 +52,19 @@ enum SafeTensors {
                     strides: TensorLayout.contiguousStrides(entry.shape), offset: 0,
                     storage: storage)
                 // The size is checked: a layout's elements never outnumber its storage here.
-                guard layout.count * type.size == storage.count else { throw damaged }
+                guard layout.count * type.size == storage.count else {
+                    throw Self.damaged(name)
+                }
                 tensors[name] = layout
             } catch {
-                throw damaged
+                throw Self.damaged(name)
             }
         }
         return tensors
+    }
+
+    private static func damaged(_ name: String) -> CheckpointFault {
+        CheckpointFault("is corrupt: the tensor \(quoted(name)) is damaged")
     }
 
     private struct Header: Decodable {

@@ -4,7 +4,7 @@ import CKernels
 package struct Tensor: Sendable {
     package let name: String
     package let layout: TensorLayout
-    private let file: MappedFile
+    let file: MappedFile
 
     init(name: String, layout: TensorLayout, file: MappedFile) {
         self.name = name

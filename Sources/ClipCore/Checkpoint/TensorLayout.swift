@@ -14,6 +14,8 @@ package struct TensorLayout: Sendable, Equatable {
 
     /// Whether the elements follow each other in row-major order.
     package var isContiguous: Bool {
+        // Without elements the product of the other sizes may be anything.
+        guard count > 0 else { return true }
         var expected = 1
         for (size, stride) in zip(shape, strides).reversed() where size != 1 {
             guard stride == expected else { return false }
@@ -25,7 +27,7 @@ package struct TensorLayout: Sendable, Equatable {
     /// - Parameters:
     ///   - storage: range of the file that holds the whole storage.
     ///   - offset: first element within the storage, in elements.
-    init(
+    package init(
         type: ElementType, shape: [Int], strides: [Int], offset: Int, storage: Range<Int>
     ) throws(CheckpointFault) {
         let damaged = CheckpointFault("a tensor reaches outside its storage")
@@ -56,7 +58,7 @@ package struct TensorLayout: Sendable, Equatable {
     }
 
     /// Row-major strides of a shape.
-    static func contiguousStrides(_ shape: [Int]) -> [Int] {
+    package static func contiguousStrides(_ shape: [Int]) -> [Int] {
         var strides = [Int](repeating: 1, count: shape.count)
         for index in shape.indices.dropLast().reversed() {
             let (product, overflow) = strides[index + 1].multipliedReportingOverflow(

@@ -4,6 +4,9 @@
 /// Format: `torch/csrc/jit/docs/serialization.md` in PyTorch; `data.pkl` holds the objects, and each
 /// storage is an entry `data/KEY` beside it.
 enum TorchArchive {
+    /// OpenAI's pickles take some 40 kB, a training checkpoint's a few megabytes at most.
+    private static let maximumPickle = 16 << 20
+
     static func tensors(
         _ bytes: UnsafeRawBufferPointer
     ) throws(CheckpointFault) -> [String: TensorLayout] {
@@ -20,14 +23,18 @@ enum TorchArchive {
         let root = String(main.dropLast("data.pkl".count))
 
         if let order = zip.entries[root + "byteorder"],
-            String(decoding: bytes[order.range], as: UTF8.self) == "big"
+            bytes[try zip.range(of: order)].elementsEqual("big".utf8)
         {
             throw CheckpointFault("was saved on a big-endian machine, which is not supported")
         }
-        guard crc32(bytes[pickleEntry.range]) == pickleEntry.checksum else {
+        let pickleBytes = UnsafeRawBufferPointer(rebasing: bytes[try zip.range(of: pickleEntry)])
+        guard pickleBytes.count <= maximumPickle else {
+            throw CheckpointFault("is corrupt or hostile: its pickle is larger than any model needs")
+        }
+        guard crc32(pickleBytes) == pickleEntry.checksum else {
             throw CheckpointFault("is corrupt: the checksum of its pickle is wrong")
         }
-        let pickle = try Pickle(UnsafeRawBufferPointer(rebasing: bytes[pickleEntry.range]))
+        let pickle = try Pickle(pickleBytes)
         var walk = ModuleWalk(pickle: pickle, zip: zip, root: root)
         try walk.run()
         return walk.tensors
@@ -58,7 +65,9 @@ private struct ModuleWalk {
         var steps = 0
         while let (reference, path, depth) = pending.popLast() {
             if let layout = try tensor(reference, path) {
-                tensors[path] = layout
+                // Members are visited from the last to the first, and a later one replaces an
+                // earlier one of the same name.
+                if tensors[path] == nil { tensors[path] = layout }
                 continue
             }
             guard depth < Self.maximumDepth else { continue }
@@ -71,7 +80,7 @@ private struct ModuleWalk {
                 // A module pickled whole keeps its parts in these; they are not part of the path.
                 let isHolder = ["_modules", "_parameters", "_buffers"].contains(name)
                 let below = isHolder ? path : path.isEmpty ? name : "\(path).\(name)"
-                guard below.utf8.count <= 512 else { continue }
+                guard below.utf8.count <= 256 else { continue }
                 pending.append((value, below, depth + 1))
             }
         }
@@ -94,7 +103,6 @@ private struct ModuleWalk {
             callee.hasPrefix("torch._utils._rebuild_tensor")
         else { return nil }
 
-        let damaged = CheckpointFault("is corrupt: the tensor \(quoted(path)) is damaged")
         // storage, offset, size, stride, …; version 3 adds the dtype as the seventh.
         guard let arguments = pickle.tuple(object.arguments), arguments.count >= 4,
             case .persistent(let identification) = pickle[arguments[0]],
@@ -103,7 +111,7 @@ private struct ModuleWalk {
             let key = pickle.string(storage[2]),
             let offset = pickle.int(arguments[1]),
             let shape = sizes(arguments[2]), let strides = sizes(arguments[3])
-        else { throw damaged }
+        else { throw CheckpointFault("is corrupt: the tensor \(quoted(path)) is damaged") }
 
         let className = storageClass.split(separator: ".").last.map(String.init) ?? ""
         var type = ElementType(storageClass: className)
@@ -121,9 +129,10 @@ private struct ModuleWalk {
             throw CheckpointFault(
                 "is corrupt: the data of the tensor \(quoted(path)) is missing or compressed")
         }
+        let range = try zip.range(of: entry)
         do {
             return try TensorLayout(
-                type: type, shape: shape, strides: strides, offset: offset, storage: entry.range)
+                type: type, shape: shape, strides: strides, offset: offset, storage: range)
         } catch {
             throw CheckpointFault(
                 "is corrupt: the tensor \(quoted(path)) reaches outside its storage")

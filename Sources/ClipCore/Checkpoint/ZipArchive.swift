@@ -5,26 +5,36 @@
 /// Follows PKWARE's APPNOTE 6.3.10: end of central directory (4.3.16), its zip64 forms (4.3.14,
 /// 4.3.15), central headers (4.3.12), zip64 extra field (4.5.3). PyTorch aligns entry data with
 /// padding in the local header's extra field, so data offsets come from the local headers.
-struct ZipArchive {
-    struct Entry {
-        /// Where the entry's bytes lie in the file.
-        let range: Range<Int>
-        let checksum: UInt32
+package struct ZipArchive {
+    package struct Entry {
+        package let checksum: UInt32
+        fileprivate let size: Int
+        /// Where the local header begins.
+        fileprivate let header: Int
     }
 
     /// Entries that are stored as they are, by full name, such as `ViT-B-32/data.pkl`.
-    let entries: [String: Entry]
+    package let entries: [String: Entry]
+    private let bytes: UnsafeRawBufferPointer
+
+    /// Far above any model, which has some hundreds; keeps time and memory bounded.
+    private static let maximumEntries = 200_000
 
     /// Whether the file begins like a zip archive.
-    static func recognises(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    package static func recognises(_ bytes: UnsafeRawBufferPointer) -> Bool {
         bytes.count >= 4 && bytes[0] == 0x50 && bytes[1] == 0x4B && bytes[2] == 3 && bytes[3] == 4
     }
 
-    init(_ bytes: UnsafeRawBufferPointer) throws(CheckpointFault) {
+    /// - Parameter bytes: the whole file; it must outlive the archive.
+    package init(_ bytes: UnsafeRawBufferPointer) throws(CheckpointFault) {
+        self.bytes = bytes
         let directory = try Self.locateDirectory(bytes)
         // A central header takes at least 46 bytes, so the count is bounded by the file itself.
         guard directory.count <= directory.range.count / 46 else {
             throw CheckpointFault("is corrupt: its zip directory is shorter than it claims")
+        }
+        guard directory.count <= Self.maximumEntries else {
+            throw CheckpointFault("is corrupt or hostile: it has more parts than any model")
         }
         var entries: [String: Entry] = [:]
         entries.reserveCapacity(directory.count)
@@ -33,13 +43,27 @@ struct ZipArchive {
         var reader = try ByteReader(
             UnsafeRawBufferPointer(rebasing: bytes[directory.range]), what: "the zip directory")
         for _ in 0..<directory.count {
-            let (name, entry) = try Self.readEntry(&reader, bytes)
+            let (name, entry) = try Self.readEntry(&reader)
             guard names.insert(name).inserted else {
                 throw CheckpointFault("is corrupt: its zip directory lists \(quoted(name)) twice")
             }
             entries[name] = entry
         }
         self.entries = entries
+    }
+
+    /// Where an entry's bytes lie in the file. Read from the local header on demand: most entries of
+    /// a TorchScript archive are source code that nobody asks for.
+    package func range(of entry: Entry) throws(CheckpointFault) -> Range<Int> {
+        var local = try ByteReader(bytes, at: entry.header, what: "a zip entry")
+        guard try local.integer(UInt32.self) == 0x0403_4B50 else {
+            throw CheckpointFault("is corrupt: a zip entry has no header")
+        }
+        _ = try local.take(22)
+        let name = Int(try local.integer(UInt16.self))
+        let extra = Int(try local.integer(UInt16.self))
+        _ = try local.take(name + extra)
+        return try local.take(entry.size)
     }
 
     private struct Directory {
@@ -56,7 +80,10 @@ struct ZipArchive {
         guard bytes.count >= 22 else { throw missing }
         let lowest = max(0, bytes.count - 22 - 65_535)
         var position = bytes.count - 22
-        while signature(bytes, position) != 0x0605_4B50 {
+        // The comment reaches to the end, so a signature inside a comment is told apart.
+        while signature(bytes, position) != 0x0605_4B50
+            || commentLength(bytes, position) != bytes.count - position - 22
+        {
             position -= 1
             if position < lowest { throw missing }
         }
@@ -95,10 +122,13 @@ struct ZipArchive {
         UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
 
-    /// Reads one central header and the local header that it points at; no entry when it is compressed
-    /// or encrypted.
+    private static func commentLength(_ bytes: UnsafeRawBufferPointer, _ record: Int) -> Int {
+        Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: record + 20, as: UInt16.self)))
+    }
+
+    /// Reads one central header; no entry when it is compressed or encrypted.
     private static func readEntry(
-        _ reader: inout ByteReader, _ file: UnsafeRawBufferPointer
+        _ reader: inout ByteReader
     ) throws(CheckpointFault) -> (String, Entry?) {
         guard try reader.integer(UInt32.self) == 0x0201_4B50 else {
             throw CheckpointFault("is corrupt: its zip directory is damaged")
@@ -138,23 +168,17 @@ struct ZipArchive {
         guard stored == size else {
             throw CheckpointFault("is corrupt: the zip entry \(quoted(name)) has two sizes")
         }
-        var local = try ByteReader(file, at: header, what: "the zip entry \(quoted(name))")
-        guard try local.integer(UInt32.self) == 0x0403_4B50 else {
-            throw CheckpointFault("is corrupt: the zip entry \(quoted(name)) has no header")
-        }
-        _ = try local.take(22)
-        let localName = Int(try local.integer(UInt16.self))
-        let localExtra = Int(try local.integer(UInt16.self))
-        _ = try local.take(localName + localExtra)
-        return (name, Entry(range: try local.take(size), checksum: checksum))
+        return (name, Entry(checksum: checksum, size: size, header: header))
     }
 }
 
 /// CRC-32 as zip uses it (reflected polynomial 0xEDB88320); for the small entries only.
-func crc32(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt32 {
+package func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
     var crc: UInt32 = 0xFFFF_FFFF
-    for byte in bytes {
-        crc = crcTable[Int((crc ^ UInt32(byte)) & 0xFF)] ^ (crc >> 8)
+    crcTable.withUnsafeBufferPointer { table in
+        for byte in bytes {
+            crc = table[Int((crc ^ UInt32(byte)) & 0xFF)] ^ (crc >> 8)
+        }
     }
     return ~crc
 }

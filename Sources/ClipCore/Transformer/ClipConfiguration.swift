@@ -34,7 +34,7 @@ public struct ClipConfiguration: Sendable, Equatable {
     public var imageSequenceLength: Int { gridSize * gridSize + 1 }
 
     /// - Parameter shapes: tensor shapes by upstream's names.
-    init(_ shapes: [String: [Int]]) throws(CheckpointFault) {
+    package init(_ shapes: [String: [Int]]) throws(CheckpointFault) {
         guard let convolution = shapes["visual.conv1.weight"] else {
             throw CheckpointFault(Self.strangerFault(shapes))
         }
@@ -96,11 +96,15 @@ public struct ClipConfiguration: Sendable, Equatable {
         }
         try check(patchSize, 1...256, "the patch size")
         try check(grid, 1...64, "the number of patches along a side")
+        try check(patchSize * grid, 1...1_024, "the picture's side in pixels")
         try check(embeddingDimension, 1...16_384, "the embedding dimension")
         try check(contextLength, 2...4_096, "the context length")
         try check(vocabularySize, 3...1_000_000, "the vocabulary size")
+        // Wider vision towers (OpenCLIP's ViT-H, g, bigG) have heads of 80 features and more, which
+        // no tensor shows; with heads of 64 their embeddings would be silently wrong.
+        try check(vision.width, 64...1_024, "the vision width")
+        try check(text.width, 64...2_048, "the text width")
         for (name, tower) in [("vision", vision), ("text", text)] {
-            try check(tower.width, 64...16_384, "the \(name) width")
             try check(tower.layers, 1...256, "the number of \(name) layers")
             guard tower.width.isMultiple(of: Transformer.headWidth) else {
                 throw CheckpointFault(

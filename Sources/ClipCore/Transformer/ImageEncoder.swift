@@ -32,22 +32,25 @@ public final class ImageEncoder: Sendable {
         let width = sizes.vision.width
         let patch = sizes.patchSize
         let length = sizes.imageSequenceLength
-        let loader = WeightLoader(
+        let loader = try WeightLoader(
             checkpoint,
-            capacity: WeightLoader.capacity(
-                sizes.vision,
-                others: [
-                    width * 3 * patch * patch, width, length * width, width, width, width, width,
-                    width * sizes.embeddingDimension,
-                ]))
+            [
+                ("visual.conv1.weight", [width, 3, patch, patch]),
+                ("visual.class_embedding", [width]),
+                ("visual.positional_embedding", [length, width]),
+                ("visual.ln_pre.weight", [width]), ("visual.ln_pre.bias", [width]),
+            ] + WeightLoader.blockShapes("visual.transformer", sizes.vision) + [
+                ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
+                ("visual.proj", [width, sizes.embeddingDimension]),
+            ])
         weights = Weights(
-            patches: try loader.tensor("visual.conv1.weight", [width, 3, patch, patch]),
-            classToken: try loader.tensor("visual.class_embedding", [width]),
-            positions: try loader.tensor("visual.positional_embedding", [length, width]),
-            lnPre: try loader.norm("visual.ln_pre", width: width),
+            patches: try loader.tensor("visual.conv1.weight"),
+            classToken: try loader.tensor("visual.class_embedding"),
+            positions: try loader.tensor("visual.positional_embedding"),
+            lnPre: try loader.norm("visual.ln_pre"),
             blocks: try loader.blocks("visual.transformer", sizes.vision),
-            lnPost: try loader.norm("visual.ln_post", width: width),
-            projection: try loader.tensor("visual.proj", [width, sizes.embeddingDimension]))
+            lnPost: try loader.norm("visual.ln_post"),
+            projection: try loader.tensor("visual.proj"))
         buffer = loader.buffer
         Multiplication.useCallingThread()
     }

@@ -27,20 +27,20 @@ public final class TextEncoder: Sendable {
         let sizes = checkpoint.configuration
         configuration = sizes
         let width = sizes.text.width
-        let loader = WeightLoader(
+        let loader = try WeightLoader(
             checkpoint,
-            capacity: WeightLoader.capacity(
-                sizes.text,
-                others: [
-                    sizes.contextLength * width, width, width, width * sizes.embeddingDimension,
-                ]))
+            [("positional_embedding", [sizes.contextLength, width])]
+                + WeightLoader.blockShapes("transformer", sizes.text) + [
+                    ("ln_final.weight", [width]), ("ln_final.bias", [width]),
+                    ("text_projection", [width, sizes.embeddingDimension]),
+                ])
         tokenEmbedding = try checkpoint.tensor(
             "token_embedding.weight", shape: [sizes.vocabularySize, width])
         weights = Weights(
-            positions: try loader.tensor("positional_embedding", [sizes.contextLength, width]),
+            positions: try loader.tensor("positional_embedding"),
             blocks: try loader.blocks("transformer", sizes.text),
-            lnFinal: try loader.norm("ln_final", width: width),
-            projection: try loader.tensor("text_projection", [width, sizes.embeddingDimension]))
+            lnFinal: try loader.norm("ln_final"),
+            projection: try loader.tensor("text_projection"))
         buffer = loader.buffer
         Multiplication.useCallingThread()
     }
@@ -50,10 +50,11 @@ public final class TextEncoder: Sendable {
     /// The mask lets no token see a later one, so nothing after the pooled token can matter, and
     /// upstream's padding to 77 tokens is left out.
     ///
-    /// - Parameter tokens: ids with start and end, unpadded; at most `contextLength` of them, each
-    ///   below `vocabularySize`.
+    /// - Parameter tokens: ids with start and end, unpadded.
     /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
-    /// - Throws: ``CheckpointError`` when the model's token embedding is damaged.
+    /// - Throws: ``CheckpointError`` when the model has room for fewer tokens (`contextLength`) or
+    ///   knows fewer (`vocabularySize`), its token embedding is damaged, or its weights are so large
+    ///   that the embedding is not finite.
     public func encode(_ tokens: [Int32]) throws(CheckpointError) -> [Float] {
         // Upstream pools at argmax over the ids: the first end token, which has the highest id.
         guard let highest = tokens.max(), let pooled = tokens.firstIndex(of: highest) else {
@@ -61,8 +62,23 @@ public final class TextEncoder: Sendable {
         }
         let length = pooled + 1
         let width = configuration.text.width
-        precondition(tokens.count <= configuration.contextLength)
-        precondition(tokens.allSatisfy { $0 >= 0 && $0 < configuration.vocabularySize })
+        precondition(tokens.allSatisfy { $0 >= 0 }, "token ids are not negative")
+        // Sizes come from the file, so a text that does not fit is the file's fault, not a mistake in
+        // the program.
+        guard tokens.count <= configuration.contextLength else {
+            throw CheckpointError(
+                file: tokenEmbedding.file.path,
+                fault:
+                    "has room for \(configuration.contextLength) tokens, the text has \(tokens.count)"
+            )
+        }
+        guard Int(highest) < configuration.vocabularySize else {
+            throw CheckpointError(
+                file: tokenEmbedding.file.path,
+                fault:
+                    "has a vocabulary of \(configuration.vocabularySize) tokens, the text has the token \(highest); it was trained with another tokenizer"
+            )
+        }
 
         let scratch = TransformerScratch(configuration.text, rows: length, length: length)
         for (position, token) in tokens.prefix(length).enumerated() {
@@ -76,8 +92,14 @@ public final class TextEncoder: Sendable {
         ck_layer_norm(
             scratch.x + pooled * width, 1, width, width, weights.lnFinal.weight,
             weights.lnFinal.bias, scratch.normed)
-        return project(
+        let embedding = project(
             scratch.normed, rows: 1, weights.projection, width: width,
             dimension: configuration.embeddingDimension)[0]
+        guard ck_all_finite(embedding, embedding.count) else {
+            throw CheckpointError(
+                file: tokenEmbedding.file.path,
+                fault: "is corrupt: its weights give an embedding that is not finite")
+        }
+        return embedding
     }
 }

@@ -17,14 +17,16 @@ final class WeightBuffer: Sendable {
         storage.deallocate()
     }
 
+    /// Elements that a tensor takes here: the next one starts on a cache line again.
+    fileprivate static func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 }
+
     /// Loads a tensor behind those loaded before.
     fileprivate func append(_ tensor: Tensor) throws(CheckpointError) -> UnsafePointer<Float> {
         let count = tensor.layout.count
         precondition(used + count <= storage.count)
         let part = UnsafeMutableBufferPointer(rebasing: storage[used..<used + count])
         try tensor.copy(to: part)
-        // The next tensor starts on a cache line again.
-        used += (count + 15) / 16 * 16
+        used += Self.padded(count)
         return UnsafePointer(part.baseAddress!)
     }
 }
@@ -56,31 +58,61 @@ struct BlockWeights: Sendable {
 
 /// Loads the tensors of a tower in order into one buffer.
 struct WeightLoader {
-    let checkpoint: Checkpoint
     let buffer: WeightBuffer
+    private let tensors: [String: Tensor]
 
-    /// - Parameter names: every tensor that will be loaded, with its shape.
-    init(_ checkpoint: Checkpoint, capacity: Int) {
-        self.checkpoint = checkpoint
+    /// Checks that all tensors are there before memory is set aside: what a file says of its sizes
+    /// counts only when it has the data.
+    /// - Parameter shapes: every tensor that will be loaded, with its shape.
+    /// - Throws: ``CheckpointError`` when one is missing or misshapen.
+    init(
+        _ checkpoint: Checkpoint, _ shapes: [(name: String, shape: [Int])]
+    ) throws(CheckpointError) {
+        var tensors: [String: Tensor] = [:]
+        var capacity = 0
+        for (name, shape) in shapes {
+            let tensor = try checkpoint.tensor(name, shape: shape)
+            capacity += WeightBuffer.padded(tensor.layout.count)
+            tensors[name] = tensor
+        }
+        self.tensors = tensors
         buffer = WeightBuffer(count: capacity)
     }
 
-    func tensor(_ name: String, _ shape: [Int]) throws(CheckpointError) -> UnsafePointer<Float> {
-        try buffer.append(try checkpoint.tensor(name, shape: shape))
+    /// The tensors of a tower's blocks.
+    /// - Parameter prefix: `visual.transformer` or `transformer`.
+    static func blockShapes(
+        _ prefix: String, _ tower: ClipConfiguration.Transformer
+    ) -> [(name: String, shape: [Int])] {
+        let (width, hidden) = (tower.width, tower.hiddenWidth)
+        let shapes = [
+            ("ln_1.weight", [width]), ("ln_1.bias", [width]),
+            ("attn.in_proj_weight", [3 * width, width]), ("attn.in_proj_bias", [3 * width]),
+            ("attn.out_proj.weight", [width, width]), ("attn.out_proj.bias", [width]),
+            ("ln_2.weight", [width]), ("ln_2.bias", [width]),
+            ("mlp.c_fc.weight", [hidden, width]), ("mlp.c_fc.bias", [hidden]),
+            ("mlp.c_proj.weight", [width, hidden]), ("mlp.c_proj.bias", [width]),
+        ]
+        return (0..<tower.layers).flatMap { layer in
+            shapes.map { ("\(prefix).resblocks.\(layer).\($0.0)", $0.1) }
+        }
     }
 
-    func norm(_ name: String, width: Int) throws(CheckpointError) -> NormWeights {
-        NormWeights(
-            weight: try tensor("\(name).weight", [width]),
-            bias: try tensor("\(name).bias", [width]))
+    /// Loads one of the tensors that were asked for.
+    func tensor(_ name: String) throws(CheckpointError) -> UnsafePointer<Float> {
+        guard let tensor = tensors[name] else { preconditionFailure("\(name) was not asked for") }
+        return try buffer.append(tensor)
     }
 
-    func linear(
+    func norm(_ name: String) throws(CheckpointError) -> NormWeights {
+        NormWeights(weight: try tensor("\(name).weight"), bias: try tensor("\(name).bias"))
+    }
+
+    private func linear(
         _ weight: String, _ bias: String, inputs: Int, outputs: Int
     ) throws(CheckpointError) -> LinearWeights {
         LinearWeights(
-            weight: try tensor(weight, [outputs, inputs]), bias: try tensor(bias, [outputs]),
-            inputs: inputs, outputs: outputs)
+            weight: try tensor(weight), bias: try tensor(bias), inputs: inputs, outputs: outputs)
     }
 
     /// All blocks of a tower.
@@ -94,14 +126,14 @@ struct WeightLoader {
             let block = "\(prefix).resblocks.\(layer)"
             blocks.append(
                 BlockWeights(
-                    ln1: try norm("\(block).ln_1", width: width),
+                    ln1: try norm("\(block).ln_1"),
                     inProjection: try linear(
                         "\(block).attn.in_proj_weight", "\(block).attn.in_proj_bias",
                         inputs: width, outputs: 3 * width),
                     outProjection: try linear(
                         "\(block).attn.out_proj.weight", "\(block).attn.out_proj.bias",
                         inputs: width, outputs: width),
-                    ln2: try norm("\(block).ln_2", width: width),
+                    ln2: try norm("\(block).ln_2"),
                     expansion: try linear(
                         "\(block).mlp.c_fc.weight", "\(block).mlp.c_fc.bias",
                         inputs: width, outputs: tower.hiddenWidth),
@@ -110,16 +142,5 @@ struct WeightLoader {
                         inputs: tower.hiddenWidth, outputs: width)))
         }
         return blocks
-    }
-
-    /// Elements that a tower's blocks and further tensors of the given sizes take in the buffer.
-    static func capacity(_ tower: ClipConfiguration.Transformer, others: [Int]) -> Int {
-        let width = tower.width
-        let hidden = tower.hiddenWidth
-        let block =
-            [3 * width * width, 3 * width, width * width, hidden * width, hidden, hidden * width]
-            + [Int](repeating: width, count: 6)
-        let padded = { (sizes: [Int]) in sizes.reduce(0) { $0 + ($1 + 15) / 16 * 16 } }
-        return tower.layers * padded(block) + padded(others)
     }
 }
