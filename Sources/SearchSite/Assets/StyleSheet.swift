@@ -1,0 +1,222 @@
+/// How the site looks: one column of type, a sheet of pictures; light and dark by the system's
+/// choice. Contrasts are at least those of WCAG 2.2, level AA.
+let styleSheetText = """
+    :root {
+      color-scheme: light dark;
+      --paper: #faf8f5;
+      --raised: #ffffff;
+      --ink: #1d1a17;
+      --soft: #645c54;
+      --line: #ddd6cd;
+      --edge: #8d8379;
+      --accent: #b8400e;
+      --accent-strong: #96330a;
+      --on-accent: #ffffff;
+      --tint: #f6e9e0;
+      --hollow: #ece7e0;
+      --shadow: 0 1px 2px rgb(60 40 20 / .06), 0 8px 28px rgb(60 40 20 / .09);
+      --gap: clamp(.75rem, 1.6vw, 1.5rem);
+      --side: clamp(1rem, 4vw, 4rem);
+    }
+    @media (prefers-color-scheme: dark) {
+      :root {
+        --paper: #161412;
+        --raised: #211e1b;
+        --ink: #f3eee8;
+        --soft: #b0a69b;
+        --line: #38322d;
+        --edge: #857a6f;
+        --accent: #ff9a62;
+        --accent-strong: #ffb489;
+        --on-accent: #2a1204;
+        --tint: #33241a;
+        --hollow: #26221f;
+        --shadow: 0 1px 2px rgb(0 0 0 / .4), 0 8px 28px rgb(0 0 0 / .35);
+      }
+    }
+
+    *, *::before, *::after { box-sizing: border-box; }
+    html {
+      font: clamp(1rem, .9rem + .25vw, 1.3rem)/1.5 system-ui, -apple-system, "Segoe UI", Roboto,
+        "Helvetica Neue", "Noto Sans", "Liberation Sans", Arial, sans-serif;
+      -webkit-text-size-adjust: 100%;
+      text-size-adjust: 100%;
+      background: var(--paper);
+      color: var(--ink);
+      accent-color: var(--accent);
+    }
+    body { margin: 0; min-height: 100vh; min-height: 100svh; display: flex; flex-direction: column; }
+    h1, p, figure, ol { margin: 0; padding: 0; }
+    h1 { font-weight: 700; letter-spacing: -.025em; line-height: 1.15; text-wrap: balance; }
+    a { color: var(--accent); }
+    :focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; border-radius: .25rem; }
+    main:focus { outline: none; }
+    .unseen {
+      position: absolute; width: 1px; height: 1px; margin: -1px; padding: 0; border: 0;
+      overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+    }
+    .skip {
+      position: absolute; left: .5rem; top: .5rem; z-index: 3; padding: .5rem 1rem;
+      background: var(--raised); color: var(--ink); border-radius: .5rem; translate: 0 -200%;
+    }
+    .skip:focus { translate: 0 0; }
+
+    /* Search box */
+    .brand {
+      display: inline-flex; align-items: center; gap: .6rem; color: var(--ink);
+      font-weight: 650; letter-spacing: -.01em; text-decoration: none; white-space: nowrap;
+    }
+    .brand svg { width: 2rem; height: 2rem; flex: none; }
+    .search {
+      display: flex; width: 100%; max-width: 44rem; padding: .3rem;
+      background: var(--raised); border: 1px solid var(--edge); border-radius: 999px;
+      transition: border-color .15s, box-shadow .15s;
+    }
+    .search:focus-within { border-color: var(--accent); box-shadow: 0 0 0 3px var(--accent); }
+    .search input {
+      flex: 1; min-width: 0; padding: .5rem .5rem .5rem 1.1rem; font: inherit; color: inherit;
+      background: none; border: 0; outline: 0; -webkit-appearance: none; appearance: none;
+      text-overflow: ellipsis;
+    }
+    .search input::placeholder { color: var(--soft); opacity: 1; }
+    .search input::-webkit-search-cancel-button { cursor: pointer; margin-inline: .3rem; }
+    .search button {
+      position: relative; padding: .5rem 1.3rem; font: inherit; font-weight: 600; cursor: pointer;
+      color: var(--on-accent); background: var(--accent); border: 0; border-radius: 999px;
+      transition: background-color .15s;
+    }
+    .search button:hover { background: var(--accent-strong); }
+    .search button:focus-visible { outline-color: var(--ink); outline-offset: -5px; }
+    [data-busy] .search button span { visibility: hidden; }
+    [data-busy] .search button::after {
+      content: ""; position: absolute; inset: 0; margin: auto; width: 1.2em; height: 1.2em;
+      border: .18em solid; border-right-color: transparent; border-radius: 50%;
+      animation: turn .8s linear infinite;
+    }
+    @keyframes turn { to { rotate: 1turn; } }
+
+    .examples { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
+    .examples span { color: var(--soft); margin-right: .2rem; }
+    .examples a {
+      padding: .3rem .9rem; color: var(--ink); background: var(--tint); border-radius: 999px;
+      text-decoration: none; transition: background-color .15s, color .15s;
+    }
+    .examples a:hover { color: var(--on-accent); background: var(--accent); }
+
+    /* First page: everything around the search box */
+    [data-view=home] .masthead {
+      flex: 1; display: flex; flex-direction: column; align-items: center; justify-content: center;
+      gap: 1.6rem; padding: 2rem var(--side) 14vh; text-align: center;
+    }
+    [data-view=home] .brand { position: absolute; left: var(--side); top: 1.1rem; }
+    [data-view=home] .hero h1 { font-size: clamp(2rem, 1.2rem + 3.4vw, 3.8rem); }
+    [data-view=home] .hero p {
+      margin-top: .8rem; color: var(--soft); font-size: clamp(1rem, .95rem + .4vw, 1.3rem);
+    }
+    [data-view=home] .search { box-shadow: var(--shadow); padding: .45rem; }
+    [data-view=home] .search:focus-within { box-shadow: 0 0 0 3px var(--accent), var(--shadow); }
+    [data-view=home] .examples { justify-content: center; }
+    [data-view=home] main, [data-view=home] .skip { display: none; }
+
+    /* Results: the search box moves into a bar */
+    [data-view=results] .hero, [data-view=results] .examples { display: none; }
+    [data-view=results] .masthead {
+      position: sticky; top: 0; z-index: 2; display: flex; align-items: center; gap: 1rem 1.5rem;
+      padding: .7rem var(--side); background: var(--paper); border-bottom: 1px solid var(--line);
+    }
+    [data-view=results] main {
+      flex: 1; width: 100%; max-width: 128rem; margin: 0 auto; padding: 1.6rem var(--side) 3rem;
+      scroll-margin-top: 5rem;
+    }
+    main { transition: opacity .2s; }
+    [data-busy] main { opacity: .45; }
+    .heading {
+      display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1rem; margin-bottom: 1.2rem;
+    }
+    .heading h1 {
+      font-size: clamp(1.35rem, 1.1rem + 1vw, 2rem); overflow-wrap: anywhere; max-width: 100%;
+      display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;
+    }
+    .heading p { color: var(--soft); }
+    .note {
+      margin-bottom: 1.2rem; padding: .7rem 1rem; background: var(--tint); border-radius: .6rem;
+      border-left: .25rem solid var(--accent); max-width: 60rem;
+    }
+
+    .grid {
+      list-style: none; display: grid; gap: calc(var(--gap) * 1.2) var(--gap);
+      grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr));
+    }
+    .grid li { min-width: 0; max-width: 34rem; }
+    .frame {
+      position: relative; display: block; aspect-ratio: 1; overflow: hidden;
+      background: var(--hollow); border-radius: .8rem;
+    }
+    .frame img {
+      display: block; width: 100%; height: 100%; object-fit: cover; color: var(--soft);
+      font-size: .8rem; overflow-wrap: anywhere; transition: scale .35s cubic-bezier(.2, .7, .3, 1);
+    }
+    a.frame:hover img, a.frame:focus-visible img { scale: 1.035; }
+    a.frame:focus-visible { outline-offset: 3px; border-radius: .8rem; }
+    .frame.broken { display: grid; place-items: center; padding: 1rem; text-align: center; }
+    .frame.broken img { display: none; }
+    .frame.broken::after { content: "This picture could not be loaded."; color: var(--soft); }
+    figcaption {
+      display: grid; grid-template-columns: auto 1fr auto; gap: .6rem; align-items: baseline;
+      padding: .55rem .15rem 0; font-size: .875rem; line-height: 1.35;
+    }
+    .rank { font-weight: 700; color: var(--accent); font-variant-numeric: tabular-nums; }
+    .key {
+      overflow-wrap: anywhere; overflow: hidden; display: -webkit-box; -webkit-box-orient: vertical;
+      -webkit-line-clamp: 2; min-width: 0;
+    }
+    .score { color: var(--soft); font-variant-numeric: tabular-nums; }
+
+    /* Said instead of shown */
+    .message { max-width: 42rem; margin: clamp(1.5rem, 9vh, 7rem) auto; text-align: center; }
+    .message h1 { font-size: clamp(1.5rem, 1.2rem + 1.2vw, 2.3rem); margin-bottom: .7rem; }
+    .message p { color: var(--soft); }
+    .message code {
+      display: inline-block; margin-top: 1rem; padding: .5rem 1.1rem; color: var(--ink);
+      background: var(--hollow); border-radius: .5rem;
+      font: .95em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+    }
+    .detail {
+      margin-top: 1.8rem; padding: .9rem 1.2rem; text-align: left; background: var(--raised);
+      border: 1px solid var(--line); border-left: .25rem solid var(--accent); border-radius: .6rem;
+      overflow-wrap: anywhere;
+    }
+    .message .detail p + p { margin-top: .2rem; color: var(--ink); }
+
+    footer {
+      padding: 1.2rem var(--side); color: var(--soft); font-size: .875rem; text-align: center;
+    }
+
+    @media (max-width: 40rem) {
+      .search button { padding-inline: 1rem; }
+      [data-view=results] .masthead { padding-block: .6rem; gap: .8rem; }
+      [data-view=results] .brand span {
+        position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+      }
+      .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+      .frame { border-radius: .6rem; }
+      figcaption { grid-template-columns: auto 1fr; gap: .1rem .5rem; font-size: .8125rem; }
+      .score { grid-column: 2; }
+    }
+    @media (max-width: 40rem) and (min-height: 30rem) {
+      [data-view=home] .brand { left: 0; right: 0; justify-content: center; }
+    }
+    @media (max-height: 24rem) {
+      [data-view=home] .brand { position: static; }
+      [data-view=results] .masthead { position: static; }
+    }
+    @media (prefers-reduced-motion: reduce) {
+      *, *::before, *::after { transition: none !important; animation-duration: 2.5s !important; }
+      a.frame:hover img, a.frame:focus-visible img { scale: none; }
+    }
+    @media (prefers-reduced-motion: no-preference) {
+      .found, .message { animation: rise .3s ease-out; }
+      @keyframes rise { from { opacity: 0; translate: 0 .5rem; } }
+    }
+
+    """

@@ -1,0 +1,15 @@
+/// A fragment that says something instead of showing pictures: a hint, an empty table, an error.
+let messageTemplate = """
+    <section class="message{{#isError}} error{{/isError}}" data-title="{{title}}" \
+    data-status="{{heading}}">
+    <h1>{{heading}}</h1>
+    <p>{{message}}</p>
+    {{#command}}
+    <p><code>{{command}}</code></p>
+    {{/command}}
+    {{#operatorDetail}}
+    <div class="detail"><p>For whoever runs this site:</p><p dir="auto">{{operatorDetail}}</p></div>
+    {{/operatorDetail}}
+    </section>
+
+    """
