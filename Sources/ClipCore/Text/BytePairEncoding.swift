@@ -22,7 +22,7 @@ extension Vocabulary {
                 queue.append(UInt64(merged[position]) << 32 | UInt64(position))
             }
         }
-        queue.order()
+        queue.sort()
 
         while let first = queue.popMinimum() {
             let position = Int(first & 0xFFFF_FFFF)
@@ -58,17 +58,20 @@ extension Vocabulary {
     }
 }
 
-/// A binary heap of numbers, the smallest on top.
+/// Numbers in order, the smallest first: those known at the start as a sorted list, those that come
+/// later, which are fewer, in a binary heap.
 private struct MinimumQueue {
+    private var sorted: [UInt64] = []
+    private var position = 0
     private var heap: [UInt64] = []
 
-    /// Adds a number without keeping the order; `order()` must follow.
+    /// Adds one of the numbers known at the start; `sort()` must follow.
     mutating func append(_ value: UInt64) {
-        heap.append(value)
+        sorted.append(value)
     }
 
-    mutating func order() {
-        for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { sink(index) }
+    mutating func sort() {
+        sorted.sort()
     }
 
     mutating func insert(_ value: UInt64) {
@@ -82,17 +85,17 @@ private struct MinimumQueue {
     }
 
     mutating func popMinimum() -> UInt64? {
-        guard let minimum = heap.first, let last = heap.popLast() else { return nil }
-        if !heap.isEmpty {
-            heap[0] = last
-            sink(0)
+        if position < sorted.count, heap.isEmpty || sorted[position] < heap[0] {
+            position += 1
+            return sorted[position - 1]
         }
+        guard let minimum = heap.first, let last = heap.popLast() else { return nil }
+        if !heap.isEmpty { replaceMinimum(with: last) }
         return minimum
     }
 
-    private mutating func sink(_ start: Int) {
-        var index = start
-        let value = heap[index]
+    private mutating func replaceMinimum(with value: UInt64) {
+        var index = 0
         while true {
             var child = 2 * index + 1
             guard child < heap.count else { break }

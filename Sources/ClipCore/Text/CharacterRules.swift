@@ -7,17 +7,22 @@ typealias Scalars = [UInt32]
 /// The data differ by version: Swift 6.3 has Unicode 17, Python 3.11's `str` has 14, `regex`
 /// 2026.11 has 18. An exhaustive comparison found no difference in letter, number, white space,
 /// "word", case or lower case but for characters that one side does not know yet, and two whose
-/// properties were revised (U+0295 is not cased, U+1171E not case-ignorable in Swift),
-/// which can only matter to a capital sigma beside them.
+/// properties were revised (U+0295 is not cased, U+1171E not case-ignorable in Swift), which can
+/// only matter to a capital sigma beside them.
 enum CharacterRules {
     static func scalar(_ value: UInt32) -> Unicode.Scalar {
         Unicode.Scalar(value) ?? "\u{FFFD}"
     }
 
-    /// `\s` of the `regex` module: the property White_Space.
+    /// `\s` of the `regex` module: the property White_Space, which has not changed in years.
     static func isWhiteSpace(_ value: UInt32) -> Bool {
-        if value < 0x80 { return value == 0x20 || (0x09...0x0D).contains(value) }
-        return scalar(value).properties.isWhitespace
+        switch value {
+        case 0x09...0x0D, 0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F,
+            0x205F, 0x3000:
+            return true
+        default:
+            return false
+        }
     }
 
     /// `str.isspace`, by which `str.strip` and `\s` of Python's own `re` go: the information
@@ -26,10 +31,10 @@ enum CharacterRules {
         (0x1C...0x1F).contains(value) || isWhiteSpace(value)
     }
 
-    /// `str.isalnum`: letters and everything that has a numeric value.
+    /// `str.isalnum`: letters, and whatever has a numeric value, which is the same as numbers.
     static func isAlphanumeric(_ value: UInt32) -> Bool {
-        let properties = scalar(value).properties
-        return isLetter(properties.generalCategory) || properties.numericType != nil
+        let category = scalar(value).properties.generalCategory
+        return isLetter(category) || isNumber(category)
     }
 
     /// `\d`: decimal digits of any script.
@@ -45,6 +50,14 @@ enum CharacterRules {
             return true
         default:
             return false
+        }
+    }
+
+    /// `\p{N}`.
+    static func isNumber(_ category: Unicode.GeneralCategory) -> Bool {
+        switch category {
+        case .decimalNumber, .letterNumber, .otherNumber: return true
+        default: return false
         }
     }
 

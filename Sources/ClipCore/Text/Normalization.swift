@@ -26,11 +26,16 @@ enum Normalization {
         return CharacterRules.scalar(value).properties.canonicalCombiningClass.rawValue
     }
 
-    /// Whether there is a long run of combining marks, or of what decomposes into nothing else.
+    /// The marks that decompose, and the characters that decompose into nothing but marks without
+    /// being one themselves. Normalisation is stable, so there will be no others.
+    private static let decomposingMarks: Set<UInt32> = [
+        0x340, 0x341, 0x343, 0x344, 0xF73, 0xF75, 0xF81,
+    ]
+
     private static func hasLongRun(_ text: Scalars) -> Bool {
         var length = 0
         for value in text {
-            if combiningClass(value) != 0 || [0xF73, 0xF75, 0xF81].contains(value) {
+            if combiningClass(value) != 0 || decomposingMarks.contains(value) {
                 length += 1
                 if length > longestRun { return true }
             } else {
@@ -40,22 +45,20 @@ enum Normalization {
         return false
     }
 
-    /// An equivalent text, decomposed and with its marks in canonical order (Unicode Standard,
-    /// D109), in n log n steps. Then the library finds nothing left to sort.
+    /// An equivalent text with its marks decomposed and in canonical order (Unicode Standard,
+    /// D109), in n log n steps. It leaves nothing to sort for the library but the few marks that
+    /// the letters before them decompose into.
     private static func canonicallyOrdered(_ text: Scalars) -> Scalars {
         var result = text.flatMap { value in
-            value < 0xC0 ? [value] : string([value])._nfd.map(\.value)
+            decomposingMarks.contains(value) ? string([value])._nfd.map(\.value) : [value]
         }
+        let classes = result.map(combiningClass)
         var start = 0
         while start < result.count {
-            var marks: [(combiningClass: UInt8, index: Int, value: UInt32)] = []
-            var end = start
-            while end < result.count, case let order = combiningClass(result[end]), order != 0 {
-                marks.append((order, end, result[end]))
-                end += 1
-            }
-            marks.sort { ($0.combiningClass, $0.index) < ($1.combiningClass, $1.index) }
-            for (offset, mark) in marks.enumerated() { result[start + offset] = mark.value }
+            let end = classes[start...].firstIndex(of: 0) ?? result.count
+            // By class, then by position.
+            let order = (start..<end).sorted { (classes[$0], $0) < (classes[$1], $1) }
+            result.replaceSubrange(start..<end, with: order.map { result[$0] })
             start = end + 1
         }
         return result

@@ -81,11 +81,9 @@ struct WordSplitter {
             default: return CharacterRules.isWhiteSpace(value) ? .separator : .other
             }
         }
-        let properties = CharacterRules.scalar(value).properties
-        switch properties.generalCategory {
-        case let category where CharacterRules.isLetter(category): return .letter
-        case .decimalNumber, .letterNumber, .otherNumber: return .number
-        default: return properties.isWhitespace || value == 0x345 ? .separator : .other
-        }
+        let category = CharacterRules.scalar(value).properties.generalCategory
+        if CharacterRules.isLetter(category) { return .letter }
+        if CharacterRules.isNumber(category) { return .number }
+        return CharacterRules.isWhiteSpace(value) || value == 0x345 ? .separator : .other
     }
 }

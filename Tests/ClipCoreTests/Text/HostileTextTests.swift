@@ -7,8 +7,8 @@ struct HostileTextTests {
     private let tokenizer = Tokenizer()
     private let count = 1_000_000
 
-    /// Upstream's ids of "haha…" and "aaaa…" are the same four-, eight- or sixteen-letter token all
-    /// along, so a shorter text, which the golden file has, starts with the same ids.
+    /// Upstream's ids of a repeated word are the same token all along, but for the end, so a shorter
+    /// text, which the golden file has, starts with the same ids.
     @Test(arguments: ["x", "ha", "!?"])
     func longestWord(unit: String) throws {
         let golden = try #require(
@@ -41,11 +41,13 @@ struct HostileTextTests {
         // What is left after a bounded number of rounds is upstream's text of some round.
         let amp = tokenizer.encode("&" + String(repeating: "amp;", count: count / 4))
         #expect(amp.isTruncated)
-        #expect(
-            tokenizer.encode("&" + String(repeating: "amp;", count: 1_500)) == tokenizer.encode("&"))
+        let fewer = tokenizer.encode("&" + String(repeating: "amp;", count: 1_500))
+        #expect(fewer == tokenizer.encode("&"))
     }
 
-    @Test(arguments: ["&", "\u{1B}[", "Ã©", "Ã©日", "â€œ ¿Ã", "Σ", " ", "é&\n", "&am&#1;p;", "\u{0}"])
+    @Test(arguments: [
+        "&", "\u{1B}[", "Ã©", "Ã©日", "â€œ ¿Ã", "Σ", " ", "é&\n", "&am&#1;p;", "\u{0}",
+    ])
     func repetitions(unit: String) {
         let units = count / unit.unicodeScalars.count
         let tokens = tokenizer.encode(String(repeating: unit, count: units))

@@ -17,8 +17,8 @@ struct TokenCase {
         try lines(of: "tokens.txt").map { line in
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
             let text = try JSONDecoder().decode(String.self, from: Data("\"\(fields[0])\"".utf8))
-            return TokenCase(
-                text: text, ids: fields[1].split(separator: " ").compactMap { Int32($0, radix: 16) })
+            let ids = fields[1].split(separator: " ").compactMap { Int32($0, radix: 16) }
+            return TokenCase(text: text, ids: ids)
         }
     }
 }
