@@ -16,6 +16,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.20.0"),
         .package(url: "https://github.com/hummingbird-project/swift-mustache.git", from: "2.0.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.80.0"),
+        .package(
+            url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
     ],
     targets: [
         // What a person runs: arguments, printing, exit codes.
@@ -30,7 +33,10 @@ let package = Package(
             dependencies: [
                 "ImageSearch",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "Mustache", package: "swift-mustache"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
 
         // The domain: settings, the pictures table, ingest, search, the model file.
@@ -39,7 +45,6 @@ let package = Package(
             dependencies: [
                 "ClipCore", "PGClient", "S3Client",
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "Logging", package: "swift-log"),
             ]),
 
         // Three libraries that never import each other.
@@ -55,7 +60,9 @@ let package = Package(
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
         .target(name: "CKernels"),
-        .target(name: "CVocabulary", exclude: ["merges.bin", "entities.bin", "mojibake.bin", "LICENSE.txt"]),
+        .target(
+            name: "CVocabulary",
+            exclude: ["merges.bin", "entities.bin", "mojibake.bin", "LICENSE.txt"]),
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(

@@ -38,7 +38,8 @@ struct FindImages: ParsableCommand {
             let query = try embedder.embed(text)
             if query.isTruncated {
                 Console.note(
-                    "find-images: the text has more than \(embedder.contextLength) tokens; its end is ignored")
+                    "find-images: the text has more than \(embedder.contextLength) tokens; its end is ignored"
+                )
             }
             guard !printEmbedding else {
                 return Console.line(HitFormat.json(query.embedding))

@@ -182,7 +182,8 @@ func refusedPort() throws -> Int {
 
     @Test func serverThatSpeaksNonsenseWhileConnecting() throws {
         let openings: [[UInt8]] = [
-            [], [0], Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8), [UInt8](repeating: 0xFF, count: 64),
+            [], [0], Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8),
+            [UInt8](repeating: 0xFF, count: 64),
             FakeServer.message("R", [0, 0, 0, 99]), FakeServer.message("R", []),
             FakeServer.message("E", [0xFF, 0xFE]),
             FakeServer.message("E", Array("SFATAL\0C28P01\0Mno \u{1B}[31m".utf8)),
@@ -304,7 +305,8 @@ func refusedPort() throws -> Int {
                 let type = "12TDCEZNASGHWdcnKstvI3".randomElement(using: &generator) ?? "E"
                 let count = Int.random(in: 0...40, using: &generator)
                 let contents = (0..<count).map { _ in
-                    Bool.random(using: &generator) ? 0 : UInt8.random(in: 0...255, using: &generator)
+                    Bool.random(using: &generator)
+                        ? 0 : UInt8.random(in: 0...255, using: &generator)
                 }
                 bytes += FakeServer.message(type, contents)
             }

@@ -135,7 +135,8 @@ final class FakeServer: @unchecked Sendable {
     /// A message of the protocol: type, length, contents.
     static func message(_ type: Character, _ contents: [UInt8]) -> [UInt8] {
         let length = UInt32(contents.count + 4)
-        return [type.asciiValue!] + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
+        return [type.asciiValue!]
+            + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
             + contents
     }
 

@@ -119,7 +119,12 @@ final class IngestPipeline: Sendable {
                 fail(object.key, error)
             }
         }
-        if state.update({ $0.fetchers -= 1; return $0.fetchers == 0 }) { fetched.finish() }
+        if state.update({
+            $0.fetchers -= 1
+            return $0.fetchers == 0
+        }) {
+            fetched.finish()
+        }
     }
 
     /// The bytes of a picture, or nil for an object that is none.
@@ -127,7 +132,8 @@ final class IngestPipeline: Sendable {
         if ObjectFilter.isSkippable(object) { return nil }
         guard !object.key.utf8.contains(0) else { throw KeyError.nul }
         let isExpected = ObjectFilter.isNamedLikePicture(object.key)
-        let bytes = try store.object(object.key, maximumBytes: options.maximumObjectBytes) { prefix in
+        let bytes = try store.object(object.key, maximumBytes: options.maximumObjectBytes) {
+            prefix in
             // The transfer of a film or an archive ends here, with its first bytes.
             isExpected || PictureFormat(prefix: prefix) != nil
         }
@@ -169,7 +175,12 @@ final class IngestPipeline: Sendable {
                 isFinished = true
             }
         }
-        if state.update({ $0.workers -= 1; return $0.workers == 0 }) { embedded.finish() }
+        if state.update({
+            $0.workers -= 1
+            return $0.workers == 0
+        }) {
+            embedded.finish()
+        }
     }
 
     private func push(_ rows: [PicturesTable.Row]) {
@@ -204,7 +215,8 @@ final class IngestPipeline: Sendable {
             case .nothingYet: break
             case .finished: isFinished = true
             }
-            if isFinished || rows.count >= Self.rowsAtOnce || clock.now - oldest > Self.longestWait {
+            if isFinished || rows.count >= Self.rowsAtOnce || clock.now - oldest > Self.longestWait
+            {
                 try table.upsert(rows)
                 state.update { $0.progress.stored += rows.count }
                 rows.removeAll(keepingCapacity: true)

@@ -24,7 +24,9 @@ public final class Searcher: PictureSearch {
     public func search(_ text: String, limit: Int) async throws -> SearchResult {
         try await threads.run { [embedder] connection in
             let query = try embedder.embed(text)
-            let hits = try connection.withTable { try $0.nearest(to: query.embedding, limit: limit) }
+            let hits = try connection.withTable {
+                try $0.nearest(to: query.embedding, limit: limit)
+            }
             return SearchResult(hits: hits, isTruncated: query.isTruncated)
         }
     }

@@ -10,7 +10,9 @@ package enum DotEnv {
     ///   - text: the file's contents.
     ///   - environment: wins over earlier lines in `${NAME}`.
     /// - Returns: values by name; the last of equal names counts. A name without `=` has no value.
-    package static func parse(_ text: String, environment: [String: String] = [:]) -> [String: String] {
+    package static func parse(_ text: String, environment: [String: String] = [:]) -> [String:
+        String]
+    {
         var values: [String: String] = [:]
         var scanner = Scanner(Array(text.unicodeScalars))
         while let binding = scanner.nextBinding() {

@@ -31,7 +31,8 @@ final class PictureFile: Sendable {
         size = status.st_size
         let time = status.st_mtim
         entityTag =
-            "\"" + [Int(status.st_ino), status.st_size, time.tv_sec, time.tv_nsec]
+            "\""
+            + [Int(status.st_ino), status.st_size, time.tv_sec, time.tv_nsec]
             .map { String($0, radix: 36) }.joined(separator: "-") + "\""
         lastModified = HTTPDate.text(secondsSince1970: time.tv_sec)
     }
