@@ -1,9 +1,9 @@
 import FoundationEssentials
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// A directory that stands in for a bucket: its regular files are the objects, their paths below
@@ -57,7 +57,8 @@ public struct DirectoryBucket: ObjectStore {
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
     ) throws {
         var walk = Walk(
-            root: root, bucket: bucket, prefix: Array(prefix.utf8), start: Array((start ?? "").utf8))
+            root: root, bucket: bucket, prefix: Array(prefix.utf8), start: Array((start ?? "").utf8)
+        )
         try walk.directory("", depth: 0, page: page)
         if walk.found.isEmpty == false { try page(walk.found) }
     }
@@ -109,7 +110,8 @@ public struct DirectoryBucket: ObjectStore {
                 if number == ENOENT, base.isEmpty == false { return [] }
                 throw S3Error(
                     .file(number), bucket: bucket,
-                    "The directory \(quoted(path)) cannot be read: \(DirectoryBucket.words(number)).")
+                    "The directory \(quoted(path)) cannot be read: \(DirectoryBucket.words(number))."
+                )
             }
             defer { closedir(stream) }
             var names: [String] = []

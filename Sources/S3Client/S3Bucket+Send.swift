@@ -160,10 +160,11 @@ extension S3Bucket {
     ) -> String {
         let place = endpoint.origin
         let code = told.code.map { " (\($0))" } ?? ""
-        let words = told.message.map { message in
-            // The sentence gets its full stop at its end.
-            ": " + (message.hasSuffix(".") ? String(message.dropLast()) : message)
-        } ?? ""
+        let words =
+            told.message.map { message in
+                // The sentence gets its full stop at its end.
+                ": " + (message.hasSuffix(".") ? String(message.dropLast()) : message)
+            } ?? ""
         switch told.code {
         case "NoSuchBucket":
             return "There is no bucket \(quoted(bucket)) at \(place)\(code): "
@@ -171,7 +172,8 @@ extension S3Bucket {
         case "NoSuchKey":
             return "There is no object \(quoted(key ?? "")) in the bucket \(quoted(bucket))\(code)"
         case "AccessDenied", "AllAccessDisabled":
-            return "Access to \(lowercasedFirst(subject(key))) is denied at \(place)\(code)\(words); "
+            return
+                "Access to \(lowercasedFirst(subject(key))) is denied at \(place)\(code)\(words); "
                 + "check the keys and what they are allowed"
         case "SignatureDoesNotMatch":
             return "\(place) refuses the signature\(code): check the secret key "
