@@ -80,6 +80,10 @@ final class LoopbackServer: Sendable {
 
     private func serve(_ connection: Int32) {
         defer { close(connection) }
+        // Head and body are written apart: without waiting for the head's acknowledgement.
+        var on: Int32 = 1
+        setsockopt(
+            connection, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         var pending: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let blank = Array("\r\n\r\n".utf8)
