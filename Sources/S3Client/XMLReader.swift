@@ -256,7 +256,7 @@ package struct XMLReader {
             switch bytes[index] {
             case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
                 UInt8(ascii: "_"), UInt8(ascii: ":"), 0x80...:
-                index += 1
+                try skipCharacter()
                 continue
             case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."):
                 if index > start {

@@ -192,8 +192,7 @@ def launch(directory, etc, ports):
 
 
 def answers(port):
-    """Whether the proxy reaches the servers behind it: an unsigned S3 request is refused (403) by
-    the last of the filters, and a container that there is not needs all of them (401 or 404)."""
+    """Whether the proxy has its filters loaded and answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{port}/healthcheck", timeout=5) as answer:

@@ -10,6 +10,7 @@ in a request line is taken apart here as S3 would, so one that holds bare spaces
 
 import json
 import os
+import re
 import sys
 import urllib.parse
 
@@ -37,6 +38,10 @@ for folder, _, files in sorted(os.walk(sys.argv[1])):
         else:
             key, _, value = line.partition(":")
             headers.append([key, value])
+    # The one case whose session token is a setting rather than in the request.
+    token = re.search(r"^x-amz-security-token:(.*)$", read("creq"), re.MULTILINE)
+    if token and not any(key.lower() == "x-amz-security-token" for key, _ in headers):
+        headers.append(["X-Amz-Security-Token", token[1]])
     cases.append(
         {
             "name": name, "method": method, "path": path,
