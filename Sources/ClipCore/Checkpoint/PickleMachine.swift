@@ -193,8 +193,13 @@ struct PickleMachine {
         var text = reader.text(try reader.line())
         if text == "01" || text == "00" { return try push(.bool(text == "01")) }
         if text.hasSuffix("L") { text.removeLast() }
-        guard let value = Int64(text) else { throw Self.damaged }
-        try push(.int(value))
+        if let value = Int64(text) { return try push(.int(value)) }
+        let digits = text.utf8.drop { $0 == UInt8(ascii: "-") }
+        guard text.utf8.count - digits.count <= 1, !digits.isEmpty,
+            digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+        else { throw Self.damaged }
+        // As for binary ones: what does not fit in 64 bits is no size.
+        try push(.none)
     }
 
     // MARK: Stack

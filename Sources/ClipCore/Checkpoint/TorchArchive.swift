@@ -29,7 +29,8 @@ enum TorchArchive {
         }
         let pickleBytes = UnsafeRawBufferPointer(rebasing: bytes[try zip.range(of: pickleEntry)])
         guard pickleBytes.count <= maximumPickle else {
-            throw CheckpointFault("is corrupt or hostile: its pickle is larger than any model needs")
+            throw CheckpointFault(
+                "is corrupt or hostile: its pickle is larger than any model needs")
         }
         guard crc32(pickleBytes) == pickleEntry.checksum else {
             throw CheckpointFault("is corrupt: the checksum of its pickle is wrong")
