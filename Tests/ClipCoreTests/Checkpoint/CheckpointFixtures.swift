@@ -77,7 +77,7 @@ struct ZipWriter {
         var directory: [UInt8] = []
         for entry in entries {
             let name = Array(entry.name.utf8)
-            let checksum = entry.checksum ?? entry.data.withUnsafeBytes { crc32($0) }
+            let checksum = entry.checksum ?? entry.data.withUnsafeBytes { ZipArchive.checksum($0) }
             let common =
                 littleEndian(UInt16(20)) + littleEndian(entry.flags) + littleEndian(entry.method)
                 + littleEndian(UInt32(0)) + littleEndian(checksum)

@@ -19,7 +19,7 @@ import Testing
                 let key = try #require(zip.entries.keys.first { $0.hasSuffix("/data.pkl") })
                 return try zip.range(of: try #require(zip.entries[key]))
             }
-            let sum = littleEndian(bytes[range].withUnsafeBytes { crc32($0) })
+            let sum = littleEndian(bytes[range].withUnsafeBytes { ZipArchive.checksum($0) })
             // The last one that is followed by central header fields: search from the end.
             let at = try #require(
                 stride(from: bytes.count - 4, to: range.upperBound, by: -1).first {
@@ -81,7 +81,7 @@ import Testing
         if let (range, checksum) = subject.pickle, bytes.count == subject.bytes.count,
             Int.random(in: 0..<8, using: &random) != 0
         {
-            let sum = bytes[range].withUnsafeBytes { crc32($0) }
+            let sum = bytes[range].withUnsafeBytes { ZipArchive.checksum($0) }
             bytes.replaceSubrange(checksum..<checksum + 4, with: littleEndian(sum))
         }
         return bytes
