@@ -58,7 +58,8 @@ struct PickleMachine {
         // Text and bytes.
         case 0x8C, UInt8(ascii: "U"), UInt8(ascii: "C"):  // SHORT_BINUNICODE, -STRING, -BYTES
             try push(.text(try reader.take(Int(try reader.byte()))))
-        case UInt8(ascii: "X"), UInt8(ascii: "T"), UInt8(ascii: "B"):  // BINUNICODE, -STRING, -BYTES
+        // BINUNICODE, BINSTRING, BINBYTES
+        case UInt8(ascii: "X"), UInt8(ascii: "T"), UInt8(ascii: "B"):
             try push(.text(try reader.take(Int(try reader.integer(UInt32.self)))))
         case 0x8D, 0x8E, 0x96:  // BINUNICODE8, BINBYTES8, BYTEARRAY8
             try push(.text(try reader.take(try reader.size64())))
@@ -80,7 +81,8 @@ struct PickleMachine {
         case UInt8(ascii: "a"):  // APPEND
             let item = try pop()
             try extend([item], pairs: false)
-        case UInt8(ascii: "e"), 0x90: try extend(try popToMark(), pairs: false)  // APPENDS, ADDITEMS
+        // APPENDS, ADDITEMS
+        case UInt8(ascii: "e"), 0x90: try extend(try popToMark(), pairs: false)
         case UInt8(ascii: "s"):  // SETITEM
             let value = try pop()
             let key = try pop()
@@ -193,8 +195,13 @@ struct PickleMachine {
         var text = reader.text(try reader.line())
         if text == "01" || text == "00" { return try push(.bool(text == "01")) }
         if text.hasSuffix("L") { text.removeLast() }
-        guard let value = Int64(text) else { throw Self.damaged }
-        try push(.int(value))
+        if let value = Int64(text) { return try push(.int(value)) }
+        let digits = text.utf8.drop { $0 == UInt8(ascii: "-") }
+        guard text.utf8.count - digits.count <= 1, !digits.isEmpty,
+            digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+        else { throw Self.damaged }
+        // As for binary ones: what does not fit in 64 bits is no size.
+        try push(.none)
     }
 
     // MARK: Stack

@@ -6,12 +6,6 @@ package struct Tensor: Sendable {
     package let layout: TensorLayout
     let file: MappedFile
 
-    init(name: String, layout: TensorLayout, file: MappedFile) {
-        self.name = name
-        self.layout = layout
-        self.file = file
-    }
-
     /// Writes the elements as fp32 in row-major order.
     ///
     /// fp16, bf16 and fp32 are exact; fp64 and wide integers are rounded to nearest.

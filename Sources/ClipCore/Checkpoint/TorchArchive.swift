@@ -32,7 +32,7 @@ enum TorchArchive {
             throw CheckpointFault(
                 "is corrupt or hostile: its pickle is larger than any model needs")
         }
-        guard crc32(pickleBytes) == pickleEntry.checksum else {
+        guard ZipArchive.checksum(pickleBytes) == pickleEntry.checksum else {
             throw CheckpointFault("is corrupt: the checksum of its pickle is wrong")
         }
         let pickle = try Pickle(pickleBytes)

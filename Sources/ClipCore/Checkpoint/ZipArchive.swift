@@ -172,19 +172,21 @@ package struct ZipArchive {
     }
 }
 
-/// CRC-32 as zip uses it (reflected polynomial 0xEDB88320); for the small entries only.
-package func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
-    var crc: UInt32 = 0xFFFF_FFFF
-    crcTable.withUnsafeBufferPointer { table in
-        for byte in bytes {
-            crc = table[Int((crc ^ UInt32(byte)) & 0xFF)] ^ (crc >> 8)
+extension ZipArchive {
+    /// CRC-32 as zip uses it (reflected polynomial 0xEDB88320); for the small entries only.
+    package static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+        var crc: UInt32 = 0xFFFF_FFFF
+        checksumTable.withUnsafeBufferPointer { table in
+            for byte in bytes {
+                crc = table[Int((crc ^ UInt32(byte)) & 0xFF)] ^ (crc >> 8)
+            }
         }
+        return ~crc
     }
-    return ~crc
-}
 
-private let crcTable: [UInt32] = (0..<256).map { index in
-    (0..<8).reduce(UInt32(index)) { value, _ in
-        value & 1 == 1 ? (value >> 1) ^ 0xEDB8_8320 : value >> 1
+    private static let checksumTable: [UInt32] = (0..<256).map { index in
+        (0..<8).reduce(UInt32(index)) { value, _ in
+            value & 1 == 1 ? (value >> 1) ^ 0xEDB8_8320 : value >> 1
+        }
     }
 }

@@ -1,0 +1,186 @@
+import CKernels
+import Testing
+
+/// The vectorised passes against their plain twins, which compute in fp64, at odd sizes.
+@Suite struct KernelTests {
+    static let rows = [1, 3, 17]
+    static let widths = [1, 5, 16, 50, 64, 77, 768, 3072]
+
+    /// Inputs that break careless arithmetic.
+    enum Kind: CaseIterable {
+        case ordinary, extreme, equal, largeMean, tiny
+
+        func values(_ count: Int, _ seed: UInt64) -> [Float] {
+            var random = SplitMix(state: seed)
+            func draw() -> Float { Float(random.next() >> 40) * 0x1p-23 - 1 }
+            return (0..<count).map { _ in
+                switch self {
+                case .ordinary: 3 * draw()
+                case .extreme: draw() < 0 ? -1e4 : 1e4
+                case .equal: 7.25
+                case .largeMean: 1000 + draw()
+                case .tiny: 1e-30 * draw()
+                }
+            }
+        }
+    }
+
+    private func worst(_ a: [Float], _ b: [Float], _ floor: Float) -> Float {
+        zip(a, b).map { abs($0 - $1) / max(abs($1), floor) }.max() ?? 0
+    }
+
+    @Test(arguments: Kind.allCases) func layerNorm(_ kind: Kind) {
+        var largest: Float = 0
+        for rows in Self.rows {
+            for width in Self.widths {
+                for stride in [width, width + 3] {
+                    let x = kind.values(rows * stride, 1)
+                    let weight = Kind.ordinary.values(width, 2)
+                    let bias = Kind.ordinary.values(width, 3)
+                    var ours = [Float](repeating: .nan, count: rows * width)
+                    var plain = ours
+                    ck_layer_norm(x, rows, width, stride, weight, bias, &ours)
+                    ck_reference_layer_norm(x, rows, width, stride, weight, bias, &plain)
+                    largest = max(largest, worst(ours, plain, 1))
+                    if stride == width {
+                        var inPlace = x
+                        inPlace.withUnsafeMutableBufferPointer {
+                            ck_layer_norm(
+                                $0.baseAddress, rows, width, width, weight, bias, $0.baseAddress)
+                        }
+                        #expect(inPlace == ours)
+                    }
+                }
+            }
+        }
+        print("kernels: layer norm, \(kind): \(largest)")
+        // A mean of 1000 leaves fp32 some 6e-5 for the deviations from it.
+        #expect(largest < (kind == .largeMean ? 5e-3 : 1e-5))
+    }
+
+    @Test(arguments: Kind.allCases) func quickGELU(_ kind: Kind) {
+        var largest: Float = 0
+        for rows in Self.rows {
+            for width in Self.widths {
+                let bias = Kind.ordinary.values(width, 5)
+                var ours = kind.values(rows * width, 4)
+                var plain = ours
+                ck_bias_quick_gelu(&ours, rows, width, bias)
+                ck_reference_bias_quick_gelu(&plain, rows, width, bias)
+                largest = max(largest, worst(ours, plain, 1e-3))
+            }
+        }
+        print("kernels: quick GELU, \(kind): \(largest)")
+        #expect(largest < 1e-5)
+    }
+
+    @Test(arguments: Kind.allCases, [false, true]) func softmax(_ kind: Kind, _ causal: Bool) {
+        var largest: Float = 0
+        for rows in Self.rows {
+            for width in Self.widths {
+                let stride = width + 2
+                var ours = kind.values(rows * stride, 6)
+                let before = ours
+                var plain = ours
+                ck_softmax(&ours, rows, width, stride, causal)
+                ck_reference_softmax(&plain, rows, width, stride, causal)
+                largest = max(largest, worst(ours, plain, 1e-6))
+                for row in 0..<rows {
+                    let line = ours[row * stride..<row * stride + width]
+                    #expect(abs(line.reduce(0) { $0 + Double($1) } - 1) < 2e-6)
+                    if causal { #expect(line.dropFirst(row + 1).allSatisfy { $0 == 0 }) }
+                    // What lies between the rows is not touched.
+                    let gap = row * stride + width..<(row + 1) * stride
+                    #expect(ours[gap] == before[gap])
+                }
+            }
+        }
+        print("kernels: softmax, \(kind), causal \(causal): \(largest)")
+        #expect(largest < 2e-5)
+    }
+
+    @Test func notANumberIsNotSwallowed() {
+        for width in [1, 16, 50] {
+            var gelu = [Float](repeating: 1, count: width)
+            gelu[width - 1] = .nan
+            var soft = gelu
+            ck_bias_quick_gelu(&gelu, 1, width, [Float](repeating: 0, count: width))
+            ck_softmax(&soft, 1, width, width, false)
+            #expect(gelu[width - 1].isNaN && soft.contains { $0.isNaN })
+        }
+    }
+
+    @Test func addBias() {
+        for rows in Self.rows {
+            for width in Self.widths {
+                let x = Kind.ordinary.values(rows * width, 7)
+                let bias = Kind.ordinary.values(width, 8)
+                var ours = x
+                ck_add_bias(&ours, rows, width, bias)
+                #expect(ours == x.indices.map { x[$0] + bias[$0 % width] })
+            }
+        }
+    }
+
+    @Test func unitLength() {
+        for width in Self.widths {
+            for kind in Kind.allCases {
+                var x = kind.values(width, 9)
+                let before = x
+                ck_l2_normalize(&x, width)
+                let length = before.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+                for (ours, input) in zip(x, before) {
+                    #expect(abs(Double(ours) - Double(input) / length) < 2e-7)
+                }
+            }
+        }
+        var zero: [Float] = [0, 0, 0]
+        ck_l2_normalize(&zero, 3)
+        #expect(zero == [0, 0, 0])
+    }
+
+    /// All halves, against Swift's own conversion, from an odd address too.
+    @Test func everyHalf() {
+        var bytes: [UInt8] = [0]
+        for half in UInt16.min...UInt16.max { bytes += littleEndian(half) }
+        var floats = [Float](repeating: 0, count: 65_536)
+        bytes.withUnsafeBytes { ck_float_from_half($0.baseAddress! + 1, &floats, 65_536) }
+        var wrong = 0
+        for half in UInt16.min...UInt16.max {
+            let expected = Float(Float16(bitPattern: half))
+            let single = ck_half_to_float(half)
+            let row = floats[Int(half)]
+            if expected.isNaN {
+                wrong += single.isNaN && row.isNaN ? 0 : 1
+            } else {
+                wrong += single.bitPattern == expected.bitPattern ? 0 : 1
+                wrong += row.bitPattern == expected.bitPattern ? 0 : 1
+            }
+        }
+        #expect(wrong == 0)
+    }
+
+    /// A bfloat16 is the upper half of a float.
+    @Test func everyBfloat() {
+        var bytes: [UInt8] = [0]
+        for upper in UInt16.min...UInt16.max { bytes += littleEndian(upper) }
+        var floats = [Float](repeating: 0, count: 65_536)
+        bytes.withUnsafeBytes { ck_float_from_bfloat($0.baseAddress! + 1, &floats, 65_536) }
+        #expect(floats.indices.allSatisfy { floats[$0].bitPattern == UInt32($0) << 16 })
+    }
+
+    @Test func findsWhatIsNotFinite() {
+        for count in [1, 7, 16, 33] {
+            let good = [Float](repeating: -.greatestFiniteMagnitude, count: count)
+            #expect(ck_all_finite(good, count))
+            for at in 0..<count {
+                for bad in [Float.infinity, -.infinity, .nan] {
+                    var x = good
+                    x[at] = bad
+                    #expect(!ck_all_finite(x, count))
+                }
+            }
+        }
+        #expect(ck_all_finite([], 0))
+    }
+}
