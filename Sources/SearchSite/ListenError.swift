@@ -16,6 +16,12 @@ public struct ListenError: Error, Equatable, CustomStringConvertible {
     public let port: Int
     public let reason: Reason
 
+    package init(host: String, port: Int, reason: Reason) {
+        self.host = host
+        self.port = port
+        self.reason = reason
+    }
+
     public var description: String {
         switch reason {
         case .notAPort:

@@ -39,7 +39,7 @@ extension SearchSite {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as IOError {
             throw ListenError(host: host, port: port, reason: .system(errno: error.errnoCode))
-        } catch is SocketAddressError {
+        } catch is SocketAddressError.UnknownHost {
             throw ListenError(host: host, port: port, reason: .unknownHost)
         } catch is CancellationError {
             // The ten seconds were over.

@@ -13,6 +13,7 @@ let styleSheetText = """
       --accent-strong: #96330a;
       --on-accent: #ffffff;
       --tint: #f6e9e0;
+      --glow: #f8ede5;
       --hollow: #ece7e0;
       --shadow: 0 1px 2px rgb(60 40 20 / .06), 0 8px 28px rgb(60 40 20 / .09);
       --gap: clamp(.75rem, 1.6vw, 1.5rem);
@@ -30,6 +31,7 @@ let styleSheetText = """
         --accent-strong: #ffb489;
         --on-accent: #2a1204;
         --tint: #33241a;
+        --glow: #271d16;
         --hollow: #26221f;
         --shadow: 0 1px 2px rgb(0 0 0 / .4), 0 8px 28px rgb(0 0 0 / .35);
       }
@@ -64,11 +66,11 @@ let styleSheetText = """
     /* Search box */
     .brand {
       display: inline-flex; align-items: center; gap: .6rem; color: var(--ink);
-      font-weight: 650; letter-spacing: -.01em; text-decoration: none; white-space: nowrap;
+      font-weight: 650; letter-spacing: -.01em; text-decoration: none; white-space: nowrap; flex: none;
     }
     .brand svg { width: 2rem; height: 2rem; flex: none; }
     .search {
-      display: flex; width: 100%; max-width: 44rem; padding: .3rem;
+      display: flex; flex: 0 1 44rem; min-width: 0; width: 100%; max-width: 44rem; padding: .3rem;
       background: var(--raised); border: 1px solid var(--edge); border-radius: 999px;
       transition: border-color .15s, box-shadow .15s;
     }
@@ -98,28 +100,33 @@ let styleSheetText = """
     .examples { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
     .examples span { color: var(--soft); margin-right: .2rem; }
     .examples a {
-      padding: .3rem .9rem; color: var(--ink); background: var(--tint); border-radius: 999px;
-      text-decoration: none; transition: background-color .15s, color .15s;
+      padding: .3rem .9rem; color: var(--ink); background: var(--raised); border: 1px solid var(--line);
+      border-radius: 999px; text-decoration: none;
+      transition: background-color .15s, border-color .15s, color .15s;
     }
-    .examples a:hover { color: var(--on-accent); background: var(--accent); }
+    .examples a:hover {
+      color: var(--on-accent); background: var(--accent); border-color: var(--accent);
+    }
 
     /* First page: everything around the search box */
     [data-view=home] .masthead {
       flex: 1; display: flex; flex-direction: column; align-items: center; justify-content: center;
       gap: 1.6rem; padding: 2rem var(--side) 14vh; text-align: center;
+      background: radial-gradient(closest-side, var(--glow), transparent) center 42% / 110% 90%
+        no-repeat;
     }
     [data-view=home] .brand { position: absolute; left: var(--side); top: 1.1rem; }
-    [data-view=home] .hero h1 { font-size: clamp(2rem, 1.2rem + 3.4vw, 3.8rem); }
+    [data-view=home] .hero h1 { font-size: clamp(1.9rem, 1.3rem + 2.6vw, 3.4rem); }
     [data-view=home] .hero p {
       margin-top: .8rem; color: var(--soft); font-size: clamp(1rem, .95rem + .4vw, 1.3rem);
     }
-    [data-view=home] .search { box-shadow: var(--shadow); padding: .45rem; }
+    [data-view=home] .search { flex: none; box-shadow: var(--shadow); padding: .45rem; }
     [data-view=home] .search:focus-within { box-shadow: 0 0 0 3px var(--accent), var(--shadow); }
     [data-view=home] .examples { justify-content: center; }
     [data-view=home] main, [data-view=home] .skip { display: none; }
 
     /* Results: the search box moves into a bar */
-    [data-view=results] .hero, [data-view=results] .examples { display: none; }
+    [data-view=results] .hero, [data-view=results] .masthead .examples { display: none; }
     [data-view=results] .masthead {
       position: sticky; top: 0; z-index: 2; display: flex; align-items: center; gap: 1rem 1.5rem;
       padding: .7rem var(--side); background: var(--paper); border-bottom: 1px solid var(--line);
@@ -150,11 +157,16 @@ let styleSheetText = """
     .grid li { min-width: 0; max-width: 34rem; }
     .frame {
       position: relative; display: block; aspect-ratio: 1; overflow: hidden;
-      background: var(--hollow); border-radius: .8rem;
+      background: var(--hollow); border-radius: .8rem; text-decoration: none;
     }
     .frame img {
       display: block; width: 100%; height: 100%; object-fit: cover; color: var(--soft);
       font-size: .8rem; overflow-wrap: anywhere; transition: scale .35s cubic-bezier(.2, .7, .3, 1);
+    }
+    /* A white picture on white paper keeps its edge. */
+    a.frame:not(.broken)::after {
+      content: ""; position: absolute; inset: 0; border-radius: inherit; pointer-events: none;
+      box-shadow: inset 0 0 0 1px rgb(128 128 128 / .22);
     }
     a.frame:hover img, a.frame:focus-visible img { scale: 1.035; }
     a.frame:focus-visible { outline-offset: 3px; border-radius: .8rem; }
@@ -168,7 +180,7 @@ let styleSheetText = """
     .rank { font-weight: 700; color: var(--accent); font-variant-numeric: tabular-nums; }
     .key {
       overflow-wrap: anywhere; overflow: hidden; display: -webkit-box; -webkit-box-orient: vertical;
-      -webkit-line-clamp: 2; min-width: 0;
+      -webkit-line-clamp: 3; min-width: 0;
     }
     .score { color: var(--soft); font-variant-numeric: tabular-nums; }
 
@@ -176,6 +188,7 @@ let styleSheetText = """
     .message { max-width: 42rem; margin: clamp(1.5rem, 9vh, 7rem) auto; text-align: center; }
     .message h1 { font-size: clamp(1.5rem, 1.2rem + 1.2vw, 2.3rem); margin-bottom: .7rem; }
     .message p { color: var(--soft); }
+    .message .examples { justify-content: center; margin-top: 1.4rem; }
     .message code {
       display: inline-block; margin-top: 1rem; padding: .5rem 1.1rem; color: var(--ink);
       background: var(--hollow); border-radius: .5rem;

@@ -8,7 +8,9 @@ struct Pages: Sendable {
 
     static let siteName = "Picture Search"
     static let description = "Find pictures by what they show, in your own words."
-    static let examples = ["cat", "man jumping", "outer space"]
+    private static let examples: [[String: String]] = ["cat", "man jumping", "outer space"].map {
+        ["text": $0, "address": "/search?q=\(PercentEncoding.encode($0))"]
+    }
 
     /// The page with nothing but the search box.
     func home() -> Response {
@@ -19,7 +21,8 @@ struct Pages: Sendable {
     func hint(asFragment: Bool) -> Response {
         let content = message(
             heading: "What are you looking for?",
-            message: "Type a few words that describe the picture, then press Enter.")
+            message: "Type a few words that describe the picture, then press Enter.",
+            hasExamples: true)
         return answer(content, title: Self.siteName, query: "", asFragment: asFragment)
     }
 
@@ -94,11 +97,12 @@ struct Pages: Sendable {
 
     private func message(
         heading: String, message: String, command: String? = nil, operatorDetail: String? = nil,
-        isError: Bool = false, title: String? = nil
+        isError: Bool = false, hasExamples: Bool = false, title: String? = nil
     ) -> String {
         var values: [String: Any] = [
             "title": title ?? "\(heading) - \(Self.siteName)", "heading": heading,
-            "message": message, "isError": isError,
+            "message": message, "isError": isError, "hasExamples": hasExamples,
+            "examples": Self.examples,
         ]
         values["command"] = command
         values["operatorDetail"] = operatorDetail
@@ -134,9 +138,7 @@ extension Pages {
                 "view": view, "title": title, "query": query, "content": content,
                 "siteName": Self.siteName, "description": Self.description,
                 "autofocus": view == "home", "unreachable": unreachable,
-                "examples": Self.examples.map { text in
-                    ["text": text, "address": "/search?q=\(PercentEncoding.encode(text))"]
-                },
+                "examples": Self.examples,
                 "iconAddress": Asset.icon.address, "styleAddress": Asset.styleSheet.address,
                 "scriptAddress": Asset.script.address,
             ])

@@ -3,7 +3,7 @@ import Mustache
 /// The site's mustache templates, ready to render.
 enum Templates {
     enum Name: String, CaseIterable {
-        case page, icon, results, message
+        case page, icon, examples, results, message
     }
 
     static func render(_ name: Name, _ values: [String: Any]) -> String {
@@ -33,6 +33,7 @@ enum Templates {
         switch name {
         case .page: pageTemplate
         case .icon: iconTemplate
+        case .examples: examplesTemplate
         case .results: resultsTemplate
         case .message: messageTemplate
         }

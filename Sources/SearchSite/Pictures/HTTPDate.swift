@@ -11,8 +11,8 @@ enum HTTPDate {
         let months = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ]
-        let date =
-            "\(digits(time.tm_mday)) \(months[Int(time.tm_mon)]) \(1_900 + Int(time.tm_year))"
+        let month = months[Int(time.tm_mon)]
+        let date = "\(digits(time.tm_mday)) \(month) \(1_900 + Int(time.tm_year))"
         let clock = [time.tm_hour, time.tm_min, time.tm_sec].map(digits).joined(separator: ":")
         return "\(days[Int(time.tm_wday)]), \(date) \(clock) GMT"
     }

@@ -30,10 +30,8 @@ final class PictureFile: Sendable {
         self.format = format
         size = status.st_size
         let time = status.st_mtim
-        entityTag =
-            "\""
-            + [Int(status.st_ino), status.st_size, time.tv_sec, time.tv_nsec]
-            .map { String($0, radix: 36) }.joined(separator: "-") + "\""
+        let identity = [Int(status.st_ino), status.st_size, time.tv_sec, time.tv_nsec]
+        entityTag = "\"\(identity.map { String($0, radix: 36) }.joined(separator: "-"))\""
         lastModified = HTTPDate.text(secondsSince1970: time.tv_sec)
     }
 

@@ -12,8 +12,9 @@ extension SearchSite {
         router.getAndHead("/pictures/**") { request, _ in
             guard let key = PicturePath.key(in: request.uri.path),
                 case .file(let path)? = try? search.location(of: key),
-                let file = try await NIOThreadPool.singleton.runIfActive({ PictureFile(path: path) }
-                )
+                let file = try await NIOThreadPool.singleton.runIfActive({
+                    PictureFile(path: path)
+                })
             else { throw SiteFailure.noSuchPicture }
             return Self.response(with: file, to: request)
         }

@@ -7,6 +7,9 @@ let messageTemplate = """
     {{#command}}
     <p><code>{{command}}</code></p>
     {{/command}}
+    {{#hasExamples}}
+    {{>examples}}
+    {{/hasExamples}}
     {{#operatorDetail}}
     <div class="detail"><p>For whoever runs this site:</p><p dir="auto">{{operatorDetail}}</p></div>
     {{/operatorDetail}}

@@ -34,11 +34,7 @@ let pageTemplate = """
     autofocus{{/autofocus}}>
     <button type="submit"><span>Search</span></button>
     </form>
-    <p class="examples"><span>Try</span>
-    {{#examples}}
-    <a href="{{address}}" data-query="{{text}}">{{text}}</a>
-    {{/examples}}
-    </p>
+    {{>examples}}
     </header>
     <main id="results" tabindex="-1">
     {{{content}}}

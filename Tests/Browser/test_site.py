@@ -1,0 +1,397 @@
+"""The search's web pages in a real browser.
+
+WEB_APP_URL is the address of a running web-app over a table with pictures. Without it the whole
+module is skipped; with it nothing is. CHROMIUM names the browser (/usr/bin/chromium when that
+exists, else the one that playwright brings). SCREENSHOTS names a folder for screenshots.
+"""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+BASE = os.environ.get("WEB_APP_URL", "").rstrip("/")
+if not BASE:
+    pytest.skip("WEB_APP_URL is not set", allow_module_level=True)
+
+SYSTEM_CHROMIUM = "/usr/bin/chromium"
+LAPTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 360, "height": 740}
+WIDE = {"width": 2560, "height": 1440}
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = os.environ.get("CHROMIUM")
+    if not path and os.path.exists(SYSTEM_CHROMIUM):
+        path = SYSTEM_CHROMIUM
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page, with what it loaded and complained about."""
+
+    def __init__(self, browser, viewport=LAPTOP, **options):
+        self.context = browser.new_context(viewport=viewport, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.complaints = []
+        self.requests = []
+        self.page.on("console", self.on_console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def on_console(self, message):
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def open(self, path="/"):
+        return self.page.goto(BASE + path)
+
+    def search(self, text):
+        box = self.page.get_by_role("searchbox")
+        box.fill(text)
+        box.press("Enter")
+
+    def expect_results(self, text):
+        """Waits until the results of a text are shown and all their pictures are decoded."""
+        expect(self.page.locator(".found h1 q")).to_have_text(text)
+        pictures = self.page.locator(".grid img")
+        assert pictures.count() > 0
+        for index in range(pictures.count()):
+            picture = pictures.nth(index)
+            picture.scroll_into_view_if_needed()
+            handle = picture.element_handle()
+            self.page.wait_for_function("image => image.complete", arg=handle)
+            assert handle.evaluate("image => image.naturalWidth") > 0, picture.get_attribute("src")
+        self.page.evaluate("scrollTo(0, 0)")
+        return pictures
+
+    def expect_no_sideways_scrolling(self):
+        width = self.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= self.page.viewport_size["width"]
+
+    def expect_no_complaints(self):
+        assert self.complaints == []
+        sources = self.page.locator(".grid img").evaluate_all("all => all.map(i => i.src)")
+        allowed = {origin(BASE)} | {origin(source) for source in sources}
+        elsewhere = [url for url in self.requests if not url.startswith("data:")]
+        assert [url for url in elsewhere if origin(url) not in allowed] == []
+
+    def screenshot(self, name):
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            # Past the transitions.
+            self.page.wait_for_timeout(400)
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def origin(url):
+    parts = urlsplit(url)
+    return (parts.scheme, parts.netloc)
+
+
+@pytest.fixture
+def visit(browser):
+    visits = []
+
+    def make(**options):
+        visits.append(Visit(browser, **options))
+        return visits[-1]
+
+    yield make
+    for visit in visits:
+        visit.context.close()
+
+
+def test_first_page(visit):
+    visit = visit()
+    visit.open()
+    expect(visit.page).to_have_title("Picture Search")
+    expect(visit.page.get_by_role("searchbox", name="Describe a picture")).to_be_focused()
+    visit.page.wait_for_load_state("networkidle")
+    visit.expect_no_complaints()
+    visit.screenshot("home-laptop-light")
+
+
+def test_typing_and_enter(visit):
+    visit = visit()
+    visit.open()
+    visit.page.keyboard.type("man jumping")
+    with visit.page.expect_response("**/search_form") as posted:
+        visit.page.keyboard.press("Enter")
+    assert posted.value.status == 200
+    visit.expect_results("man jumping")
+    assert parse_qs(urlsplit(visit.page.url).query) == {"q": ["man jumping"]}
+    expect(visit.page).to_have_title("man jumping - Picture Search")
+    expect(visit.page.get_by_role("status")).to_contain_text("man jumping")
+    visit.expect_no_complaints()
+    visit.screenshot("results-laptop-light")
+
+
+def test_scores_fall_and_ranks_rise(visit):
+    visit = visit()
+    visit.open("/search?q=man+jumping")
+    page = visit.page
+    ranks = [int(text) for text in page.locator(".rank").all_inner_texts()]
+    scores = [float(re.sub(r"[^\d.-]", "", text)) for text in page.locator(".score").all_text_contents()]
+    assert ranks == list(range(1, len(ranks) + 1))
+    assert scores == sorted(scores, reverse=True)
+    assert all(-1 <= score <= 1 for score in scores)
+    for picture in page.locator(".grid img").all():
+        assert picture.get_attribute("alt")
+
+
+def test_an_example(visit):
+    visit = visit()
+    visit.open()
+    visit.page.get_by_role("link", name="outer space").click()
+    visit.expect_results("outer space")
+    expect(visit.page.get_by_role("searchbox")).to_have_value("outer space")
+    visit.expect_no_complaints()
+
+
+def test_deep_link(visit):
+    visit = visit()
+    response = visit.open("/search?q=outer+space")
+    assert response.status == 200
+    visit.expect_results("outer space")
+    expect(visit.page.get_by_role("searchbox")).to_have_value("outer space")
+    visit.expect_no_complaints()
+
+
+def test_back_and_forward(visit):
+    visit = visit()
+    page = visit.page
+    visit.open()
+    visit.search("cat")
+    visit.expect_results("cat")
+    first = page.locator(".grid").inner_html()
+    visit.search("outer space")
+    visit.expect_results("outer space")
+    page.go_back()
+    visit.expect_results("cat")
+    assert page.locator(".grid").inner_html() == first
+    expect(page.get_by_role("searchbox")).to_have_value("cat")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Find pictures by what they show")).to_be_visible()
+    expect(page.locator(".grid")).to_have_count(0)
+    expect(page).to_have_title("Picture Search")
+    page.go_forward()
+    visit.expect_results("cat")
+    # From a deep link, where the server made the results.
+    page.reload()
+    visit.expect_results("cat")
+    page.go_forward()
+    visit.expect_results("outer space")
+    page.go_back()
+    visit.expect_results("cat")
+    visit.expect_no_complaints()
+
+
+def test_a_newer_search_wins(visit):
+    visit = visit()
+    visit.open()
+    visit.search("cat")
+    visit.search("dog")
+    visit.search("outer space")
+    visit.expect_results("outer space")
+    visit.page.wait_for_load_state("networkidle")
+    visit.expect_results("outer space")
+    assert not visit.page.locator("html").get_attribute("data-busy")
+    visit.expect_no_complaints()
+
+
+def test_keyboard_only(visit):
+    visit = visit()
+    page = visit.page
+    visit.open()
+    page.keyboard.type("cat")
+    page.keyboard.press("Enter")
+    visit.expect_results("cat")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Search")).to_be_focused()
+    page.keyboard.press("Tab")
+    first = page.locator(".grid a").first
+    expect(first).to_be_focused()
+    style = first.evaluate("link => getComputedStyle(link).outlineStyle")
+    width = first.evaluate("link => parseFloat(getComputedStyle(link).outlineWidth)")
+    assert style != "none" and width >= 2
+    visit.screenshot("focus-laptop-light")
+    address = first.evaluate("link => link.href")
+    with page.expect_request(address):
+        page.keyboard.press("Enter")
+
+
+def test_skip_link(visit):
+    visit = visit()
+    visit.open("/search?q=cat")
+    visit.page.keyboard.press("Tab")
+    link = visit.page.get_by_role("link", name="Skip to the results")
+    expect(link).to_be_focused()
+    expect(link).to_be_in_viewport()
+    visit.page.keyboard.press("Enter")
+    visit.page.keyboard.press("Tab")
+    expect(visit.page.locator(".grid a").first).to_be_focused()
+
+
+def test_without_javascript(visit):
+    visit = visit(java_script_enabled=False, viewport=PHONE)
+    visit.open()
+    visit.search("cat")
+    visit.page.wait_for_url("**/search?q=cat")
+    visit.expect_results("cat")
+    visit.page.go_back()
+    visit.page.get_by_role("link", name="man jumping").click()
+    visit.expect_results("man jumping")
+    visit.expect_no_sideways_scrolling()
+    visit.expect_no_complaints()
+    visit.screenshot("results-phone-light-no-javascript")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/search?q=cat", "/search", "/no-such-page"])
+def test_contrast(visit, scheme, path):
+    """WCAG 2.2, 1.4.3: text has a contrast of 4.5 to what is behind it."""
+    visit = visit(color_scheme=scheme, reduced_motion="reduce")
+    visit.open(path)
+    found = visit.page.evaluate(CONTRASTS)
+    assert len(found) > 3
+    assert [entry for entry in found if entry["contrast"] < 4.5] == []
+    background = visit.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3]) / 3
+    assert brightness < 60 if scheme == "dark" else brightness > 200
+
+
+# Each visible piece of text with the contrast of its colour and the nearest background's
+# (relative luminance and contrast ratio as WCAG 2.2 defines them).
+CONTRASTS = """() => {
+  const parts = (color) => color.match(/[\\d.]+/g).map(Number);
+  const luminance = (color) => {
+    const [r, g, b] = parts(color).map((value) => {
+      const v = value / 255;
+      return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      const alpha = parts(color)[3];
+      if (alpha === undefined || alpha === 1) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    const text = walker.currentNode.data.trim();
+    if (!text || !element.checkVisibility() || element.closest(".unseen, template")) continue;
+    const a = luminance(getComputedStyle(element).color), b = luminance(behind(element));
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    found.push({ text, contrast });
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name, viewport", [("phone", PHONE), ("laptop", LAPTOP), ("wide", WIDE)])
+def test_sizes(visit, name, viewport, scheme):
+    visit = visit(viewport=viewport, color_scheme=scheme)
+    visit.open()
+    visit.expect_no_sideways_scrolling()
+    visit.screenshot(f"home-{name}-{scheme}")
+    visit.search("man jumping")
+    visit.expect_results("man jumping")
+    visit.expect_no_sideways_scrolling()
+    visit.screenshot(f"results-{name}-{scheme}")
+    for path, page in [("/search", "hint"), ("/no-such-page", "missing")]:
+        visit.open(path)
+        visit.expect_no_sideways_scrolling()
+        visit.screenshot(f"{page}-{name}-{scheme}")
+
+
+def test_large_text_fits(visit):
+    """WCAG 2.2, 1.4.10: at 320 px, which is 1280 px at 400 %, nothing scrolls sideways."""
+    visit = visit(viewport={"width": 320, "height": 256})
+    visit.open()
+    visit.expect_no_sideways_scrolling()
+    visit.search("m" * 200)
+    visit.expect_results("m" * 200)
+    visit.expect_no_sideways_scrolling()
+
+
+@pytest.mark.parametrize("text", [
+    '"><img src=x onerror="window.hurt=1">',
+    "\"\u0301 onfocus=window.hurt=1 autofocus x=\"\u0308",
+    "<script>window.hurt=1</script>",
+    "</title><script>window.hurt=1</script>",
+    "{{query}}{{{content}}}",
+    "100% & more #1 a+b",
+    "\u202egpj.exe",
+])
+def test_hostile_texts(visit, text):
+    visit = visit()
+    visit.open()
+    visit.search(text)
+    visit.expect_results(text)
+    assert parse_qs(urlsplit(visit.page.url).query)["q"] == [text]
+    visit.page.reload()
+    visit.expect_results(text)
+    expect(visit.page.get_by_role("searchbox")).to_have_value(text)
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.page.evaluate("window.hurt") is None
+    visit.expect_no_complaints()
+
+
+def test_nothing_to_search_for(visit):
+    visit = visit()
+    visit.open()
+    visit.search("   ")
+    expect(visit.page.get_by_role("heading", name="What are you looking for?")).to_be_visible()
+    visit.page.locator("main").get_by_role("link", name="cat").click()
+    visit.expect_results("cat")
+    visit.expect_no_complaints()
+
+
+def test_a_text_that_is_too_long(visit):
+    visit = visit()
+    visit.open()
+    with visit.page.expect_response("**/search_form") as posted:
+        visit.search("long " * 300)
+    assert posted.value.status == 400
+    expect(visit.page.get_by_role("heading", name="This text cannot be searched for")).to_be_visible()
+    visit.search("cat")
+    visit.expect_results("cat")
+
+
+def test_a_server_that_is_gone(visit):
+    visit = visit()
+    visit.open()
+    visit.search("cat")
+    visit.expect_results("cat")
+    visit.context.set_offline(True)
+    visit.search("dog")
+    expect(visit.page.get_by_role("heading", name="The site did not answer")).to_be_visible()
+    assert visit.page.locator(".grid").count() == 0
+    visit.screenshot("unreachable-laptop-light")
+    visit.context.set_offline(False)
+    visit.page.get_by_role("button", name="Search").click()
+    visit.expect_results("dog")
+
+
+def test_health(visit):
+    visit = visit()
+    response = visit.open("/health")
+    assert response.status == 200
+    assert response.json() == {"status": "ok"}

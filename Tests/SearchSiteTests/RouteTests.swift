@@ -1,0 +1,127 @@
+import Foundation
+import Hummingbird
+import SearchSite
+import Testing
+
+@Suite struct RouteTests {
+    let site = SearchSite(search: FakeSearch())
+
+    @Test func firstPageHasABoxAndExamples() async throws {
+        let answer = try await site.ask("/")
+        #expect(answer.status == 200)
+        #expect(answer.header("Content-Type") == "text/html; charset=utf-8")
+        #expect(answer.text.contains("<form class=\"search\" role=\"search\" action=\"/search\""))
+        #expect(answer.text.contains("<label class=\"unseen\" for=\"query\">"))
+        for link in ["/search?q=cat", "/search?q=man%20jumping", "/search?q=outer%20space"] {
+            #expect(answer.text.contains("href=\"\(link)\""))
+        }
+        #expect(answer.text.contains("<title>Picture Search</title>"))
+        #expect(answer.text.contains("<meta property=\"og:title\""))
+    }
+
+    @Test func everythingAPageLoadsIsHereAndSmall() async throws {
+        let page = try await site.ask("/search?q=cat")
+        var total = page.body.count
+        let loaded = page.text.matches(of: /(?:<script|<link)[^>]*(?:src|href)="([^"]+)"/)
+        #expect(loaded.count == 3)
+        for match in loaded {
+            let asset = try await site.ask(String(match.1))
+            #expect(asset.status == 200)
+            #expect(asset.header("Cache-Control") == "public, max-age=31536000, immutable")
+            total += asset.body.count
+        }
+        #expect(total < 50_000)
+        let stale = try await site.ask("/assets/site.css?v=old")
+        #expect(stale.header("Cache-Control") == "public, max-age=300")
+        #expect(try await site.ask("/favicon.ico").header("Content-Type") == "image/svg+xml")
+        #expect(!page.text.contains("style=") && !page.text.contains("onclick"))
+    }
+
+    @Test(arguments: ["/", "/search?q=cat", "/health", "/no", "/pictures/no", "/assets/site.js"])
+    func everyAnswerHasTheHeaders(target: String) async throws {
+        let answer = try await site.ask(target)
+        #expect(answer.header("X-Content-Type-Options") == "nosniff")
+        #expect(answer.header("Referrer-Policy") == "no-referrer")
+        #expect(answer.header("X-Frame-Options") == "DENY")
+        #expect(answer.header("Cross-Origin-Opener-Policy") == "same-origin")
+        let policy = try #require(answer.header("Content-Security-Policy"))
+        #expect(policy.hasPrefix("default-src 'none'"))
+        #expect(policy.contains("frame-ancestors 'none'"))
+        #expect(!policy.contains("unsafe") && !policy.contains("*"))
+    }
+
+    @Test(arguments: ["/", "/search?q=cat", "/health", "/no", "/pictures/no", "/favicon.svg"])
+    func headAnswersLikeGetWithoutABody(target: String) async throws {
+        let get = try await site.ask(target)
+        let head = try await site.ask(target, method: .head)
+        #expect(head.status == get.status)
+        #expect(head.body.isEmpty)
+        #expect(head.headers == get.headers)
+        #expect(head.header("Content-Length") == "\(get.body.count)")
+    }
+
+    @Test(arguments: [
+        (HTTPRequest.Method.post, "/", "GET, HEAD"), (.post, "/search", "GET, HEAD"),
+        (.delete, "/search?q=cat", "GET, HEAD"), (.get, "/search_form", "POST"),
+        (.put, "/search_form", "POST"), (.post, "/health", "GET, HEAD"),
+        (.post, "/pictures/a.jpg", "GET, HEAD"), (.options, "/assets/site.js", "GET, HEAD"),
+    ])
+    func otherMethodsAreNotAllowed(method: HTTPRequest.Method, target: String, allowed: String)
+        async throws
+    {
+        let answer = try await site.ask(target, method: method)
+        #expect(answer.status == 405)
+        #expect(answer.header("Allow") == allowed)
+    }
+
+    @Test(arguments: [
+        "/no", "/Search", "/search/x", "/search_form/x", "/assets", "/assets/", "/assets/no.css",
+        "/pictures", "/pictures/", "/.env", "/%2e%2e/%2e%2e/etc/passwd", "/index.html",
+    ])
+    func unknownPathsGetAPage(target: String) async throws {
+        let answer = try await site.ask(target)
+        #expect(answer.status == 404)
+        #expect(answer.text.contains("There is no such p"))
+        #expect(answer.text.contains("<form class=\"search\""))
+        // A fragment only for the script's own request.
+        let posted = try await site.ask(target, method: .post)
+        #expect(posted.status == (target.hasPrefix("/pictures/") ? 405 : 404))
+    }
+
+    @Test func healthTellsWhetherSearchesCanBeAnswered() async throws {
+        let well = try await site.ask("/health")
+        #expect(well.status == 200)
+        #expect(well.text == #"{"status":"ok"}"#)
+        let ill = try await SearchSite(search: FakeSearch(isHealthy: false)).ask("/health")
+        #expect(ill.status == 503)
+        #expect(ill.header("Content-Type") == "application/json; charset=utf-8")
+        #expect(ill.header("Cache-Control") == "no-store")
+        let health = try JSONDecoder().decode([String: String].self, from: Data(ill.body))
+        #expect(health == ["status": "unavailable", "reason": FakeSearch.Failure().description])
+    }
+
+    @Test func policyAllowsTheStoresOriginEvenBeforeASearch() async throws {
+        let search = FakeSearch { .presigned(url: "https://s3.example:9000/b/\($0)?X-Amz-Date=1") }
+        for target in ["/", "/search?q=cat", "/no"] {
+            let answer = try await SearchSite(search: search).ask(target)
+            let policy = try #require(answer.header("Content-Security-Policy"))
+            #expect(policy.contains("img-src 'self' data: https://s3.example:9000;"))
+        }
+        let files = try await site.ask("/").header("Content-Security-Policy")
+        #expect(try #require(files).contains("img-src 'self' data:;"))
+    }
+
+    @Test(arguments: [
+        "javascript:alert(1)", "data:image/svg+xml,<svg/>", "//evil.example/x", "https://",
+        "https://a.example;script-src */x", "https://a b/x", "https://\"'/x", "",
+    ])
+    func onlyWebAddressesBecomeLinks(url: String) async throws {
+        let answer = try await SearchSite(search: FakeSearch { _ in .presigned(url: url) })
+            .ask("/search?q=cat")
+        #expect(answer.status == 200)
+        #expect(!answer.text.contains("<img"))
+        #expect(answer.text.contains("<div class=\"frame broken\">"))
+        let policy = try #require(answer.header("Content-Security-Policy"))
+        #expect(policy.contains("img-src 'self' data:;"))
+    }
+}

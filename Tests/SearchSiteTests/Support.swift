@@ -1,0 +1,162 @@
+import Foundation
+import Hummingbird
+import ImageSearch
+import Logging
+import SearchSite
+import Synchronization
+
+/// A search whose answers a test decides.
+final class FakeSearch: PictureSearch {
+    struct Failure: Error, CustomStringConvertible {
+        var description = "the database does not answer; check PG_SERVICE_URI"
+    }
+
+    let result: SearchResult?
+    let isHealthy: Bool
+    private let locate: @Sendable (String) throws -> PictureLocation
+    private let heard = Mutex<(texts: [String], limits: [Int], keys: [String])>(([], [], []))
+
+    /// - Parameter result: `nil` fails.
+    init(
+        result: SearchResult? = FakeSearch.found(["a.jpg", "b.jpg"]), isHealthy: Bool = true,
+        locate: @escaping @Sendable (String) throws -> PictureLocation = {
+            .file(path: "/no/\($0)")
+        }
+    ) {
+        self.result = result
+        self.isHealthy = isHealthy
+        self.locate = locate
+    }
+
+    static func found(_ keys: [String], isTruncated: Bool = false) -> SearchResult {
+        let hits = keys.enumerated().map { index, key in
+            SearchHit(rank: index + 1, key: key, score: 0.3125 - Double(index) / 100)
+        }
+        return SearchResult(hits: hits, isTruncated: isTruncated)
+    }
+
+    var texts: [String] { heard.withLock { $0.texts } }
+    var limits: [Int] { heard.withLock { $0.limits } }
+    /// Keys whose location was asked for, without the site's own probe for an origin.
+    var keys: [String] { heard.withLock { $0.keys } }
+
+    func search(_ text: String, limit: Int) async throws -> SearchResult {
+        heard.withLock {
+            $0.texts.append(text)
+            $0.limits.append(limit)
+        }
+        guard let result else { throw Failure() }
+        return result
+    }
+
+    func location(of key: String) throws -> PictureLocation {
+        heard.withLock { $0.keys.append(key) }
+        return try locate(key)
+    }
+
+    func checkHealth() async throws {
+        if !isHealthy { throw Failure() }
+    }
+}
+
+let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+/// Keeps what is logged, at every level.
+final class RecordedLog: LogHandler, Sendable {
+    private let recorded = Mutex<[String]>([])
+    var lines: [String] { recorded.withLock { $0 } }
+
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
+    }
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+
+    func log(event: LogEvent) {
+        recorded.withLock { $0.append("\(event.level) \(event.message)") }
+    }
+}
+
+/// An answer with its body read to the end.
+struct Answer {
+    let status: Int
+    let headers: HTTPFields
+    let body: [UInt8]
+    var text: String { String(decoding: body, as: UTF8.self) }
+    func header(_ name: String) -> String? { headers[HTTPField.Name(name)!] }
+}
+
+typealias HTTPField = HTTPFields.Element
+
+extension SearchSite {
+    /// Sends a request through all middleware and routes, without a server.
+    func ask(
+        _ target: String, method: HTTPRequest.Method = .get, headers: [String: String] = [:],
+        body: [[UInt8]] = [], logger: Logger = silent
+    ) async throws -> Answer {
+        var fields = HTTPFields()
+        for (name, value) in headers { fields[HTTPField.Name(name)!] = value }
+        let parts = AsyncStream { continuation in
+            for part in body { continuation.yield(ByteBuffer(bytes: part)) }
+            continuation.finish()
+        }
+        let request = Request(
+            head: HTTPRequest(
+                method: method, scheme: "http", authority: "localhost", path: target,
+                headerFields: fields),
+            body: RequestBody(asyncSequence: parts))
+        let response = try await responder().respond(
+            to: request, context: SiteContext(logger: logger))
+        let collected = Collected()
+        try await response.body.write(CollectingWriter(collected: collected))
+        return Answer(
+            status: response.status.code, headers: response.headers,
+            body: collected.bytes.withLock { $0 })
+    }
+
+    /// Posts a form body as the script does.
+    func post(_ body: String, type: String? = "application/x-www-form-urlencoded;charset=UTF-8")
+        async throws -> Answer
+    {
+        try await ask(
+            "/search_form", method: .post, headers: type.map { ["Content-Type": $0] } ?? [:],
+            body: [Array(body.utf8)])
+    }
+}
+
+private final class Collected: Sendable {
+    let bytes = Mutex<[UInt8]>([])
+}
+
+private struct CollectingWriter: ResponseBodyWriter {
+    let collected: Collected
+
+    func write(_ buffer: ByteBuffer) async throws {
+        collected.bytes.withLock { $0 += buffer.readableBytesView }
+    }
+
+    func finish(_ trailingHeaders: HTTPFields?) async throws {}
+}
+
+/// An empty folder that is removed with the last reference.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        path = NSTemporaryDirectory() + "site-tests-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func write(_ bytes: [UInt8], to name: String) throws {
+        try Data(bytes).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
+    }
+}
