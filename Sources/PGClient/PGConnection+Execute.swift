@@ -192,8 +192,10 @@ extension PGConnection {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
                 last = storage
             case PGRES_COPY_IN, PGRES_COPY_OUT:
-                failure = failure ?? PGError(
-                    .invalidUse, "COPY with STDIN or STDOUT needs copyIn or copyOut", sql: sql)
+                failure =
+                    failure
+                    ?? PGError(
+                        .invalidUse, "COPY with STDIN or STDOUT needs copyIn or copyOut", sql: sql)
                 try abandonCopy(storage.status, sql)
             case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
                 failure = failure ?? error(of: storage, sql, parameters)

@@ -94,9 +94,11 @@ public struct PGRow: Sendable {
             for _ in 0..<count {
                 guard let length = reader.int32() else { return .corrupt }
                 if length == -1 { return .wrongType }
-                guard let text = reader.bytes(Int(length)).flatMap({
-                    String(validating: $0, as: UTF8.self)
-                }) else { return .corrupt }
+                guard
+                    let text = reader.bytes(Int(length)).flatMap({
+                        String(validating: $0, as: UTF8.self)
+                    })
+                else { return .corrupt }
                 texts.append(text)
             }
             return reader.isAtEnd ? .value(texts) : .corrupt
