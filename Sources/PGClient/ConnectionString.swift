@@ -69,7 +69,10 @@ package struct ConnectionString {
             secret.utf8.count >= 3 && secret != parameters["port"]
                 && !secret.unicodeScalars.allSatisfy(\.properties.isAlphabetic)
         }
-        let names = Set(["host", "hostaddr", "user", "dbname"].compactMap { parameters[$0] })
+        var names = Set(["user", "dbname"].compactMap { parameters[$0] })
+        for keyword in ["host", "hostaddr"] {
+            names.formUnion((parameters[keyword] ?? "").split(separator: ",").map(String.init))
+        }
         var text = message
         for secret in ordered where secret.contains("\"") {
             text = text.replacing(secret, with: "***")

@@ -272,10 +272,8 @@ func wait(
             if left <= .zero { return .timedOut }
             let (seconds, attoseconds) = left.components
             // Rounded up, so that the last round does not spin; a day at a time at most.
-            milliseconds =
-                seconds >= 86_400
-                ? 86_400_000
-                : Int32(seconds) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1
+            milliseconds = Int32(min(seconds, 86_400)) * 1000
+            milliseconds += Int32(attoseconds / 1_000_000_000_000_000) + 1
         }
         let events = Int16(readiness == .reading ? POLLIN : POLLOUT)
         var descriptor = pollfd(fd: socket, events: events, revents: 0)

@@ -6,8 +6,8 @@ public final class PGCopyWriter {
     private let connection: PGConnection
     private let sql: String
     fileprivate var isOpen = true
-    /// libpq takes no more bytes: the server has ended the COPY, or the connection is lost.
-    fileprivate private(set) var isRefused = false
+    /// libpq takes no more bytes, because the connection is lost.
+    fileprivate private(set) var isCutOff = false
 
     /// Bytes gathered before they are given to libpq.
     private static let chunk = 1 << 16
@@ -23,7 +23,8 @@ public final class PGCopyWriter {
 
     /// Writes one row: a value for each column of the COPY, of exactly the column's type.
     ///
-    /// Rows are buffered, so an error of the server may come up at a later row or at the end.
+    /// What the server thinks of a row is heard after the last one: libpq does not look at the
+    /// server's errors during COPY. A lost connection is noticed on the way.
     public func write(_ row: [PGValue]) throws(PGError) {
         guard isOpen else { throw PGError(.invalidUse, "COPY is over", sql: sql) }
         try encoder.append(row)
@@ -42,9 +43,9 @@ public final class PGCopyWriter {
                 Int32(clamping: bytes.count))
         }
         encoder.buffer.removeAll(keepingCapacity: true)
-        // Reading what has arrived lets a refusal end the COPY early: libpq then takes no more.
+        // Reading finds out early that the server is gone.
         guard sent == 1, PQconsumeInput(connection.handle) == 1 else {
-            isRefused = true
+            isCutOff = true
             throw connection.sendingFailed(sql)
         }
     }
@@ -75,8 +76,8 @@ extension PGConnection {
             do {
                 _ = try collect(sql, [])
             } catch let answer {
-                // Either why the server refused, or the text just sent, back as its error.
-                if writer.isRefused { throw answer }
+                // Either why the connection is lost, or the text just sent, back as an error.
+                if writer.isCutOff { throw answer }
             }
             throw error
         }

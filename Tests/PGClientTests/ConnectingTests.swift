@@ -91,7 +91,7 @@ final class Shared: Sendable {
         let parts = try #require(Server.uri.flatMap { URLComponents(string: $0) })
         let (host, port) = (parts.host ?? "", parts.port ?? 0)
         let good = "\(host):\(port)"
-        let refusing = try refusedPort()
+        let refusing = try FakeServer.refusedPort()
         let silent = try FakeServer(nil)
         func uri(_ hosts: [String]) throws -> String {
             "postgres://\(parts.user ?? ""):\(try Server.password)@"
@@ -111,15 +111,9 @@ final class Shared: Sendable {
     }
 }
 
-/// A port of 127.0.0.1 on which nobody listens.
-func refusedPort() throws -> Int {
-    let server = try FakeServer(nil)
-    return server.port
-}
-
 @Suite struct UnreachableServerTests {
     @Test func refusedPortIsNamed() throws {
-        let port = try refusedPort()
+        let port = try FakeServer.refusedPort()
         let error = try #require(throws: PGError.self) {
             try PGConnection(uri: "postgres://u:topsecret1@127.0.0.1:\(port)/d")
         }
@@ -140,7 +134,7 @@ func refusedPort() throws -> Int {
     }
 
     @Test func everyHostIsNamed() throws {
-        let (one, two) = (try refusedPort(), try refusedPort())
+        let (one, two) = (try FakeServer.refusedPort(), try FakeServer.refusedPort())
         let error = try #require(throws: PGError.self) {
             try PGConnection(uri: "postgres://u:topsecret1@127.0.0.1:\(one),127.0.0.1:\(two)/d")
         }
@@ -178,6 +172,21 @@ func refusedPort() throws -> Int {
         #expect(throws: PGError.self) {
             try PGConnection(uri: server.uri, connectTimeout: .milliseconds(400))
         }
+    }
+
+    @Test func noticesWhileConnectingGoToTheClosure() throws {
+        // PostgreSQL warns of a collation version mismatch at this point.
+        let server = try FakeServer { socket in
+            FakeServer.receive(from: socket)
+            let warning = "SWARNING\0VWARNING\0C01000\0Mcollation version mismatch\0\0"
+            FakeServer.send(
+                FakeServer.message("R", [0, 0, 0, 0])
+                    + FakeServer.message("N", Array(warning.utf8))
+                    + FakeServer.message("Z", [UInt8(ascii: "I")]), to: socket)
+        }
+        let seen = Sink()
+        _ = try PGConnection(uri: server.uri, onNotice: { seen.add("\($0)") })
+        #expect(seen.all == ["WARNING: collation version mismatch"])
     }
 
     @Test func serverThatSpeaksNonsenseWhileConnecting() throws {

@@ -74,28 +74,18 @@ final class Worker: @unchecked Sendable {
 }
 
 /// A loopback server of the tests' own making: one thread that takes connections one by one.
-final class FakeServer: @unchecked Sendable {
+///
+/// Its port stays taken until the tests end, so that no other server of the tests gets it while a
+/// client still believes that it knows who is there.
+struct FakeServer: Sendable {
     let port: Int
-    private let listener: Int32
 
     /// - Parameter serve: gets each connection's socket, which is closed afterwards; nil never
     ///   takes a connection, so that a client waits for an answer in vain.
     init(_ serve: (@Sendable (Int32) -> Void)?) throws {
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        try #require(listener >= 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let listener = listener
-        let status = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(listener, address, length) + listen(listener, 16)
-                    + getsockname(listener, address, &length)
-            }
-        }
-        try #require(status == 0)
-        port = Int(UInt16(bigEndian: address.sin_port))
+        let (listener, port) = try Self.bindFreshPort()
+        self.port = port
+        try #require(listen(listener, 64) == 0)
         guard let serve else { return }
         Thread.detachNewThread {
             while true {
@@ -107,9 +97,24 @@ final class FakeServer: @unchecked Sendable {
         }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
+    /// A port on which nobody listens: it is bound, so nobody else can, and the kernel refuses
+    /// connections to it.
+    static func refusedPort() throws -> Int { try bindFreshPort().port }
+
+    private static func bindFreshPort() throws -> (socket: Int32, port: Int) {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        try #require(listener >= 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(listener, address, length) + getsockname(listener, address, &length)
+            }
+        }
+        try #require(status == 0)
+        return (listener, Int(UInt16(bigEndian: address.sin_port)))
     }
 
     var uri: String { "postgres://u:topsecret1@127.0.0.1:\(port)/d?sslmode=disable" }
@@ -135,9 +140,8 @@ final class FakeServer: @unchecked Sendable {
     /// A message of the protocol: type, length, contents.
     static func message(_ type: Character, _ contents: [UInt8]) -> [UInt8] {
         let length = UInt32(contents.count + 4)
-        return [type.asciiValue!]
-            + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
-            + contents
+        let head = (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
+        return [type.asciiValue!] + head + contents
     }
 
     /// Takes a client in without asking for a password, and waits for its first statement.
