@@ -152,9 +152,27 @@ def rezip(source, target, change=lambda name, data: data, zip64=False, method=zi
                 info.compress_type = method
                 new.writestr(info, change(item.filename, old.read(item)))
             if not zip64:
-                new.comment = b"a comment with PK\x05\x06 in it, and some more after that"
+                new.comment = b"a comment behind the directory"
     finally:
         zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = limit, count
+
+
+def without_debug_paths(path):
+    """Leaves out `*.debug_pkl`, which name source files on the machine that traced the model.
+
+    Everything else stays as PyTorch writes it: tensors stored and aligned to 64 bytes by padding in
+    the extra field ("FB"), source code compressed."""
+    with zipfile.ZipFile(path) as old:
+        entries = [(i, old.read(i)) for i in old.infolist() if not i.filename.endswith(".debug_pkl")]
+    with zipfile.ZipFile(path, "w") as new:
+        for item, data in entries:
+            info = zipfile.ZipInfo(item.filename)
+            info.compress_type = item.compress_type
+            if item.compress_type == zipfile.ZIP_STORED:
+                start = new.fp.tell() + 30 + len(item.filename) + 4
+                padding = -start % 64
+                info.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
+            new.writestr(info, data)
 
 
 def make_models():
@@ -168,6 +186,7 @@ def make_models():
         model, (torch.zeros(1, 3, 32, 32).half(), torch.zeros(1, 77, dtype=torch.int)),
         check_trace=False)
     torch.jit.save(traced, str(HERE / "torchscript.pt"))
+    without_debug_paths(HERE / "torchscript.pt")
 
     # One small model in the containers of torch.save.
     model = tiny(vision_layers=1, vision_width=128, patch=8, text_layers=3)
