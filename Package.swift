@@ -68,12 +68,16 @@ let package = Package(
         .systemLibrary(
             name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(
             name: "ClipCoreTests", dependencies: ["ClipCore", "CKernels"],
             exclude: ["Fixtures"]),
         .testTarget(name: "PGClientTests", dependencies: ["PGClient"]),
-        .testTarget(name: "S3ClientTests", dependencies: ["S3Client"], exclude: ["Fixtures"]),
-        .testTarget(name: "ImageSearchTests", dependencies: ["ImageSearch"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "S3ClientTests", dependencies: ["S3Client", "TestSupport"], exclude: ["Fixtures"]),
+        .testTarget(
+            name: "ImageSearchTests", dependencies: ["ImageSearch", "TestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(name: "SearchSiteTests", dependencies: ["SearchSite"]),
     ],
     swiftLanguageModes: [.v6]

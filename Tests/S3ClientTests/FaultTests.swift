@@ -1,6 +1,7 @@
 import Foundation
 import S3Client
 import Synchronization
+import TestSupport
 import Testing
 
 /// A store that misbehaves.

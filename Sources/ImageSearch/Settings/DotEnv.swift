@@ -9,21 +9,26 @@ package enum DotEnv {
     /// - Parameters:
     ///   - text: the file's contents.
     ///   - environment: wins over earlier lines in `${NAME}`.
-    /// - Returns: values by name; the last of equal names counts. A name without `=` has no value.
+    /// - Returns: values by name; the last of equal names counts.
     package static func parse(_ text: String, environment: [String: String] = [:]) -> [String:
         String]
     {
-        var values: [String: String] = [:]
+        // A name without a value also takes away the value that it had.
+        var values: [String: String?] = [:]
         var scanner = Scanner(Array(text.unicodeScalars))
         while let binding = scanner.nextBinding() {
-            guard let (name, raw) = binding, let raw else { continue }
-            values[name] = interpolate(raw) { environment[$0] ?? values[$0] }
+            guard let (name, raw) = binding else { continue }
+            let value = raw.map {
+                interpolate($0) { environment[$0].map(Optional.some) ?? values[$0] }
+            }
+            values.updateValue(value, forKey: name)
         }
-        return values
+        return values.compactMapValues { $0 }
     }
 
-    /// Replaces `${NAME}` and `${NAME:-default}`; an unknown name without default is empty.
-    private static func interpolate(_ raw: String, _ lookUp: (String) -> String?) -> String {
+    /// Replaces `${NAME}` and `${NAME:-default}`; an unknown name without default is empty, and so is
+    /// one that is known but has no value.
+    private static func interpolate(_ raw: String, _ lookUp: (String) -> String??) -> String {
         var result = ""
         var rest = raw[...]
         while let start = rest.firstRange(of: "${"),
@@ -46,7 +51,7 @@ package enum DotEnv {
                 fallback = nil
             }
             result += rest[..<start.lowerBound]
-            result += lookUp(String(name)) ?? fallback.map(String.init) ?? ""
+            result += (lookUp(String(name)) ?? fallback.map(String.init)) ?? ""
             rest = rest[rest.index(after: end)...]
         }
         return result + rest
@@ -104,9 +109,13 @@ private struct Scanner {
     private mutating func name() throws -> String? {
         if peek == "#" { return nil }
         if peek == "'" {
+            let start = position
             position += 1
             let name = take { $0 != "'" }
-            guard !name.isEmpty, peek == "'" else { throw Malformed() }
+            guard !name.isEmpty, peek == "'" else {
+                position = start
+                throw Malformed()
+            }
             position += 1
             return name
         }
@@ -142,6 +151,7 @@ private struct Scanner {
     private mutating func quoted(
         by quote: Unicode.Scalar, escapes: [Unicode.Scalar: Unicode.Scalar]
     ) throws -> String {
+        let start = position
         position += 1
         var raw: [Unicode.Scalar] = []
         while let scalar = peek, scalar != quote {
@@ -153,7 +163,11 @@ private struct Scanner {
             raw.append(scalars[position])
             position += 1
         }
-        guard peek == quote else { throw Malformed() }
+        guard peek == quote else {
+            // Only this line is lost, not all that the quote would swallow.
+            position = start
+            throw Malformed()
+        }
         position += 1
 
         var text = String.UnicodeScalarView()

@@ -2,23 +2,23 @@ import Foundation
 import Synchronization
 
 /// A little HTTP server on loopback that answers what a test tells it, wrong answers included.
-final class LoopbackServer: Sendable {
+package final class LoopbackServer: Sendable {
     /// A request as it came in.
-    struct Request: Sendable {
-        let line: String
-        let headers: [String: String]
-        var target: String { line.split(separator: " ").dropFirst().first.map(String.init) ?? "" }
+    package struct Request: Sendable {
+        package let line: String
+        package let headers: [String: String]
+        package var target: String { line.split(separator: " ").dropFirst().first.map(String.init) ?? "" }
     }
 
     /// What goes over the wire, bit by bit.
-    struct Reply: Sendable {
-        var pieces: [[UInt8]]
-        var pause: Duration = .zero
-        var close = false
+    package struct Reply: Sendable {
+        package var pieces: [[UInt8]]
+        package var pause: Duration = .zero
+        package var close = false
         /// Close with a reset instead of an orderly end.
-        var reset = false
+        package var reset = false
 
-        init(
+        package init(
             _ status: Int, headers: [String] = [], body: [UInt8] = [], length: Int? = nil,
             close: Bool = false
         ) {
@@ -28,24 +28,24 @@ final class LoopbackServer: Sendable {
             self.close = close || (length.map { $0 != body.count } ?? false)
         }
 
-        init(raw: String) {
+        package init(raw: String) {
             pieces = [Array(raw.utf8)]
             close = true
         }
 
-        static func xml(_ status: Int, _ text: String, headers: [String] = []) -> Reply {
+        package static func xml(_ status: Int, _ text: String, headers: [String] = []) -> Reply {
             Reply(status, headers: headers, body: Array(text.utf8))
         }
     }
 
-    let port: UInt16
+    package let port: UInt16
     private let listener: Int32
     private let answer: @Sendable (Int, Request) -> Reply
     private let seen = Mutex<[Request]>([])
     private let connections = Atomic<Int>(0)
 
     /// `answer` gets the number of the request, counted from 0.
-    init(_ answer: @escaping @Sendable (Int, Request) -> Reply) throws {
+    package init(_ answer: @escaping @Sendable (Int, Request) -> Reply) throws {
         self.answer = answer
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         self.listener = listener
@@ -72,11 +72,11 @@ final class LoopbackServer: Sendable {
     }
 
     /// Ends the accepting thread; a port on which nothing listens remains.
-    func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+    package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
-    var endpoint: String { "http://127.0.0.1:\(port)" }
-    var requests: [Request] { seen.withLock { $0 } }
-    var connectionCount: Int { connections.load(ordering: .relaxed) }
+    package var endpoint: String { "http://127.0.0.1:\(port)" }
+    package var requests: [Request] { seen.withLock { $0 } }
+    package var connectionCount: Int { connections.load(ordering: .relaxed) }
 
     private func serve(_ connection: Int32) {
         defer { close(connection) }

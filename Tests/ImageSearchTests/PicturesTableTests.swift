@@ -1,0 +1,177 @@
+import Foundation
+import ImageSearch
+import PGClient
+import Testing
+
+@Suite(.enabled(if: TestDatabase.serverURI != nil, "needs TEST_PG_URI"))
+struct PicturesTableTests {
+    @Test func createsWhatIsMissingAndSaysSo() throws {
+        try TestDatabase.with { database in
+            let first = try database.table().create()
+            #expect(first.createdExtension && first.createdTable && first.dimension == 512)
+            let second = try database.table().create()
+            #expect(!second.createdExtension && !second.createdTable && second.dimension == 512)
+            #expect(second.extensionVersion == first.extensionVersion)
+
+            // The demo's table, column by column: filename comes first.
+            let columns = try database.connect().execute(
+                """
+                SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
+                WHERE attrelid = 'pictures'::regclass AND attnum > 0 ORDER BY attnum
+                """)
+            #expect(try columns.map { try $0.string(0) } == ["filename", "embedding"])
+            #expect(try columns.map { try $0.string(1) } == ["text", "vector(512)"])
+        }
+    }
+
+    @Test func manyMayCreateAtOnce() throws {
+        try TestDatabase.with { database in
+            let failures = Failures()
+            DispatchQueue.concurrentPerform(iterations: 8) { _ in
+                do {
+                    _ = try database.table().create()
+                } catch {
+                    failures.add("\(error)")
+                }
+            }
+            #expect(failures.all == [])
+        }
+    }
+
+    @Test func acceptsTheDemosTableAndRefusesOthers() throws {
+        try TestDatabase.with { database in
+            try database.connect().executeScript(
+                """
+                CREATE EXTENSION vector;
+                CREATE TABLE pictures (filename text PRIMARY KEY, embedding vector(512));
+                """)
+            #expect(try database.table().create().createdTable == false)
+            try database.connect().executeScript(
+                "DROP TABLE pictures; CREATE TABLE pictures (id int, picture bytea)")
+            #expect(
+                sentence { _ = try database.table().create() }.contains("another shape"))
+            try database.connect().executeScript("DROP TABLE pictures")
+            #expect(
+                sentence { _ = try database.table().dimension() }
+                    == "the database has no table pictures: run create-table first")
+        }
+    }
+
+    @Test(.enabled(if: TestDatabase.serverWithoutVectorURI != nil, "needs TEST_PG_TLS_URI"))
+    func serverWithoutVector() throws {
+        try TestDatabase.with(server: TestDatabase.serverWithoutVectorURI) { database in
+            #expect(
+                sentence { _ = try database.table().create() }.contains("has no pgvector"))
+        }
+    }
+
+    @Test func roleWithoutRights() throws {
+        try TestDatabase.with { database in
+            let role = "r_" + String(UInt64.random(in: 0 ... .max), radix: 36)
+            try database.connect().executeScript("CREATE ROLE \(role) LOGIN PASSWORD 'sesame-9'")
+            defer {
+                try? database.connect().executeScript("DROP OWNED BY \(role); DROP ROLE \(role)")
+            }
+            var parts = try #require(URLComponents(string: database.uri))
+            (parts.user, parts.password) = (role, "sesame-9")
+            let weak = try #require(parts.string)
+            let noExtension = sentence {
+                _ = try PicturesTable(uri: weak, applicationName: "tests").create()
+            }
+            #expect(noExtension.contains("\"\(role)\" may not enable pgvector"))
+
+            try database.connect().executeScript(
+                "CREATE EXTENSION vector; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            let noTable = sentence {
+                _ = try PicturesTable(uri: weak, applicationName: "tests").create()
+            }
+            #expect(noTable.contains("\"\(role)\" may not create the table pictures"))
+            #expect(!noTable.contains("sesame") && !noExtension.contains("sesame"))
+        }
+    }
+
+    @Test func upsertReplacesAndKeepsBits() throws {
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            let keys = ["b", "a", "with space", "日本/é🚀.jpg", "quote'\"\\", "tab\tnewline\n"]
+            let first = keys.enumerated().map { index, key in
+                PicturesTable.Row(key: key, embedding: unitVector(index, lean: 0.3))
+            }
+            try table.upsert(first)
+            try table.upsert([PicturesTable.Row(key: "a", embedding: unitVector(100))])
+            try table.upsert([])
+            var expected: [String: [Float]] = [:]
+            for row in first { expected[row.key] = row.embedding }
+            expected["a"] = unitVector(100)
+            #expect(try database.rows() == expected)
+        }
+    }
+
+    @Test func upsertStoresAllOrNothing() throws {
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            let rows = [
+                PicturesTable.Row(key: "good", embedding: unitVector(0)),
+                PicturesTable.Row(key: "short", embedding: [1, 0]),
+            ]
+            #expect(throws: PGError.self) { try table.upsert(rows) }
+            #expect(try database.rows().isEmpty)
+            try table.upsert([rows[0]])
+            #expect(try database.rows().count == 1)
+        }
+    }
+
+    @Test func nearestIsWhatPgvectorAndArithmeticSay() throws {
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            let leans: [Float] = [0.9, 0.1, 0.5, 0.7, 0.3]
+            try table.upsert(
+                leans.enumerated().map {
+                    PicturesTable.Row(key: "k\($0)", embedding: unitVector(7, lean: $1))
+                })
+            try database.connect().execute(
+                "INSERT INTO pictures (filename) VALUES ('no embedding')")
+            let hits = try table.nearest(to: unitVector(7), limit: 10)
+            #expect(hits.map(\.key) == ["k1", "k4", "k2", "k3", "k0"])
+            #expect(hits.map(\.rank) == [1, 2, 3, 4, 5])
+            for (hit, lean) in zip(hits, leans.sorted()) {
+                #expect(abs(hit.score - Double((1 - lean * lean).squareRoot())) < 1e-6)
+            }
+            #expect(try table.nearest(to: unitVector(7), limit: 2) == Array(hits.prefix(2)))
+
+            // The demo's own query, on the same rows.
+            let demo = try database.connect().execute(
+                "SELECT * FROM pictures ORDER BY embedding <-> $1::vector LIMIT 4",
+                [.vector(unitVector(7))])
+            #expect(try demo.map { try $0.string(0) } == hits.prefix(4).map(\.key))
+        }
+    }
+
+    @Test func searchingWithoutTableOrWithAnotherModel() throws {
+        try TestDatabase.with { database in
+            #expect(
+                sentence { _ = try database.table().nearest(to: unitVector(0), limit: 4) }
+                    == "the database has no table pictures: run create-table first")
+            _ = try database.table().create(dimension: 768)
+            try database.table().upsert([
+                PicturesTable.Row(key: "a", embedding: unitVector(0, dimension: 768))
+            ])
+            let message = sentence {
+                _ = try database.table().nearest(to: unitVector(0), limit: 4)
+            }
+            #expect(message.contains("dimension 768") && message.contains("512"))
+        }
+    }
+}
+
+/// Collects messages from several threads.
+final class Failures: @unchecked Sendable {
+    private let lock = NSLock()
+    private var messages: [String] = []
+
+    func add(_ message: String) { lock.withLock { messages.append(message) } }
+    var all: [String] { lock.withLock { messages } }
+}

@@ -1,0 +1,117 @@
+import Foundation
+import ImageSearch
+import PGClient
+import Testing
+
+@Suite(.enabled(if: TestDatabase.serverURI != nil, "needs TEST_PG_URI"))
+struct SearcherTests {
+    struct Text: Decodable {
+        let text: String
+        let ids: [Int]
+        let embedding: [Float]
+    }
+
+    private static func texts() throws -> [Text] {
+        let path = Fixtures.directory.deletingLastPathComponent()
+            .appending(path: "Fixtures/tiny-clip.json")
+        return try JSONDecoder().decode([Text].self, from: Data(contentsOf: path))
+    }
+
+    @Test func embedsAsUpstream() throws {
+        let embedder = try TextEmbedder(modelPath: Fixtures.tinyModel)
+        for text in try Self.texts() {
+            let query = try embedder.embed(text.text)
+            let dot = zip(query.embedding, text.embedding)
+                .reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+            #expect(dot > 0.99999, "\(text.text): \(dot)")
+            // Upstream cuts when all 77 places are taken and more would come.
+            #expect(query.isTruncated == (text.text.count > 150), "\(text.text)")
+        }
+    }
+
+    /// Rows are the texts' own embeddings, so every text must find itself first.
+    @Test func findsWhatIsThere() async throws {
+        let texts = try Self.texts()
+        var answers: [SearchResult] = []
+        try await withDatabase { database, settings in
+            try database.table().upsert(
+                texts.map { PicturesTable.Row(key: "\($0.text).jpg", embedding: $0.embedding) })
+            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 3)
+            answers = try await withThrowingTaskGroup(of: (Int, SearchResult).self) { group in
+                for (index, text) in texts.enumerated() {
+                    group.addTask { (index, try await searcher.search(text.text, limit: 3)) }
+                }
+                var answers = [SearchResult?](repeating: nil, count: texts.count)
+                for try await (index, answer) in group { answers[index] = answer }
+                return answers.compactMap { $0 }
+            }
+        }
+        #expect(answers.count == texts.count)
+        for (text, answer) in zip(texts, answers) {
+            #expect(answer.hits.first?.key == "\(text.text).jpg")
+            #expect(abs((answer.hits.first?.score ?? 0) - 1) < 1e-5)
+            #expect(answer.hits.map(\.rank) == [1, 2, 3])
+        }
+    }
+
+    /// A connection that the server ended is replaced without a failed search.
+    @Test func healsAfterLostConnections() async throws {
+        try await withDatabase { database, settings in
+            try database.table().upsert([PicturesTable.Row(key: "a", embedding: unitVector(0))])
+            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 2)
+            for _ in 0..<5 {
+                #expect(try await searcher.search("cat", limit: 1).hits.count == 1)
+                try database.connect().execute(
+                    """
+                    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+                    WHERE application_name = 'web-app' AND datname = current_database()
+                    """)
+            }
+            try await searcher.checkHealth()
+        }
+    }
+
+    @Test func unhealthyWithoutTableOrServer() async throws {
+        try await withDatabase { database, settings in
+            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
+            try await searcher.checkHealth()
+            try database.connect().executeScript("DROP TABLE pictures")
+            await #expect(throws: TableError.noTable) { try await searcher.checkHealth() }
+            await #expect(throws: TableError.noTable) {
+                _ = try await searcher.search("cat", limit: 1)
+            }
+        }
+    }
+
+    @Test func locations() async throws {
+        try await withDatabase { _, settings in
+            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
+            #expect(throws: (any Error).self) { try searcher.location(of: "../outside.jpg") }
+        }
+    }
+
+    /// Like `TestDatabase.with`, for tests that wait for searches.
+    private func withDatabase(
+        _ body: (TestDatabase, Settings) async throws -> Void
+    ) async throws {
+        let server = try #require(TestDatabase.serverURI)
+        let name = "t_" + String(UInt64.random(in: 0 ... .max), radix: 36)
+        try PGConnection(uri: server).executeScript("CREATE DATABASE \(name)")
+        defer { try? PGConnection(uri: server).executeScript("DROP DATABASE \(name) WITH (FORCE)") }
+        var parts = try #require(URLComponents(string: server))
+        parts.path = "/\(name)"
+        let database = TestDatabase(uri: try #require(parts.string))
+        _ = try database.table().create()
+        let directory = FileManager.default.temporaryDirectory
+            .appending(path: "clip-search-tests-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(
+            at: directory.appending(path: "pictures"), withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        try await body(
+            database,
+            settings([
+                "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": "file://\(directory.path)",
+                "S3_BUCKET_NAME": "pictures",
+            ]))
+    }
+}

@@ -1,0 +1,68 @@
+import Foundation
+import ImageSearch
+import Testing
+
+@Suite struct SettingsTests {
+    @Test func environmentWinsOverFile() throws {
+        try Fixtures.withDirectory { directory in
+            let path = "\(directory)/.env"
+            try "A=file\nB=file\nC=\nD='quoted'\n".write(
+                toFile: path, atomically: true, encoding: .utf8)
+            let settings = try Settings(environment: ["A": "real", "B": ""], path: path)
+            #expect(settings["A"] == "real")
+            // Empty is not set: .env_example leaves the secrets empty.
+            #expect(settings["B"] == "file")
+            #expect(settings["C"] == nil)
+            #expect(settings["D"] == "quoted")
+            #expect(settings["E"] == nil)
+        }
+    }
+
+    @Test func missingVariableIsNamed() throws {
+        let none = try settings([:])
+        #expect(
+            sentence { _ = try none.databaseURI() }
+                == "PG_SERVICE_URI is not set: set it in the environment or in .env (.env_example shows how)"
+        )
+        let complete = [
+            "S3_ENDPOINT": "https://s3.example.org", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b",
+            "S3_BUCKET_NAME": "c",
+        ]
+        #expect(try settings(complete).objectStore().displayName.contains("s3.example.org"))
+        for name in complete.keys {
+            var incomplete = complete
+            incomplete[name] = nil
+            let message = sentence { _ = try settings(incomplete).objectStore() }
+            #expect(message.hasPrefix("\(name) is not set"))
+        }
+    }
+
+    @Test func directoryNeedsNoKeys() throws {
+        try Fixtures.withDirectory { directory in
+            try FileManager.default.createDirectory(
+                atPath: "\(directory)/bucket", withIntermediateDirectories: false)
+            let store = try settings([
+                "S3_ENDPOINT": "file://\(directory)", "S3_BUCKET_NAME": "bucket",
+            ]).objectStore()
+            var count = 0
+            try store.list { count += $0.count }
+            #expect(count == 0)
+        }
+    }
+
+    @Test func everyVariableIsDocumented() throws {
+        let root = Fixtures.directory.deletingLastPathComponent().deletingLastPathComponent()
+        let example = try String(contentsOf: root.appending(path: ".env_example"), encoding: .utf8)
+        let sources = root.appending(path: "Sources/ImageSearch")
+        let files = FileManager.default.enumerator(at: sources, includingPropertiesForKeys: nil)
+        var names: Set<String> = []
+        for case let file as URL in try #require(files) where file.pathExtension == "swift" {
+            let text = try String(contentsOf: file, encoding: .utf8)
+            for match in text.matches(of: /"((?:PG|S3|CLIP)_[A-Z_]+)"/) {
+                names.insert(String(match.1))
+            }
+        }
+        #expect(names.count >= 8)
+        for name in names { #expect(example.contains("\(name)="), "\(name)") }
+    }
+}

@@ -1,0 +1,64 @@
+import Foundation
+import ImageSearch
+import PGClient
+import Testing
+
+/// A database of its own on the test server, dropped at the end.
+struct TestDatabase {
+    static let serverURI = ProcessInfo.processInfo.environment["TEST_PG_URI"]
+    static let serverWithoutVectorURI = ProcessInfo.processInfo.environment["TEST_PG_TLS_URI"]
+
+    let uri: String
+
+    static func with<T>(
+        server: String? = serverURI, _ body: (TestDatabase) throws -> T
+    ) throws -> T {
+        let server = try #require(server)
+        let name = "t_" + String(UInt64.random(in: 0 ... .max), radix: 36)
+        try PGConnection(uri: server).executeScript("CREATE DATABASE \(name)")
+        defer {
+            try? PGConnection(uri: server).executeScript("DROP DATABASE \(name) WITH (FORCE)")
+        }
+        var parts = try #require(URLComponents(string: server))
+        parts.path = "/\(name)"
+        return try body(TestDatabase(uri: try #require(parts.string)))
+    }
+
+    func table() throws -> PicturesTable {
+        try PicturesTable(uri: uri, applicationName: "tests")
+    }
+
+    func connect() throws -> PGConnection { try PGConnection(uri: uri) }
+
+    /// All rows by key.
+    func rows() throws -> [String: [Float]] {
+        var rows: [String: [Float]] = [:]
+        for row in try connect().execute("SELECT filename, embedding FROM pictures") {
+            rows[try row.string(0)] = try row.vector(1)
+        }
+        return rows
+    }
+}
+
+/// Settings as a `.env` file would give them, and nothing from this process's environment.
+func settings(_ values: [String: String]) throws -> Settings {
+    try Settings(environment: values, path: "/nonexistent/.env")
+}
+
+/// A unit vector that leans towards one axis.
+func unitVector(_ axis: Int, lean: Float = 0, dimension: Int = 512) -> [Float] {
+    var vector = [Float](repeating: 0, count: dimension)
+    vector[axis] = (1 - lean * lean).squareRoot()
+    vector[(axis + 1) % dimension] += lean
+    return vector
+}
+
+/// What went wrong, as a person would read it.
+func sentence(_ body: () throws -> Void) -> String {
+    do {
+        try body()
+        return "nothing went wrong"
+    } catch {
+        return "\(error)"
+    }
+}
