@@ -1,12 +1,9 @@
 import HTTPTypes
 import Hummingbird
-import Logging
 
 /// What every answer carries, whatever made it: the headers that keep a browser from doing more
 /// than was meant, and no body for HEAD.
 struct ResponseHeaders: RouterMiddleware {
-    let logger: Logger
-
     func handle(
         _ request: Request, context: SiteContext,
         next: (Request, SiteContext) async throws -> Response
@@ -26,7 +23,7 @@ struct ResponseHeaders: RouterMiddleware {
         }
         response.headers = headers
         // Without the query: it is what somebody searched for.
-        logger.debug("\(request.method) \(request.uri.path) \(response.status.code)")
+        context.logger.debug("\(request.method) \(request.uri.path) \(response.status.code)")
         // A 304 and an answer to HEAD keep their Content-Length but have no body (RFC 9110, 8.6).
         return request.method == .head ? response.createHeadResponse() : response
     }

@@ -41,7 +41,7 @@ public struct SearchSite: Sendable {
     /// Everything a request passes through, without a server: what the server and the tests run.
     package func responder() -> RouterResponder<SiteContext> {
         let router = Router(context: SiteContext.self)
-        router.add(middleware: ResponseHeaders(logger: logger))
+        router.add(middleware: ResponseHeaders())
         router.add(middleware: ErrorPages(pages: pages, allowedMethods: Self.allowedMethods))
         addSearchRoutes(to: router)
         addPictureRoute(to: router)

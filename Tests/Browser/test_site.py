@@ -141,7 +141,8 @@ def test_scores_fall_and_ranks_rise(visit):
     visit.open("/search?q=man+jumping")
     page = visit.page
     ranks = [int(text) for text in page.locator(".rank").all_inner_texts()]
-    scores = [float(re.sub(r"[^\d.-]", "", text)) for text in page.locator(".score").all_text_contents()]
+    texts = page.locator(".score").all_text_contents()
+    scores = [float(re.sub(r"[^\d.-]", "", text)) for text in texts]
     assert ranks == list(range(1, len(ranks) + 1))
     assert scores == sorted(scores, reverse=True)
     assert all(-1 <= score <= 1 for score in scores)
@@ -370,7 +371,8 @@ def test_a_text_that_is_too_long(visit):
     with visit.page.expect_response("**/search_form") as posted:
         visit.search("long " * 300)
     assert posted.value.status == 400
-    expect(visit.page.get_by_role("heading", name="This text cannot be searched for")).to_be_visible()
+    refusal = visit.page.get_by_role("heading", name="This text cannot be searched for")
+    expect(refusal).to_be_visible()
     visit.search("cat")
     visit.expect_results("cat")
 
@@ -382,7 +384,8 @@ def test_a_server_that_is_gone(visit):
     visit.expect_results("cat")
     visit.context.set_offline(True)
     visit.search("dog")
-    expect(visit.page.get_by_role("heading", name="The site did not answer")).to_be_visible()
+    excuse = visit.page.get_by_role("heading", name="The site did not answer")
+    expect(excuse).to_be_visible()
     assert visit.page.locator(".grid").count() == 0
     visit.screenshot("unreachable-laptop-light")
     visit.context.set_offline(False)

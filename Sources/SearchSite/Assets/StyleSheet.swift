@@ -81,7 +81,13 @@ let styleSheetText = """
       text-overflow: ellipsis;
     }
     .search input::placeholder { color: var(--soft); opacity: 1; }
-    .search input::-webkit-search-cancel-button { cursor: pointer; margin-inline: .3rem; }
+    .search input::-webkit-search-cancel-button {
+      -webkit-appearance: none; appearance: none; width: 1.1em; height: 1.1em; margin-inline: .4rem;
+      cursor: pointer; background: var(--soft);
+      mask: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
+    %3Cpath d='m4 4 8 8m0-8-8 8' stroke='%23000' stroke-width='2' stroke-linecap='round'/%3E%3C/svg%3E")
+        center / contain no-repeat;
+    }
     .search button {
       position: relative; padding: .5rem 1.3rem; font: inherit; font-weight: 600; cursor: pointer;
       color: var(--on-accent); background: var(--accent); border: 0; border-radius: 999px;
