@@ -121,8 +121,9 @@ struct IngestTests {
 
     @Test func emptyBucket() throws {
         try Self.with { _, database, settings in
-            #expect(try Self.run(settings).progress.done == 0)
-            #expect(try database.table().isEmpty())
+            let done = try Self.run(settings).progress.done
+            let isEmpty = try database.table().isEmpty()
+            #expect(done == 0 && isEmpty)
         }
     }
 
@@ -145,16 +146,15 @@ struct IngestTests {
     @Test func unreachableStoreEndsTheRun() throws {
         let server = try LoopbackServer { _, _ in LoopbackServer.Reply(500) }
         server.stop()
-        try TestDatabase.with { database in
+        let message = try TestDatabase.with { database in
             _ = try database.table().create()
             let lost = try settings([
                 "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": server.endpoint,
                 "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "sesame-9", "S3_BUCKET_NAME": "pictures",
             ])
-            #expect(throws: IngestInterruption.self) { _ = try Self.run(lost) }
-            let message = sentence { _ = try Self.run(lost) }
-            #expect(message.contains("127.0.0.1") && !message.contains("sesame"))
+            return sentence { _ = try Self.run(lost) }
         }
+        #expect(message.contains("127.0.0.1") && !message.contains("sesame"))
     }
 
     /// The database goes away between two batches: what was stored stays stored, and the run ends
@@ -165,23 +165,23 @@ struct IngestTests {
             for index in 0..<400 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
             let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel)
             let killer = try database.connect()
-            var stored = 0
-            do {
-                _ = try ingest.run { progress in
-                    // From the first report on, every connection of the ingest is ended.
-                    _ = try? killer.execute(
-                        """
-                        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                        WHERE application_name = 'process-images' AND datname = current_database()
-                        """)
-                } onFailure: { _ in
-                }
-                Issue.record("the ingest did not notice")
-            } catch let interruption as IngestInterruption {
-                stored = interruption.progress.stored
-                #expect((interruption.cause as? PGError)?.isConnectionLost == true)
+            let interruption = #expect(throws: IngestInterruption.self) {
+                // From the first report on, every connection of the ingest is ended.
+                _ = try ingest.run(
+                    report: { _ in Self.endIngests(killer) }, onFailure: { _ in })
             }
-            #expect(try database.rows().count == stored)
+            let error = try #require(interruption)
+            #expect((error.cause as? PGError)?.isConnectionLost == true)
+            let stored = try database.rows().count
+            #expect(stored == error.progress.stored)
         }
+    }
+
+    private static func endIngests(_ connection: PGConnection) {
+        _ = try? connection.execute(
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = 'process-images' AND datname = current_database()
+            """)
     }
 }

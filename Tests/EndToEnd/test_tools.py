@@ -1,0 +1,327 @@
+"""The four tools as a person runs them, on a real PostgreSQL and a real S3 store."""
+
+import json
+import pathlib
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import psycopg
+import pytest
+from conftest import MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_client, s3_settings
+
+GOLDEN = json.loads((TESTS / "EndToEnd" / "golden.json").read_text())
+TEXTS = json.loads((TESTS / "Fixtures" / "tiny-clip.json").read_text())
+
+# Keys that want care: in URLs, in signatures, in paths, on a terminal.
+KEYS = [
+    "plain.jpg", "with space.jpg", "plus+and%percent.jpg", "double//slash.jpg", "ünïcödé/日本.jpg",
+    "emoji 🐈‍⬛.jpg", "question?mark&amp;.jpg", "hash#and=equals.jpg", "quote'\"<script>.jpg",
+    "deep/er/and/deeper.jpeg", "trailing dot..jpg", "~tilde(1)*!.jpg",
+]
+OTHERS = {
+    "folder/": b"",
+    "notes.txt": b"not a picture",
+    "film.mp4": b"\0\0\0\x18ftypmp42" + bytes(100_000),
+}
+BROKEN = {
+    "broken/cut.jpg": (PICTURES / "progressive.jpg").read_bytes()[:900],
+    "broken/text.jpg": b"not a picture at all",
+    "broken/empty.jpg": b"",
+}
+
+
+def dot(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def nearest(text, embeddings):
+    """Keys by falling cosine to one of the texts that upstream has embedded."""
+    query = next(row["embedding"] for row in TEXTS if row["text"] == text)
+    return sorted(embeddings, key=lambda key: -dot(query, embeddings[key]))
+
+
+def rows(uri):
+    with psycopg.connect(uri) as connection:
+        found = connection.execute("SELECT filename, embedding::text FROM pictures").fetchall()
+    return {key: json.loads(vector) for key, vector in found}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Nasty keys, each with one of the pictures whose embedding upstream gave."""
+    names = dict(zip(KEYS, sorted(GOLDEN), strict=True))
+    return {
+        "bytes": {key: (PICTURES / name).read_bytes() for key, name in names.items()},
+        "embeddings": {key: GOLDEN[name] for key, name in names.items()},
+    }
+
+
+def test_from_bucket_to_browser(workplace, pictures):
+    embeddings = pictures["embeddings"]
+    with new_bucket(pictures["bytes"] | OTHERS | BROKEN) as bucket:
+        workplace.write(workplace.settings | s3_settings(bucket))
+
+        first = workplace.run("create-table")
+        assert re.fullmatch(
+            r"pgvector [0-9.]+ was enabled\.\n"
+            r"The table pictures \(embeddings of dimension 512\) was created\.\n",
+            first.stdout,
+        )
+        again = workplace.run("create-table")
+        assert re.fullmatch(
+            r"pgvector [0-9.]+ was enabled already\.\n"
+            r"The table pictures \(embeddings of dimension 512\) was there already\.\n",
+            again.stdout,
+        )
+
+        # Nothing to find yet is neither an error nor silence.
+        empty = workplace.run("find-images")
+        assert empty.stdout == ""
+        assert "no pictures yet: run process-images" in empty.stderr
+
+        for _ in range(2):
+            ingest = workplace.run("process-images", code=2)
+            summary = r"stored 12, skipped 3, failed 3 in [0-9.]+ s \([0-9.]+ pictures/s\)\n"
+            assert re.fullmatch(summary, ingest.stdout), ingest
+            failures = [line for line in ingest.stderr.splitlines() if line.startswith("broken/")]
+            assert sorted(line.split(":")[0] for line in failures) == sorted(BROKEN)
+            stored = rows(workplace.database)
+            assert sorted(stored) == sorted(KEYS)
+            for key, embedding in stored.items():
+                assert dot(embedding, embeddings[key]) > 0.99999, key
+                assert abs(dot(embedding, embedding) - 1) < 1e-6
+
+        # Every text finds what upstream's embeddings say, and every link gives the picture.
+        for text in [row["text"] for row in TEXTS]:
+            found = workplace.run("find-images", text, "--json", "--limit", "12")
+            hits = [json.loads(line) for line in found.stdout.splitlines()]
+            assert [hit["rank"] for hit in hits] == list(range(1, 13))
+            scores = {hit["key"]: hit["score"] for hit in hits}
+            query = next(row["embedding"] for row in TEXTS if row["text"] == text)
+            for key in KEYS:
+                assert abs(scores[key] - dot(query, embeddings[key])) < 1e-5
+            assert [hit["score"] for hit in hits] == sorted(scores.values(), reverse=True)
+        for hit in hits:
+            with urllib.request.urlopen(hit["url"]) as response:
+                assert response.read() == pictures["bytes"][hit["key"]]
+            parts = urllib.parse.parse_qs(urllib.parse.urlsplit(hit["url"]).query)
+            assert parts["X-Amz-Expires"] == ["3600"]
+
+        # What a person sees: by default four pictures of a man jumping.
+        shown = workplace.run("find-images")
+        assert shown.stderr == ""
+        lines = shown.stdout.splitlines()
+        assert len(lines) == 8
+        expected = nearest("man jumping", embeddings)[:4]
+        for rank, key in enumerate(expected, 1):
+            assert re.fullmatch(re.escape(f"{rank}: {key} (") + r"-?[01]\.\d{4}\)", lines[2 * rank - 2])
+            assert lines[2 * rank - 1].startswith("   URL: http://")
+
+        with workplace.web_app() as address:
+            check_web_app(address, expected)
+
+
+def check_web_app(address, expected):
+    def get(path, data=None):
+        with urllib.request.urlopen(address + path, data) as response:
+            assert response.headers["Content-Type"]
+            return response.read().decode()
+
+    assert json.loads(get("/health"))["status"] == "ok"
+    assert "<form" in get("/")
+    page = get("/search?q=man+jumping")
+    fragment = get("/search_form", urllib.parse.urlencode({"search_text": "man jumping"}).encode())
+    assert "<html" in page and "<html" not in fragment
+    for html in (page, fragment):
+        sources = [unescape(s) for s in re.findall(r'<img[^>]* src="([^"]*)"', html)]
+        keys = [urllib.parse.unquote(urllib.parse.urlsplit(s).path).split("/", 2)[2] for s in sources]
+        assert keys == expected
+        for source in sources:
+            with urllib.request.urlopen(source) as response:
+                assert response.read(2) == b"\xff\xd8"
+    assert "<script>.jpg" not in page
+
+
+def unescape(text):
+    import html
+
+    return html.unescape(text)
+
+
+def test_directory_as_bucket(workplace, pictures, tmp_path):
+    """file:// stands in for a bucket, needs no keys, and the web app serves the pictures itself."""
+    store = tmp_path / "some store"
+    bodies = {key: body for key, body in pictures["bytes"].items() if "//" not in key}
+    for key, body in bodies.items():
+        path = store / "album" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    endpoint = "file://" + urllib.parse.quote(str(store))
+    workplace.write(workplace.settings | {"S3_ENDPOINT": endpoint, "S3_BUCKET_NAME": "album"})
+    workplace.run("create-table")
+    assert workplace.run("process-images").stdout.startswith(f"stored {len(bodies)}, skipped 0, failed 0")
+    hits = [
+        json.loads(line)
+        for line in workplace.run("find-images", "cat", "--json", "-k", "20").stdout.splitlines()
+    ]
+    assert sorted(hit["key"] for hit in hits) == sorted(bodies)
+    for hit in hits:
+        with urllib.request.urlopen(hit["url"]) as response:
+            assert response.read() == bodies[hit["key"]]
+    with workplace.web_app() as address:
+        with urllib.request.urlopen(f"{address}/search?q=cat") as response:
+            page = response.read().decode()
+        sources = [unescape(s) for s in re.findall(r'<img[^>]* src="([^"]*)"', page)]
+        assert len(sources) == 4
+        for hit, source in zip(hits, sources):
+            with urllib.request.urlopen(urllib.parse.urljoin(address, source)) as response:
+                assert response.read() == bodies[hit["key"]]
+        for path in ["/pictures/..%2F..%2F.env", "/pictures/%2Fetc%2Fpasswd", "/pictures/../.env"]:
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(address + path)
+            assert refused.value.code in (400, 404)
+
+
+def test_shares_the_table_with_the_python_demo(workplace, pictures):
+    """The demo's statements on our table, and ours on the demo's table."""
+    with new_bucket(pictures["bytes"]) as bucket, psycopg.connect(workplace.database) as demo:
+        workplace.write(workplace.settings | s3_settings(bucket))
+        demo.execute("CREATE EXTENSION vector")
+        demo.execute("CREATE TABLE pictures (filename text PRIMARY KEY, embedding vector(512))")
+        key = KEYS[0]
+        with demo.cursor().copy("COPY pictures (filename, embedding) FROM STDIN") as copy:
+            copy.write_row((key, str([1.0] + [0.0] * 511)))
+            copy.write_row(("only the demo knows.jpg", str([0.5] * 512)))
+        demo.commit()
+
+        assert "was there already" in workplace.run("create-table").stdout
+        workplace.run("process-images")
+        assert dot(rows(workplace.database)[key], pictures["embeddings"][key]) > 0.99999
+        assert "only the demo knows.jpg" in rows(workplace.database)
+        demo.execute("DELETE FROM pictures WHERE filename = 'only the demo knows.jpg'")
+        demo.commit()
+
+        query = json.loads(workplace.run("find-images", "outer space", "--print-embedding").stdout)
+        found = demo.execute(
+            "SELECT * FROM pictures ORDER BY embedding <-> %s LIMIT 4;", (str(query),)
+        ).fetchall()
+        ours = workplace.run("find-images", "outer space", "--json").stdout.splitlines()
+        assert [row[0] for row in found] == [json.loads(line)["key"] for line in ours]
+
+
+def test_print_embedding_touches_nothing_else(tmp_path):
+    place = Workplace(tmp_path, {"CLIP_MODEL": MODEL})
+    for row in TEXTS:
+        result = place.run("find-images", "--print-embedding", "--", row["text"])
+        embedding = json.loads(result.stdout)
+        assert len(embedding) == 512
+        assert dot(embedding, row["embedding"]) > 0.99999
+        assert result.stderr == ""
+    long = place.run("find-images", "--print-embedding", "word " * 100)
+    assert "more than 77 tokens" in long.stderr
+    assert len(json.loads(long.stdout)) == 512
+
+
+def test_keys_cannot_move_the_cursor(workplace, tmp_path):
+    key = "evil\x1b[2J\nname.jpg"
+    store = tmp_path / "store" / "album"
+    store.mkdir(parents=True)
+    (store / key).write_bytes((PICTURES / "grey.jpg").read_bytes())
+    (store / ("broken" + key)).write_bytes(b"no picture")
+    workplace.write(
+        workplace.settings | {"S3_ENDPOINT": f"file://{tmp_path}/store", "S3_BUCKET_NAME": "album"}
+    )
+    workplace.run("create-table")
+    ingest = workplace.run("process-images", code=2)
+    found = workplace.run("find-images")
+    assert "\x1b" not in ingest.stderr + found.stdout
+    assert len(found.stdout.splitlines()) == 2
+    assert json.loads(workplace.run("find-images", "--json").stdout)["key"] == key
+
+
+@pytest.mark.parametrize("name", ["create-table", "process-images", "find-images", "web-app"])
+def test_missing_settings_are_named(name, workplace):
+    needed = {
+        "create-table": ["PG_SERVICE_URI"],
+        "process-images": ["PG_SERVICE_URI", "S3_ENDPOINT", "S3_BUCKET_NAME", "S3_ACCESS_KEY", "S3_SECRET_KEY"],
+    }
+    complete = workplace.settings | s3_settings("bucket")
+    for missing in needed.get(name, needed["process-images"]):
+        workplace.write({key: value for key, value in complete.items() if key != missing})
+        result = workplace.run(name, code=1)
+        assert result.stdout == ""
+        assert result.stderr == (
+            f"{name}: {missing} is not set: set it in the environment or in .env "
+            "(.env_example shows how)\n"
+        )
+    # A real variable wins over the file.
+    workplace.write(complete)
+    elsewhere = "postgres://nobody:sesame-1@127.0.0.1:1/nowhere"
+    if name in ("create-table", "process-images", "find-images"):
+        result = workplace.run(name, code=1, env={"PG_SERVICE_URI": elsewhere})
+        assert "127.0.0.1" in result.stderr and "sesame" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create-table", "--dimension", "0"], ["create-table", "extra"],
+        ["process-images", "--workers", "0"], ["process-images", "--batch-size", "none"],
+        ["find-images", "--limit", "0"], ["find-images", "two", "texts"], ["find-images", "--unknown"],
+        ["web-app", "--port", "65536"], ["web-app", "--port", "http"],
+    ],
+)
+def test_wrong_usage(arguments, tmp_path):
+    place = Workplace(tmp_path, {})
+    result = place.run(*arguments, code=64)
+    assert result.stdout == "" and "Usage:" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["create-table", "process-images", "find-images", "web-app"])
+def test_help_is_as_committed(name, tmp_path):
+    shown = Workplace(tmp_path, {}).run(name, "--help").stdout
+    committed = pathlib.Path(__file__).parent / "help" / f"{name}.txt"
+    assert shown == committed.read_text(), f"if this is wanted: {name} --help > {committed}"
+
+
+def test_faults_have_one_sentence_each(workplace, tmp_path):
+    """What goes wrong most often, and what is said."""
+    client = s3_client()
+    with new_bucket({}) as bucket:
+        good = workplace.settings | s3_settings(bucket)
+        workplace.write(good)
+        assert "run create-table first" in workplace.run("process-images", code=1).stderr
+        assert "run create-table first" in workplace.run("find-images", code=1).stderr
+        workplace.run("create-table")
+
+        def say(name, **changed):
+            workplace.write(good | changed)
+            stderr = workplace.run(name, code=1).stderr
+            assert stderr.count("\n") == 1 and stderr.startswith(f"{name}: "), stderr
+            return stderr
+
+        # A bucket that is not there, and keys that are wrong.
+        assert "NoSuchBucket" in say("process-images", S3_BUCKET_NAME="no-such-bucket-here")
+        wrong = say("process-images", S3_SECRET_KEY="wrong-secret-1")
+        assert "SignatureDoesNotMatch" in wrong and "wrong-secret-1" not in wrong
+        # No such server, wrong password, no such database.
+        uri = urllib.parse.urlsplit(workplace.database)
+        assert "127.0.0.1" in say("create-table", PG_SERVICE_URI="postgres://a:b@127.0.0.1:1/c")
+        netloc = f"{uri.username}:sesame-2@{uri.hostname}:{uri.port}"
+        denied = say("create-table", PG_SERVICE_URI=uri._replace(netloc=netloc).geturl())
+        assert "password authentication failed" in denied and "sesame" not in denied
+        assert "nowhere" in say("create-table", PG_SERVICE_URI=uri._replace(path="/nowhere").geturl())
+        # A model that is no model, is cut, or is not there.
+        (tmp_path / "text.pt").write_text("hello")
+        (tmp_path / "cut.pt").write_bytes(MODEL.read_bytes()[:100_000])
+        for path in ["text.pt", "cut.pt", "none.pt"]:
+            assert path in say("find-images", CLIP_MODEL=str(tmp_path / path))
+        # Another embedding dimension than the model's.
+        with psycopg.connect(workplace.database) as connection:
+            connection.execute("DROP TABLE pictures")
+        workplace.write(good)
+        workplace.run("create-table", "--dimension", "768")
+        assert "dimension 768" in say("process-images")
+    assert client.meta.region_name == good["S3_REGION"]

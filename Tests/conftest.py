@@ -1,0 +1,166 @@
+"""What the tests of the finished tools share: the tools themselves, a database, buckets.
+
+scripts/test names the services in the environment (TEST_PG_URI, TEST_S3_…) and the folder of the
+executables (BUILD_DIR). Nothing is skipped: without them, the tests fail.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import secrets
+import signal
+import subprocess
+import threading
+import urllib.parse
+
+import boto3
+import botocore.config
+import psycopg
+import pytest
+
+TESTS = pathlib.Path(__file__).parent
+MODEL = TESTS / "Fixtures" / "tiny-clip.pt"
+PICTURES = TESTS / "ClipCoreTests" / "Fixtures" / "image"
+SECRETS = set()
+
+
+def variable(name):
+    value = os.environ.get(name)
+    assert value, f"{name} is not set; run the tests through scripts/test"
+    return value
+
+
+def tool(name):
+    return pathlib.Path(variable("BUILD_DIR")) / name
+
+
+@contextlib.contextmanager
+def new_database():
+    """The service URI of a database that nobody else has."""
+    server = variable("TEST_PG_URI")
+    SECRETS.add(urllib.parse.urlsplit(server).password)
+    name = "t_" + secrets.token_hex(8)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield urllib.parse.urlsplit(server)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def s3_settings(bucket):
+    SECRETS.add(variable("TEST_S3_SECRET_KEY"))
+    return {
+        "S3_ENDPOINT": variable("TEST_S3_ENDPOINT"),
+        "S3_ACCESS_KEY": variable("TEST_S3_ACCESS_KEY"),
+        "S3_SECRET_KEY": variable("TEST_S3_SECRET_KEY"),
+        "S3_REGION": variable("TEST_S3_REGION"),
+        "S3_BUCKET_NAME": bucket,
+    }
+
+
+def s3_client():
+    return boto3.client(
+        "s3",
+        endpoint_url=variable("TEST_S3_ENDPOINT"),
+        aws_access_key_id=variable("TEST_S3_ACCESS_KEY"),
+        aws_secret_access_key=variable("TEST_S3_SECRET_KEY"),
+        region_name=variable("TEST_S3_REGION"),
+        config=botocore.config.Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+        ),
+    )
+
+
+@contextlib.contextmanager
+def new_bucket(objects):
+    """The name of a bucket that holds the given objects."""
+    client = s3_client()
+    name = "b-" + secrets.token_hex(8)
+    client.create_bucket(Bucket=name)
+    for key, body in objects.items():
+        client.put_object(Bucket=name, Key=key, Body=body)
+    try:
+        yield name
+    finally:
+        for key in objects:
+            client.delete_object(Bucket=name, Key=key)
+        client.delete_bucket(Bucket=name)
+
+
+class Workplace:
+    """A folder with a .env file, in which the tools are run as a person runs them."""
+
+    def __init__(self, folder, settings):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write(settings)
+
+    def write(self, settings):
+        lines = [f'{name}="{value}"\n' for name, value in settings.items()]
+        (self.folder / ".env").write_text("".join(lines))
+
+    @property
+    def environment(self):
+        """None of the variables that settings come from, and no home with a model."""
+        names = {"PATH", "LD_LIBRARY_PATH", "LANG"}
+        kept = {name: value for name, value in os.environ.items() if name in names}
+        return kept | {"HOME": str(self.folder), "SWIFT_BACKTRACE": "enable=no"}
+
+    def run(self, name, *arguments, code=0, env=None):
+        """Runs a tool; the result has text in stdout and stderr. No secret is ever in either."""
+        result = subprocess.run(
+            [tool(name), *arguments],
+            cwd=self.folder,
+            env=self.environment | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
+        for secret in SECRETS:
+            assert secret not in result.stdout + result.stderr
+        assert result.returncode == code, (name, arguments, result)
+        return result
+
+    @contextlib.contextmanager
+    def web_app(self, *arguments):
+        """A running web-app; gives its address. It must end by itself, with 0, when told to."""
+        process = subprocess.Popen(
+            [tool("web-app"), "--port", "0", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        log = []
+        reader = threading.Thread(target=lambda: log.extend(process.stderr), daemon=True)
+        reader.start()
+        try:
+            line = process.stdout.readline()
+            match = re.search(r"http://\S+", line)
+            assert match, (line, process.poll(), log)
+            yield match.group().rstrip("/")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=30)
+            reader.join(timeout=10)
+            process.stdout.close()
+            for secret in SECRETS:
+                assert secret not in "".join(log)
+        assert code == 0, log
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    """A workplace with an empty database, the small model and no bucket yet."""
+    with new_database() as uri:
+        place = Workplace(tmp_path / "work", {})
+        place.database = uri
+        place.settings = {"PG_SERVICE_URI": uri, "CLIP_MODEL": str(MODEL)}
+        place.write(place.settings)
+        yield place
