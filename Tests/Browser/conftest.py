@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-from conftest import MODEL, PICTURES, Workplace, new_database
+from tools import GOLDEN, MODEL, PICTURES, Workplace, new_database
 
 _stack = contextlib.ExitStack()
 
@@ -15,10 +15,8 @@ def pytest_configure(config):
         return
     folder = _stack.enter_context(tempfile.TemporaryDirectory())
     os.makedirs(f"{folder}/store/pictures")
-    for path in sorted(PICTURES.glob("*.jpg")):
-        # Browsers do not show arithmetic coding.
-        if path.stat().st_size and not path.name.startswith("arithmetic"):
-            shutil.copy(path, f"{folder}/store/pictures")
+    for name in GOLDEN:
+        shutil.copy(PICTURES / name, f"{folder}/store/pictures")
     place = Workplace(
         f"{folder}/work",
         {

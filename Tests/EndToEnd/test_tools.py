@@ -9,9 +9,8 @@ import urllib.request
 
 import psycopg
 import pytest
-from conftest import MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_client, s3_settings
+from tools import GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_client, s3_settings
 
-GOLDEN = json.loads((TESTS / "EndToEnd" / "golden.json").read_text())
 TEXTS = json.loads((TESTS / "Fixtures" / "tiny-clip.json").read_text())
 
 # Keys that want care: in URLs, in signatures, in paths, on a terminal.

@@ -5,6 +5,7 @@ executables (BUILD_DIR). Nothing is skipped: without them, the tests fail.
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -17,11 +18,12 @@ import urllib.parse
 import boto3
 import botocore.config
 import psycopg
-import pytest
 
 TESTS = pathlib.Path(__file__).parent
 MODEL = TESTS / "Fixtures" / "tiny-clip.pt"
 PICTURES = TESTS / "ClipCoreTests" / "Fixtures" / "image"
+# Some of the pictures, with upstream's embeddings under the small model.
+GOLDEN = json.loads((TESTS / "EndToEnd" / "golden.json").read_text())
 SECRETS = set()
 
 
@@ -153,14 +155,3 @@ class Workplace:
             for secret in SECRETS:
                 assert secret not in "".join(log)
         assert code == 0, log
-
-
-@pytest.fixture
-def workplace(tmp_path):
-    """A workplace with an empty database, the small model and no bucket yet."""
-    with new_database() as uri:
-        place = Workplace(tmp_path / "work", {})
-        place.database = uri
-        place.settings = {"PG_SERVICE_URI": uri, "CLIP_MODEL": str(MODEL)}
-        place.write(place.settings)
-        yield place

@@ -1,0 +1,15 @@
+"""Fixtures of the end-to-end tests."""
+
+import pytest
+from tools import MODEL, Workplace, new_database
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    """A workplace with an empty database, the small model and no bucket yet."""
+    with new_database() as uri:
+        place = Workplace(tmp_path / "work", {})
+        place.database = uri
+        place.settings = {"PG_SERVICE_URI": uri, "CLIP_MODEL": str(MODEL)}
+        place.write(place.settings)
+        yield place
