@@ -1,0 +1,195 @@
+"""Compare the tools with OpenAI's CLIP; run by scripts/parity, which says how."""
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import warnings
+
+warnings.filterwarnings("ignore")
+import numpy as np
+import psycopg
+import torch
+
+# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
+_register = torch.library.register_fake
+
+
+def register(op, function=None, /, **options):
+    if isinstance(op, str) and op.startswith("torchvision::"):
+        return (lambda given: given) if function is None else function
+    return _register(op, **options) if function is None else _register(op, function, **options)
+
+
+torch.library.register_fake = register
+import clip
+from clip.model import CLIP, convert_weights
+from PIL import Image
+
+BAR = 0.99999
+SIZES = {
+    # embedding, resolution, vision layers, width, patch, context, vocabulary, text width, heads, layers
+    "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
+    "ViT-B/16": (512, 224, 12, 768, 16, 77, 49408, 512, 8, 12),
+    "ViT-L/14": (768, 224, 24, 1024, 14, 77, 49408, 768, 12, 12),
+}
+SUBJECTS = [
+    "a cat", "a man jumping", "two dogs", "a red bicycle", "an old house", "children playing",
+    "a sailing boat", "a bowl of fruit", "a woman reading", "a steam train", "a flock of birds", "coffee",
+]
+PLACES = [
+    "", "on the beach", "in the snow", "at night", "in outer space", "on a street in Paris",
+    "under a tree", "in the desert", "at sunset", "in a small room", "by the sea", "in black and white",
+]
+ODDITIES = [
+    "", " ", "man jumping", "outer space", "  two   spaces ", "It's a girl's don't we'll they've I'D",
+    "naïve café — “quoted” …", "1234567890 3.14 $5 €7", "HELLO World!!!", "日本語の写真", "東京タワーの夜景",
+    "🚀 emoji 🐈‍⬛ 👩‍👩‍👧", "a\tb\nc\r\nd", "&lt;b&gt; &amp;amp; tag &eacute;", "red circle, blue square; green-triangle",
+    "x" * 60, "ﬁne ligature ﬂow", "Ångström ÅNGSTRÖM", "sunset over the mountains " * 20, "собака на снегу",
+    "قطة على السرير", "חתול על המיטה", "बिल्ली", "แมวบนเตียง", "고양이", "γάτα στον ήλιο ΟΔΟΣ", "İstanbul ISPARTA",
+    "cafÃ© â€œmojibakeâ€\x9d", "schÃ¶n", "ｆｕｌｌ ｗｉｄｔｈ", "<|startoftext|>", "<|endoftext|> after the end",
+    "a <|endoftext|> b", "\u200bzero\u200dwidth", "e\u0301 combining", "ＡＢＣ１２３", "½ ² ³ Ⅷ ٣ ४", "#hashtag @name",
+    "C++ && || !=", "http://example.org/?q=1&r=2", "don’t", "'''", "...---...", "a" * 500, "\x07bell\x1b[31m",
+    "tab\x0bfeed\x0c", "snake_case camelCase", "ＨＴＭＬ &nbsp; &#39; &#x1F600;", "1st 2nd 3rd 4th",
+    "ß ẞ SS", "ﷺ", "𝕬𝖇𝖈", "🇫🇷🇩🇪", "©®™", "\u202eright to left", "long-hyphen—dash–en",
+]
+
+
+def texts():
+    return [f"{s} {p}".strip() for s, p in itertools.product(SUBJECTS, PLACES)] + ODDITIES
+
+
+def unit(features):
+    return (features / features.norm(dim=-1, keepdim=True)).double().numpy()
+
+
+def make_checkpoints(architecture, folder):
+    """Seeded random weights in OpenAI's container, and the same as a state dict."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = architecture.replace("/", "-")
+    paths = [folder / f"{name}.pt", folder / f"{name}.state_dict.pt"]
+    if all(path.exists() for path in paths):
+        return paths
+    torch.manual_seed(7)
+    sizes = SIZES[architecture]
+    model = CLIP(*sizes).eval()
+    with torch.no_grad():
+        for key, weight in model.named_parameters():
+            if "ln_" in key and key.endswith("weight"):
+                weight.mul_(1 + 0.3 * torch.randn_like(weight))
+            if key.endswith("bias"):
+                weight.add_(0.05 * torch.randn_like(weight))
+    convert_weights(model)
+    example = (torch.zeros(1, 3, sizes[1], sizes[1]).half(), torch.zeros(1, 77, dtype=torch.int))
+    torch.jit.save(torch.jit.trace(model, example, check_trace=False), str(paths[0]))
+    torch.save(model.state_dict(), paths[1])
+    return paths
+
+
+class Tools:
+    def __init__(self, folder, work, model):
+        self.folder = pathlib.Path(folder)
+        self.work = work
+        self.environment = os.environ | {
+            "CLIP_MODEL": str(model), "S3_ENDPOINT": f"file://{work}/store", "S3_BUCKET_NAME": "photos",
+        }
+
+    def run(self, name, *arguments):
+        result = subprocess.run(
+            [self.folder / name, *arguments], env=self.environment, cwd=self.work, capture_output=True, text=True
+        )
+        if result.returncode:
+            sys.exit(f"{name} {' '.join(arguments)} ended with {result.returncode}: {result.stderr}")
+        return result.stdout
+
+
+def compare(tools, model, preprocess, photos):
+    """Prints one block of figures; true when all are within the bar."""
+    with psycopg.connect(os.environ["PG_SERVICE_URI"], autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS pictures")
+        tools.run("create-table", "--dimension", str(model.text_projection.shape[1]))
+        print("  " + tools.run("process-images").strip(), flush=True)
+        rows = connection.execute("SELECT filename, embedding::text FROM pictures").fetchall()
+    ours = {key: np.array(json.loads(vector)) for key, vector in rows}
+
+    start = time.time()
+    theirs = {}
+    with torch.no_grad():
+        for i in range(0, len(photos), 50):
+            part = photos[i : i + 50]
+            features = unit(model.encode_image(torch.stack([preprocess(Image.open(p)) for p in part])))
+            theirs |= {path.name: row for path, row in zip(part, features)}
+    print(f"  upstream: {len(photos) / (time.time() - start):.1f} pictures/s, decoding included")
+    assert ours.keys() == theirs.keys(), "not every picture was stored"
+    cosine = lambda a, b: float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    pictures = {key: cosine(ours[key], theirs[key]) for key in theirs}
+    worst = min(pictures, key=pictures.get)
+    print(f"  {len(pictures)} pictures: worst cosine 1 - {1 - pictures[worst]:.1e} ({worst})")
+
+    every = texts()
+    with torch.no_grad():
+        queries = unit(torch.cat([model.encode_text(clip.tokenize([t], truncate=True)) for t in every]))
+    similarity = {}
+    for text, query in zip(every, queries):
+        printed = tools.run("find-images", "--print-embedding", "--", text)
+        similarity[text] = cosine(np.array(json.loads(printed)), query)
+    worst_text = min(similarity, key=similarity.get)
+    print(f"  {len(similarity)} texts: worst cosine 1 - {1 - similarity[worst_text]:.1e} ({worst_text[:40]!r})")
+
+    keys = sorted(theirs)
+    matrix = np.stack([theirs[key] for key in keys])
+    equal = 0
+    samples = ["man jumping", "a cat", "outer space", "a cat on the beach", "日本語の写真"]
+    for text in samples:
+        scores = matrix @ queries[every.index(text)]
+        expected = [keys[i] for i in np.argsort(-scores)[:10]]
+        lines = tools.run("find-images", text, "--json", "--limit", "10").splitlines()
+        found = [json.loads(line)["key"] for line in lines]
+        equal += found == expected
+        if text == samples[0] or found != expected:
+            print(f"  {text!r}, nearest four:")
+            print(f"    tools:    {' '.join(found[:4])}")
+            print(f"    upstream: {' '.join(expected[:4])}")
+    print(f"  nearest ten of {len(samples)} texts: {equal} of {len(samples)} equal upstream's", flush=True)
+    return pictures[worst] >= BAR and similarity[worst_text] >= BAR and equal == len(samples)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--work", required=True, type=pathlib.Path)
+    parser.add_argument("--photos", required=True, type=pathlib.Path)
+    parser.add_argument("--model", type=pathlib.Path)
+    parser.add_argument("--random", choices=SIZES)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--keep", type=pathlib.Path)
+    options = parser.parse_args()
+    if not options.model and not options.random:
+        parser.error("one of --model and --random is needed")
+
+    photos = sorted(path for path in options.photos.iterdir() if path.is_file())[: options.limit]
+    bucket = options.work / "store" / "photos"
+    bucket.mkdir(parents=True)
+    for path in photos:
+        # Not links: a bucket's links must not leave it.
+        (bucket / path.name).write_bytes(path.read_bytes())
+
+    models = (
+        [options.model.resolve()]
+        if options.model
+        else make_checkpoints(options.random, (options.keep or options.work / "models").resolve())
+    )
+    good = True
+    for path in models:
+        print(path.name, flush=True)
+        model, preprocess = clip.load(str(path), device="cpu")
+        good &= compare(Tools(options.bin, options.work, path), model, preprocess, photos)
+    print("equal within the bar" if good else f"NOT equal: a cosine is below {BAR} or a neighbour differs")
+    sys.exit(not good)
+
+
+main()
