@@ -7,7 +7,9 @@ package final class LoopbackServer: Sendable {
     package struct Request: Sendable {
         package let line: String
         package let headers: [String: String]
-        package var target: String { line.split(separator: " ").dropFirst().first.map(String.init) ?? "" }
+        package var target: String {
+            line.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+        }
     }
 
     /// What goes over the wire, bit by bit.
