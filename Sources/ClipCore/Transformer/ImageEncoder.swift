@@ -103,7 +103,7 @@ public final class ImageEncoder: Sendable {
             let sizes = encoder.configuration
             TransformerForward.run(
                 encoder.weights.blocks, sizes.vision, sequences: count,
-                length: sizes.imageSequenceLength, causal: false, scratch)
+                length: sizes.imageSequenceLength, pooled: 0, causal: false, scratch)
             return pool(count)
         }
 
@@ -147,14 +147,14 @@ public final class ImageEncoder: Sendable {
                 scratch.x, count * (patches + 1), width, width, lnPre.weight, lnPre.bias, scratch.x)
         }
 
-        /// `ln_post` and the projection of each picture's class token, then L2 normalisation.
+        /// `ln_post` and the projection of each picture's class token, which the blocks have left in
+        /// `scratch.x`, `[count, width]`; then L2 normalisation.
         private func pool(_ count: Int) -> [[Float]] {
             let sizes = encoder.configuration
             let width = sizes.vision.width
             let lnPost = encoder.weights.lnPost
             ck_layer_norm(
-                scratch.x, count, width, sizes.imageSequenceLength * width, lnPost.weight,
-                lnPost.bias, scratch.normed)
+                scratch.x, count, width, width, lnPost.weight, lnPost.bias, scratch.normed)
             return project(
                 scratch.normed, rows: count, encoder.weights.projection, width: width,
                 dimension: sizes.embeddingDimension)

@@ -35,26 +35,28 @@ enum Multiplication {
     }
 
     /// Attention scores of one head: `scores = scale · Q Kᵀ`.
-    /// Q, K: `[length, width]` with `stride` elements between rows  scores: `[length, length]`
+    /// Q: `[count, width]`, `queryStride` elements between rows  K: `[length, width]`, `keyStride`
+    /// between rows  scores: `[count, length]`
     static func scores(
-        queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, length: Int, width: Int,
-        stride: Int, scale: Float, to scores: UnsafeMutablePointer<Float>
+        queries: UnsafePointer<Float>, count: Int, keys: UnsafePointer<Float>, length: Int,
+        width: Int, queryStride: Int, keyStride: Int, scale: Float,
+        to scores: UnsafeMutablePointer<Float>
     ) {
         cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(length), blasint(length),
-            blasint(width), scale, queries, blasint(stride), keys, blasint(stride), 0, scores,
-            blasint(length))
+            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(count), blasint(length),
+            blasint(width), scale, queries, blasint(queryStride), keys, blasint(keyStride), 0,
+            scores, blasint(length))
     }
 
     /// Weighted sum of one head's values: `out = S V`.
-    /// S: `[length, length]`  V: `[length, width]`, `stride` between rows
-    /// out: `[length, width]`, `outStride` between rows
+    /// S: `[count, length]`  V: `[length, width]`, `stride` elements between rows
+    /// out: `[count, width]`, `outStride` between rows
     static func attend(
-        _ scores: UnsafePointer<Float>, values: UnsafePointer<Float>, length: Int, width: Int,
-        stride: Int, to out: UnsafeMutablePointer<Float>, outStride: Int
+        _ scores: UnsafePointer<Float>, count: Int, values: UnsafePointer<Float>, length: Int,
+        width: Int, stride: Int, to out: UnsafeMutablePointer<Float>, outStride: Int
     ) {
         cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(length), blasint(width),
+            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(count), blasint(width),
             blasint(length), 1, scores, blasint(length), values, blasint(stride), 0, out,
             blasint(outStride))
     }

@@ -88,9 +88,10 @@ public final class TextEncoder: Sendable {
         }
         ck_add_bias(scratch.x, 1, length * width, weights.positions)
         TransformerForward.run(
-            weights.blocks, configuration.text, sequences: 1, length: length, causal: true, scratch)
+            weights.blocks, configuration.text, sequences: 1, length: length, pooled: pooled,
+            causal: true, scratch)
         ck_layer_norm(
-            scratch.x + pooled * width, 1, width, width, weights.lnFinal.weight,
+            scratch.x, 1, width, width, weights.lnFinal.weight,
             weights.lnFinal.bias, scratch.normed)
         let embedding = project(
             scratch.normed, rows: 1, weights.projection, width: width,

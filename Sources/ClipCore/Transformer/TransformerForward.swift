@@ -4,21 +4,28 @@ import CKernels
 ///
 ///     x = x + attention(ln_1(x))
 ///     x = x + mlp(ln_2(x)),  mlp(v) = W₂ · quick_gelu(W₁ v + b₁) + b₂
+///
+/// Of each sequence's result only one token is pooled (the class token of a picture, the end token of a
+/// text), so the last block computes queries, attention and MLP for that token alone; keys and values
+/// are needed of all. Nothing else can tell the difference.
 enum TransformerForward {
-    /// Runs all blocks on `scratch.x` in place.
+    /// Runs all blocks on `scratch.x`.
     ///
     /// - Parameters:
     ///   - sequences: independent sequences, one after another in `x`.
     ///   - length: tokens of each sequence; x: `[sequences × length, width]`.
+    ///   - pooled: the token of each sequence whose result is wanted. With `causal`, the last one.
     ///   - causal: whether a token sees only itself and those before it.
+    /// - Returns: in `scratch.x`, the pooled tokens: `[sequences, width]`.
     static func run(
         _ blocks: [BlockWeights], _ tower: ClipConfiguration.Transformer,
-        sequences: Int, length: Int, causal: Bool, _ scratch: TransformerScratch
+        sequences: Int, length: Int, pooled: Int, causal: Bool, _ scratch: TransformerScratch
     ) {
         let rows = sequences * length
         let width = tower.width
         precondition(rows <= scratch.rows)
-        for block in blocks {
+        precondition(causal ? pooled == length - 1 : (0..<length).contains(pooled))
+        for block in blocks.dropLast() {
             ck_layer_norm(
                 scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
             Multiplication.linear(
@@ -26,17 +33,77 @@ enum TransformerForward {
                 outputs: 3 * width, to: scratch.qkv)
             ck_add_bias(scratch.qkv, rows, 3 * width, block.inProjection.bias)
             attention(tower, sequences: sequences, length: length, causal: causal, scratch)
-            addLinear(block.outProjection, scratch.normed, rows: rows, to: scratch.x)
-
-            ck_layer_norm(
-                scratch.x, rows, width, width, block.ln2.weight, block.ln2.bias, scratch.normed)
-            Multiplication.linear(
-                scratch.normed, rows: rows, block.expansion.weight, inputs: width,
-                outputs: tower.hiddenWidth, to: scratch.hidden)
-            ck_bias_quick_gelu(scratch.hidden, rows, tower.hiddenWidth, block.expansion.bias)
-            addLinear(block.contraction, scratch.hidden, rows: rows, to: scratch.x)
+            finish(block, tower, rows: rows, scratch)
+        }
+        if let last = blocks.last {
+            runLast(last, tower, sequences: sequences, length: length, pooled: pooled, scratch)
         }
     }
+
+    /// The second half of a block, from the attention's output in `scratch.normed`: output
+    /// projection, residual, MLP, residual. x: `[rows, width]`
+    private static func finish(
+        _ block: BlockWeights, _ tower: ClipConfiguration.Transformer, rows: Int,
+        _ scratch: TransformerScratch
+    ) {
+        let width = tower.width
+        addLinear(block.outProjection, scratch.normed, rows: rows, to: scratch.x)
+        ck_layer_norm(
+            scratch.x, rows, width, width, block.ln2.weight, block.ln2.bias, scratch.normed)
+        Multiplication.linear(
+            scratch.normed, rows: rows, block.expansion.weight, inputs: width,
+            outputs: tower.hiddenWidth, to: scratch.hidden)
+        ck_bias_quick_gelu(scratch.hidden, rows, tower.hiddenWidth, block.expansion.bias)
+        addLinear(block.contraction, scratch.hidden, rows: rows, to: scratch.x)
+    }
+
+    /// The last block, for the pooled tokens alone; leaves them in `scratch.x`, `[sequences, width]`.
+    private static func runLast(
+        _ block: BlockWeights, _ tower: ClipConfiguration.Transformer,
+        sequences: Int, length: Int, pooled: Int, _ scratch: TransformerScratch
+    ) {
+        let rows = sequences * length
+        let width = tower.width
+        let projection = block.inProjection
+        ck_layer_norm(
+            scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
+        // Keys and values of all tokens, [rows, 2 × width]: the lower two thirds of the projection.
+        Multiplication.linear(
+            scratch.normed, rows: rows, projection.weight + width * width, inputs: width,
+            outputs: 2 * width, to: scratch.qkv)
+        ck_add_bias(scratch.qkv, rows, 2 * width, projection.bias + width)
+        // The pooled rows move to the front; a row never lands on one that is still to move.
+        for sequence in 0..<sequences {
+            let source = (sequence * length + pooled) * width
+            for rows in [scratch.x, scratch.normed] {
+                (rows + sequence * width).update(from: rows + source, count: width)
+            }
+        }
+        let queries = scratch.hidden
+        Multiplication.linear(
+            scratch.normed, rows: sequences, projection.weight, inputs: width, outputs: width,
+            to: queries)
+        ck_add_bias(queries, sequences, width, projection.bias)
+
+        let headWidth = ClipConfiguration.Transformer.headWidth
+        for sequence in 0..<sequences {
+            for head in 0..<tower.heads {
+                let keys = scratch.qkv + sequence * length * 2 * width + head * headWidth
+                let row = sequence * width + head * headWidth
+                Multiplication.scores(
+                    queries: queries + row, count: 1, keys: keys, length: length, width: headWidth,
+                    queryStride: width, keyStride: 2 * width, scale: scale, to: scratch.scores)
+                ck_softmax(scratch.scores, 1, length, length, false)
+                Multiplication.attend(
+                    scratch.scores, count: 1, values: keys + width, length: length,
+                    width: headWidth, stride: 2 * width, to: scratch.normed + row, outStride: width)
+            }
+        }
+        finish(block, tower, rows: sequences, scratch)
+    }
+
+    /// What scores are multiplied with: 1 / √(features of a head).
+    private static let scale = 1 / Float(ClipConfiguration.Transformer.headWidth).squareRoot()
 
     /// `out += x Wᵀ + b`: the end of a residual branch.
     private static func addLinear(
@@ -57,17 +124,17 @@ enum TransformerForward {
     ) {
         let width = tower.width
         let headWidth = ClipConfiguration.Transformer.headWidth
-        let scale = 1 / Float(headWidth).squareRoot()
         for sequence in 0..<sequences {
             for head in 0..<tower.heads {
                 let queries = scratch.qkv + sequence * length * 3 * width + head * headWidth
                 Multiplication.scores(
-                    queries: queries, keys: queries + width, length: length, width: headWidth,
-                    stride: 3 * width, scale: scale, to: scratch.scores)
+                    queries: queries, count: length, keys: queries + width, length: length,
+                    width: headWidth, queryStride: 3 * width, keyStride: 3 * width, scale: scale,
+                    to: scratch.scores)
                 ck_softmax(scratch.scores, length, length, length, causal)
                 Multiplication.attend(
-                    scratch.scores, values: queries + 2 * width, length: length, width: headWidth,
-                    stride: 3 * width,
+                    scratch.scores, count: length, values: queries + 2 * width, length: length,
+                    width: headWidth, stride: 3 * width,
                     to: scratch.normed + sequence * length * width + head * headWidth,
                     outStride: width)
             }
