@@ -157,19 +157,22 @@ struct IngestTests {
         #expect(message.contains("127.0.0.1") && !message.contains("sesame"))
     }
 
-    /// The database goes away between two batches: what was stored stays stored, and the run ends
-    /// with the server's reason.
+    /// The server ends the connections: the run ends with the server's reason, and says truly what
+    /// was stored.
     @Test func lostDatabaseEndsTheRun() throws {
         try Self.with { bucket, database, settings in
             let good = try Self.picture("grey.jpg")
             for index in 0..<400 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
             let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel)
             let killer = try database.connect()
+            // No row can be stored while this lock is held, so the ingest cannot be done too early.
+            let locker = try database.connect()
+            try locker.executeScript("BEGIN; LOCK TABLE pictures")
             let interruption = #expect(throws: IngestInterruption.self) {
-                // From the first report on, every connection of the ingest is ended.
                 _ = try ingest.run(
                     report: { _ in Self.endIngests(killer) }, onFailure: { _ in })
             }
+            try locker.executeScript("COMMIT")
             let error = try #require(interruption)
             #expect((error.cause as? PGError)?.isConnectionLost == true)
             let stored = try database.rows().count

@@ -44,7 +44,27 @@ void ck_float_from_bfloat(const void *source, float *out, ptrdiff_t count);
 // Whether no element is infinite or NaN.
 bool ck_all_finite(const float *x, ptrdiff_t count);
 
+// Levels of x86-64 that kernels are written for; a test can force one. Forcing one that the
+// machine lacks ends the program.
+enum ck_isa {
+    CK_ISA_BEST = 0,
+    CK_ISA_ANY,
+    CK_ISA_V3,
+    CK_ISA_V4,
+};
+
+// The best level of this machine, never CK_ISA_BEST.
+enum ck_isa ck_best_isa(void);
+
+// A linear layer whose weights are fp16 as in the file, for few rows: out = x W^T, or out += x W^T with
+// `accumulate`; summed in fp32.
+// x: [rows, inputs]  weight: [outputs, inputs], IEEE binary16, unaligned  out: [rows, outputs]
+void ck_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_t inputs,
+                    ptrdiff_t outputs, float *out, bool accumulate, enum ck_isa isa);
+
 // The same by the textbook, for tests.
+void ck_reference_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_t inputs,
+                              ptrdiff_t outputs, float *out);
 void ck_reference_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
                              const float *weight, const float *bias, float *out);
 void ck_reference_bias_quick_gelu(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);

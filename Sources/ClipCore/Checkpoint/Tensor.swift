@@ -30,6 +30,13 @@ package struct Tensor: Sendable {
         try checkFinite(destination)
     }
 
+    /// The elements in the mapped file, when they are fp16 in row-major order. Not aligned; valid as
+    /// long as the checkpoint.
+    var mappedHalves: UnsafeRawPointer? {
+        guard layout.type == .float16, layout.isContiguous, layout.count > 0 else { return nil }
+        return file.bytes.baseAddress! + layout.storage.lowerBound
+    }
+
     /// Writes one row of a matrix `[rows, width]` as fp32; see ``copy(to:)``.
     package func copyRow(
         _ row: Int, to destination: UnsafeMutableBufferPointer<Float>

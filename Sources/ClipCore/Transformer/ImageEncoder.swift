@@ -42,7 +42,7 @@ public final class ImageEncoder: Sendable {
             ] + WeightLoader.blockShapes("visual.transformer", sizes.vision) + [
                 ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
                 ("visual.proj", [width, sizes.embeddingDimension]),
-            ])
+            ], keepsHalves: false)
         weights = Weights(
             patches: try loader.tensor("visual.conv1.weight"),
             classToken: try loader.tensor("visual.class_embedding"),

@@ -1,3 +1,4 @@
+import CKernels
 import COpenBLAS
 
 /// Matrix products through BLAS, on row-major fp32 matrices.
@@ -10,8 +11,35 @@ enum Multiplication {
         openblas_set_num_threads(1)
     }
 
-    /// `out = x Wᵀ`, or `out += x Wᵀ`: the product of a linear layer.
+    /// `out = x Wᵀ`, or `out += x Wᵀ`: the product of a linear layer, without its bias.
     /// x: `[rows, inputs]`  W: `[outputs, inputs]`  out: `[rows, outputs]`
+    ///
+    /// - Parameter panel: room for the matrix in fp32, for layers whose weights are fp16.
+    static func linear(
+        _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
+        to out: UnsafeMutablePointer<Float>, accumulate: Bool = false,
+        panel: UnsafeMutablePointer<Float>? = nil
+    ) {
+        switch layer.weight {
+        case .float(let weight):
+            linear(
+                x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
+                accumulate: accumulate)
+        case .half(let weight) where rows <= rowsWorthWidening || panel == nil:
+            ck_linear_half(
+                x, rows, weight, layer.inputs, layer.outputs, out, accumulate, CK_ISA_BEST)
+        case .half(let weight):
+            ck_float_from_half(weight, panel, layer.inputs * layer.outputs)
+            linear(
+                x, rows: rows, panel!, inputs: layer.inputs, outputs: layer.outputs, to: out,
+                accumulate: accumulate)
+        }
+    }
+
+    /// Beyond so many rows, widening a matrix for BLAS pays; see SPEED.md.
+    static let rowsWorthWidening = 24
+
+    /// The same for a matrix in fp32.
     static func linear(
         _ x: UnsafePointer<Float>, rows: Int, _ weight: UnsafePointer<Float>, inputs: Int,
         outputs: Int, to out: UnsafeMutablePointer<Float>, accumulate: Bool = false

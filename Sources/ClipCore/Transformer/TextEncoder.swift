@@ -8,6 +8,8 @@ public final class TextEncoder: Sendable {
     public let configuration: ClipConfiguration
 
     private let buffer: WeightBuffer
+    /// Keeps the file mapped, in which the fp16 matrices stay.
+    private let checkpoint: Checkpoint
     private let weights: Weights
     /// `[vocabulary, width]`, left in the file: a text needs a few rows of 49,408.
     private let tokenEmbedding: Tensor
@@ -26,6 +28,7 @@ public final class TextEncoder: Sendable {
     public init(_ checkpoint: Checkpoint) throws(CheckpointError) {
         let sizes = checkpoint.configuration
         configuration = sizes
+        self.checkpoint = checkpoint
         let width = sizes.text.width
         let loader = try WeightLoader(
             checkpoint,
@@ -33,7 +36,7 @@ public final class TextEncoder: Sendable {
                 + WeightLoader.blockShapes("transformer", sizes.text) + [
                     ("ln_final.weight", [width]), ("ln_final.bias", [width]),
                     ("text_projection", [width, sizes.embeddingDimension]),
-                ])
+                ], keepsHalves: true)
         tokenEmbedding = try checkpoint.tensor(
             "token_embedding.weight", shape: [sizes.vocabularySize, width])
         weights = Weights(
@@ -67,20 +70,22 @@ public final class TextEncoder: Sendable {
         // the program.
         guard tokens.count <= configuration.contextLength else {
             throw CheckpointError(
-                file: tokenEmbedding.file.path,
+                file: checkpoint.path,
                 fault:
                     "has room for \(configuration.contextLength) tokens, the text has \(tokens.count)"
             )
         }
         guard Int(highest) < configuration.vocabularySize else {
             throw CheckpointError(
-                file: tokenEmbedding.file.path,
+                file: checkpoint.path,
                 fault:
                     "has a vocabulary of \(configuration.vocabularySize) tokens, the text has the token \(highest); it was trained with another tokenizer"
             )
         }
 
-        let scratch = TransformerScratch(configuration.text, rows: length, length: length)
+        let scratch = TransformerScratch(
+            configuration.text, rows: length, length: length,
+            hasPanel: length > Multiplication.rowsWorthWidening)
         for (position, token) in tokens.prefix(length).enumerated() {
             try tokenEmbedding.copyRow(
                 Int(token),
@@ -98,7 +103,7 @@ public final class TextEncoder: Sendable {
             dimension: configuration.embeddingDimension)[0]
         guard ck_all_finite(embedding, embedding.count) else {
             throw CheckpointError(
-                file: tokenEmbedding.file.path,
+                file: checkpoint.path,
                 fault: "is corrupt: its weights give an embedding that is not finite")
         }
         return embedding

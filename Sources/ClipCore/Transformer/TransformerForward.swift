@@ -29,8 +29,8 @@ enum TransformerForward {
             ck_layer_norm(
                 scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
             Multiplication.linear(
-                scratch.normed, rows: rows, block.inProjection.weight, inputs: width,
-                outputs: 3 * width, to: scratch.qkv)
+                scratch.normed, rows: rows, block.inProjection, to: scratch.qkv,
+                panel: scratch.panel)
             ck_add_bias(scratch.qkv, rows, 3 * width, block.inProjection.bias)
             attention(tower, sequences: sequences, length: length, causal: causal, scratch)
             finish(block, tower, rows: rows, scratch)
@@ -47,14 +47,13 @@ enum TransformerForward {
         _ scratch: TransformerScratch
     ) {
         let width = tower.width
-        addLinear(block.outProjection, scratch.normed, rows: rows, to: scratch.x)
+        addLinear(block.outProjection, scratch.normed, rows: rows, scratch)
         ck_layer_norm(
             scratch.x, rows, width, width, block.ln2.weight, block.ln2.bias, scratch.normed)
         Multiplication.linear(
-            scratch.normed, rows: rows, block.expansion.weight, inputs: width,
-            outputs: tower.hiddenWidth, to: scratch.hidden)
+            scratch.normed, rows: rows, block.expansion, to: scratch.hidden, panel: scratch.panel)
         ck_bias_quick_gelu(scratch.hidden, rows, tower.hiddenWidth, block.expansion.bias)
-        addLinear(block.contraction, scratch.hidden, rows: rows, to: scratch.x)
+        addLinear(block.contraction, scratch.hidden, rows: rows, scratch)
     }
 
     /// The last block, for the pooled tokens alone; leaves them in `scratch.x`, `[sequences, width]`.
@@ -64,14 +63,14 @@ enum TransformerForward {
     ) {
         let rows = sequences * length
         let width = tower.width
-        let projection = block.inProjection
+        let queryLayer = block.inProjection.outputs(0..<width)
+        let keyValueLayer = block.inProjection.outputs(width..<3 * width)
         ck_layer_norm(
             scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
-        // Keys and values of all tokens, [rows, 2 × width]: the lower two thirds of the projection.
+        // Keys and values of all tokens, [rows, 2 × width].
         Multiplication.linear(
-            scratch.normed, rows: rows, projection.weight + width * width, inputs: width,
-            outputs: 2 * width, to: scratch.qkv)
-        ck_add_bias(scratch.qkv, rows, 2 * width, projection.bias + width)
+            scratch.normed, rows: rows, keyValueLayer, to: scratch.qkv, panel: scratch.panel)
+        ck_add_bias(scratch.qkv, rows, 2 * width, keyValueLayer.bias)
         // The pooled rows move to the front; a row never lands on one that is still to move.
         for sequence in 0..<sequences {
             let source = (sequence * length + pooled) * width
@@ -81,9 +80,8 @@ enum TransformerForward {
         }
         let queries = scratch.hidden
         Multiplication.linear(
-            scratch.normed, rows: sequences, projection.weight, inputs: width, outputs: width,
-            to: queries)
-        ck_add_bias(queries, sequences, width, projection.bias)
+            scratch.normed, rows: sequences, queryLayer, to: queries, panel: scratch.panel)
+        ck_add_bias(queries, sequences, width, queryLayer.bias)
 
         let headWidth = ClipConfiguration.Transformer.headWidth
         for sequence in 0..<sequences {
@@ -105,15 +103,13 @@ enum TransformerForward {
     /// What scores are multiplied with: 1 / √(features of a head).
     private static let scale = 1 / Float(ClipConfiguration.Transformer.headWidth).squareRoot()
 
-    /// `out += x Wᵀ + b`: the end of a residual branch.
+    /// `scratch.x += x Wᵀ + b`: the end of a residual branch. x: `[rows, inputs]`
     private static func addLinear(
-        _ linear: LinearWeights, _ x: UnsafePointer<Float>, rows: Int,
-        to out: UnsafeMutablePointer<Float>
+        _ layer: LinearWeights, _ x: UnsafePointer<Float>, rows: Int, _ scratch: TransformerScratch
     ) {
         Multiplication.linear(
-            x, rows: rows, linear.weight, inputs: linear.inputs, outputs: linear.outputs, to: out,
-            accumulate: true)
-        ck_add_bias(out, rows, linear.outputs, linear.bias)
+            x, rows: rows, layer, to: scratch.x, accumulate: true, panel: scratch.panel)
+        ck_add_bias(scratch.x, rows, layer.outputs, layer.bias)
     }
 
     /// Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2), from `scratch.qkv`

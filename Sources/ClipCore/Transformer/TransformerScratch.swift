@@ -12,18 +12,24 @@ final class TransformerScratch {
     /// The MLP's hidden layer, `[rows, 4 × width]`.
     let hidden: UnsafeMutablePointer<Float>
 
+    /// Room for one matrix in fp32, `[4 × width, width]`, if it was asked for.
+    let panel: UnsafeMutablePointer<Float>?
+
     let rows: Int
     private let storage: UnsafeMutableRawPointer
 
     /// - Parameters:
     ///   - rows: tokens of all sequences together.
     ///   - length: tokens of one sequence.
-    init(_ tower: ClipConfiguration.Transformer, rows: Int, length: Int) {
+    ///   - hasPanel: whether fp16 matrices will have to be widened.
+    init(
+        _ tower: ClipConfiguration.Transformer, rows: Int, length: Int, hasPanel: Bool = false
+    ) {
         self.rows = rows
         let width = tower.width
         let counts = [
             rows * width, rows * width, rows * 3 * width, length * length,
-            rows * tower.hiddenWidth,
+            rows * tower.hiddenWidth, hasPanel ? tower.hiddenWidth * width : 0,
         ].map { ($0 + 15) / 16 * 16 }
         let base = UnsafeMutableRawPointer.allocate(
             byteCount: counts.reduce(0, +) * 4, alignment: 64)
@@ -32,6 +38,7 @@ final class TransformerScratch {
             defer { offset += count * 4 }
             return (base + offset).bindMemory(to: Float.self, capacity: count)
         }
+        panel = hasPanel ? parts[5] : nil
         storage = base
         (x, normed, qkv, scores, hidden) = (parts[0], parts[1], parts[2], parts[3], parts[4])
     }

@@ -39,10 +39,30 @@ struct NormWeights: @unchecked Sendable {
 
 /// A linear layer: `weight: [out, in]`, `bias: [out]`.
 struct LinearWeights: @unchecked Sendable {
-    let weight: UnsafePointer<Float>
+    /// Where the matrix is and how its elements are stored.
+    enum Matrix {
+        case float(UnsafePointer<Float>)
+        /// fp16 in the mapped file, not aligned. For few rows, reading two bytes a weight once beats
+        /// widening all of them first.
+        case half(UnsafeRawPointer)
+    }
+
+    let weight: Matrix
     let bias: UnsafePointer<Float>
     let inputs: Int
     let outputs: Int
+
+    /// The layer that gives some of the outputs.
+    func outputs(_ range: Range<Int>) -> LinearWeights {
+        let offset = range.lowerBound * inputs
+        let part: Matrix =
+            switch weight {
+            case .float(let pointer): .float(pointer + offset)
+            case .half(let pointer): .half(pointer + 2 * offset)
+            }
+        return LinearWeights(
+            weight: part, bias: bias + range.lowerBound, inputs: inputs, outputs: range.count)
+    }
 }
 
 /// One residual attention block; the names are upstream's.
@@ -60,13 +80,17 @@ struct BlockWeights: Sendable {
 struct WeightLoader {
     let buffer: WeightBuffer
     private let tensors: [String: Tensor]
+    private let keepsHalves: Bool
 
     /// Checks that all tensors are there before memory is set aside: what a file says of its sizes
     /// counts only when it has the data.
-    /// - Parameter shapes: every tensor that will be loaded, with its shape.
+    /// - Parameters:
+    ///   - shapes: every tensor that will be loaded, with its shape.
+    ///   - keepsHalves: whether the blocks' fp16 matrices stay in the file. The checkpoint must then
+    ///     outlive the weights.
     /// - Throws: ``CheckpointError`` when one is missing or misshapen.
     init(
-        _ checkpoint: Checkpoint, _ shapes: [(name: String, shape: [Int])]
+        _ checkpoint: Checkpoint, _ shapes: [(name: String, shape: [Int])], keepsHalves: Bool
     ) throws(CheckpointError) {
         var tensors: [String: Tensor] = [:]
         var capacity = 0
@@ -76,6 +100,8 @@ struct WeightLoader {
             tensors[name] = tensor
         }
         self.tensors = tensors
+        self.keepsHalves = keepsHalves
+        // Memory that is set aside but never written to costs nothing.
         buffer = WeightBuffer(count: capacity)
     }
 
@@ -111,8 +137,14 @@ struct WeightLoader {
     private func linear(
         _ weight: String, _ bias: String, inputs: Int, outputs: Int
     ) throws(CheckpointError) -> LinearWeights {
-        LinearWeights(
-            weight: try tensor(weight), bias: try tensor(bias), inputs: inputs, outputs: outputs)
+        let matrix: LinearWeights.Matrix
+        if keepsHalves, let halves = tensors[weight]?.mappedHalves {
+            matrix = .half(halves)
+        } else {
+            matrix = .float(try tensor(weight))
+        }
+        return LinearWeights(
+            weight: matrix, bias: try tensor(bias), inputs: inputs, outputs: outputs)
     }
 
     /// All blocks of a tower.

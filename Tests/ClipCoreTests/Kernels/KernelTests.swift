@@ -29,6 +29,39 @@ import Testing
         zip(a, b).map { abs($0 - $1) / max(abs($1), floor) }.max() ?? 0
     }
 
+    /// Every level that this machine has is forced in turn; the best one is what programs use.
+    @Test(arguments: [CK_ISA_BEST, CK_ISA_ANY, CK_ISA_V3, CK_ISA_V4])
+    func linearHalf(_ isa: ck_isa) {
+        guard isa.rawValue <= max(ck_best_isa().rawValue, CK_ISA_ANY.rawValue) else { return }
+        var largest: Float = 0
+        for (rows, inputs, outputs) in [
+            (1, 1, 1), (1, 512, 64), (3, 5, 3), (4, 16, 4), (5, 50, 5), (17, 64, 7), (77, 77, 9),
+            (2, 768, 66), (6, 3072, 13),
+        ] {
+            let x = Kind.ordinary.values(rows * inputs, 4)
+            // Odd offsets: tensors in files are not aligned.
+            let weight: [UInt8] =
+                [0]
+                + Kind.ordinary.values(inputs * outputs, 5).flatMap { value in
+                    withUnsafeBytes(of: Float16(value / 8).bitPattern.littleEndian, Array.init)
+                }
+            let start = Kind.ordinary.values(rows * outputs, 6)
+            var plain = start
+            weight.withUnsafeBytes { bytes in
+                ck_reference_linear_half(x, rows, bytes.baseAddress! + 1, inputs, outputs, &plain)
+                for accumulate in [false, true] {
+                    var ours = start
+                    ck_linear_half(
+                        x, rows, bytes.baseAddress! + 1, inputs, outputs, &ours, accumulate, isa)
+                    let expected = accumulate ? zip(plain, start).map { $0 + $1 } : plain
+                    largest = max(largest, worst(ours, expected, Float(inputs).squareRoot()))
+                }
+            }
+        }
+        print("kernels: linear with fp16 weights, level \(isa.rawValue): \(largest)")
+        #expect(largest < 1e-6)
+    }
+
     @Test(arguments: Kind.allCases) func layerNorm(_ kind: Kind) {
         var largest: Float = 0
         for rows in Self.rows {
