@@ -154,4 +154,4 @@ class Workplace:
             process.stdout.close()
             for secret in SECRETS:
                 assert secret not in "".join(log)
-        assert code == 0, log
+        assert code == 0, (code, log)

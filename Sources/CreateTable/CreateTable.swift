@@ -34,6 +34,7 @@ struct CreateTable: ParsableCommand {
             Console.line(
                 creation.createdTable
                     ? "\(tableName) was created." : "\(tableName) was there already.")
+            return 0
         }
     }
 }

@@ -42,7 +42,8 @@ struct FindImages: ParsableCommand {
                 )
             }
             guard !printEmbedding else {
-                return Console.line(HitFormat.json(query.embedding))
+                Console.line(HitFormat.json(query.embedding))
+                return 0
             }
             let hits = try find.nearest(to: query.embedding, limit: limit)
             if hits.isEmpty { Console.note("find-images: no pictures yet: run process-images") }
@@ -50,6 +51,7 @@ struct FindImages: ParsableCommand {
                 Console.line(
                     json ? try HitFormat.json(hit, url: url) : HitFormat.text(hit, url: url))
             }
+            return 0
         }
     }
 }

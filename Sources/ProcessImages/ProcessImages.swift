@@ -28,8 +28,7 @@ struct ProcessImages: ParsableCommand {
         }
     }
 
-    func run() throws {
-        var failed = false
+    func run() {
         Console.run("process-images") {
             let settings = try Settings()
             var options = Ingest.Options()
@@ -48,13 +47,12 @@ struct ProcessImages: ParsableCommand {
                 }
                 line.clear()
                 Console.line(ProgressLine.summary(progress, seconds: line.seconds))
-                failed = progress.failed > 0
+                return progress.failed > 0 ? 2 : 0
             } catch let interruption as IngestInterruption {
                 line.clear()
                 Console.line(ProgressLine.summary(interruption.progress, seconds: line.seconds))
                 throw interruption
             }
         }
-        if failed { throw ExitCode(2) }
     }
 }

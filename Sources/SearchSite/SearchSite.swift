@@ -17,16 +17,23 @@ import Logging
 public struct SearchSite: Sendable {
     let search: any PictureSearch
     let resultCount: Int
+    let showsReasons: Bool
     let logger: Logger
     let pages: Pages
 
     /// - Parameters:
     ///   - search: answers the searches.
     ///   - resultCount: how many pictures a results page shows, at least 1.
+    ///   - showsReasons: whether pages and `/health` say why a search failed. A reason names servers
+    ///     and tables, so it is for sites that only their operator can reach; the log has it always.
     ///   - logger: told about failed searches and, at level `debug`, about every request. Texts
     ///     that people search for are never logged. Without one, stderr gets warnings and errors.
-    public init(search: any PictureSearch, resultCount: Int = 4, logger: Logger? = nil) {
+    public init(
+        search: any PictureSearch, resultCount: Int = 4, showsReasons: Bool = false,
+        logger: Logger? = nil
+    ) {
         self.search = search
+        self.showsReasons = showsReasons
         self.resultCount = max(1, resultCount)
         self.logger = logger ?? Self.standardErrorLogger()
         self.pages = Pages(search: search)

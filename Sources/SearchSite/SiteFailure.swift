@@ -32,12 +32,13 @@ struct SiteFailure: Error {
             headers: [.allow: allowed])
     }
 
-    /// - Parameter error: what the search threw; its description is fit for whoever runs the site.
-    static func searchUnavailable(_ error: any Error) -> SiteFailure {
+    /// - Parameter reason: what the search threw, in words for whoever runs the site, if the page may
+    ///   say it.
+    static func searchUnavailable(reason: String?) -> SiteFailure {
         SiteFailure(
             status: .serviceUnavailable, heading: "The search is not available right now",
             message: "Your text was not searched for. Please try again in a moment.",
-            operatorDetail: "\(error)",
+            operatorDetail: reason,
             headers: [.retryAfter: "10"])
     }
 }

@@ -25,14 +25,16 @@ struct WebApp: AsyncParsableCommand {
     }
 
     func run() async {
-        do {
+        await Console.run("web-app") {
             let settings = try Settings()
             let searcher = try Searcher(settings, modelPath: try Console.locateModel(settings))
-            try await SearchSite(search: searcher).run(host: host, port: port) { address in
+            let site = SearchSite(
+                search: searcher,
+                showsReasons: ["127.0.0.1", "::1", "localhost"].contains(host))
+            try await site.run(host: host, port: port) { address in
                 Console.line("Search at \(address) (Ctrl-C to stop)")
             }
-        } catch {
-            Console.fail("web-app", error)
+            return 0
         }
     }
 }

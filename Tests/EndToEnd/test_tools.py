@@ -1,15 +1,19 @@
 """The four tools as a person runs them, on a real PostgreSQL and a real S3 store."""
 
+import contextlib
 import json
 import pathlib
 import re
+import subprocess
+import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import psycopg
 import pytest
-from tools import GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_client, s3_settings
+from tools import GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_settings, tool
 
 TEXTS = json.loads((TESTS / "Fixtures" / "tiny-clip.json").read_text())
 
@@ -287,7 +291,6 @@ def test_help_is_as_committed(name, tmp_path):
 
 def test_faults_have_one_sentence_each(workplace, tmp_path):
     """What goes wrong most often, and what is said."""
-    client = s3_client()
     with new_bucket({}) as bucket:
         good = workplace.settings | s3_settings(bucket)
         workplace.write(good)
@@ -323,4 +326,72 @@ def test_faults_have_one_sentence_each(workplace, tmp_path):
         workplace.write(good)
         workplace.run("create-table", "--dimension", "768")
         assert "dimension 768" in say("process-images")
-    assert client.meta.region_name == good["S3_REGION"]
+
+
+def test_results_are_never_lost_silently(workplace, tmp_path):
+    """A full disk is an error; a closed stdout or stderr does not end up in a socket."""
+    store = tmp_path / "store" / "album"
+    store.mkdir(parents=True)
+    (store / "a.jpg").write_bytes((PICTURES / "grey.jpg").read_bytes())
+    (store / "broken.jpg").write_bytes(b"no picture")
+    workplace.write(
+        workplace.settings | {"S3_ENDPOINT": f"file://{tmp_path}/store", "S3_BUCKET_NAME": "album"}
+    )
+    workplace.run("create-table")
+
+    def shell(command):
+        return subprocess.run(
+            ["bash", "-c", command], cwd=workplace.folder, env=workplace.environment,
+            capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        )
+
+    assert shell(f"{tool('process-images')} 2>&-").returncode == 2
+    assert len(rows(workplace.database)) == 1
+    full = shell(f"{tool('find-images')} > /dev/full")
+    assert full.returncode == 1 and "cannot be written" in full.stderr
+    closed = shell(f"{tool('find-images')} >&-")
+    assert closed.returncode == 1 and "cannot be written" in closed.stderr
+
+
+def test_rows_that_others_stored(workplace, tmp_path):
+    """A zero vector has no cosine; a key that cannot be in the store has no link."""
+    (tmp_path / "store" / "album").mkdir(parents=True)
+    workplace.write(
+        workplace.settings | {"S3_ENDPOINT": f"file://{tmp_path}/store", "S3_BUCKET_NAME": "album"}
+    )
+    workplace.run("create-table")
+    with psycopg.connect(workplace.database) as connection:
+        connection.execute("INSERT INTO pictures VALUES ('zero', array_fill(0, array[512])::vector)")
+        connection.execute("INSERT INTO pictures VALUES ('../up.jpg', array_fill(1, array[512])::vector)")
+    hits = [json.loads(line) for line in workplace.run("find-images", "--json").stdout.splitlines()]
+    assert [(hit["key"], hit["url"]) for hit in hits] == [("../up.jpg", None)]
+    assert "URL: none" in workplace.run("find-images").stdout
+
+
+def test_web_app_ends_when_told_to(workplace, tmp_path):
+    """Even while searches wait for a locked table."""
+    (tmp_path / "store" / "album").mkdir(parents=True)
+    workplace.write(
+        workplace.settings | {"S3_ENDPOINT": f"file://{tmp_path}/store", "S3_BUCKET_NAME": "album"}
+    )
+    workplace.run("create-table")
+    with psycopg.connect(workplace.database) as locker, workplace.web_app() as address:
+        locker.execute("LOCK TABLE pictures")
+
+        def search():
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{address}/search?q=cat", timeout=60)
+
+        waiting = [threading.Thread(target=search) for _ in range(6)]
+        for thread in waiting:
+            thread.start()
+        # Until a search has reached the lock; then web_app() sends the signal and waits 30 s.
+        with psycopg.connect(workplace.database, autocommit=True) as watcher:
+            for _ in range(200):
+                if watcher.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]:
+                    break
+                time.sleep(0.05)
+            else:
+                raise AssertionError("no search reached the table")
+    for thread in waiting:
+        thread.join()

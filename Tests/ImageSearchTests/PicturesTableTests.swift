@@ -165,6 +165,81 @@ struct PicturesTableTests {
             #expect(message.contains("dimension 768") && message.contains("512"))
         }
     }
+
+    /// Rows that others stored need not be unit vectors; a zero vector has no angle.
+    @Test func zeroVectorsAreNotFound() throws {
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            try table.upsert([PicturesTable.Row(key: "good", embedding: unitVector(0))])
+            try database.connect().execute(
+                "INSERT INTO pictures VALUES ('zero', array_fill(0, array[512])::vector)")
+            let hits = try table.nearest(to: unitVector(0), limit: 10)
+            #expect(hits.map(\.key) == ["good"])
+            #expect(try table.nearest(to: unitVector(1), limit: 10).map(\.score) == [0])
+        }
+    }
+
+    @Test func extensionInASchemaOfItsOwn() throws {
+        try TestDatabase.with { database in
+            try database.connect().executeScript(
+                "CREATE SCHEMA \"Ex tensions\"; CREATE EXTENSION vector SCHEMA \"Ex tensions\"")
+            #expect(try database.table().create().createdTable)
+            #expect(try !database.table().create().createdTable)
+            try database.table().upsert([PicturesTable.Row(key: "a", embedding: unitVector(3))])
+            let hits = try database.table().nearest(to: unitVector(3), limit: 4)
+            #expect(hits.map(\.key) == ["a"])
+        }
+    }
+
+    @Test func whatIsWrongWithTheTableIsSaidAtOnce() throws {
+        try TestDatabase.with { database in
+            _ = try database.table().create()
+            #expect(throws: TableError.otherDimension(table: 512, asked: 768)) {
+                _ = try database.table().create(dimension: 768)
+            }
+            try database.connect().executeScript(
+                "ALTER TABLE pictures DROP CONSTRAINT pictures_pkey")
+            #expect(throws: TableError.noUniqueKey) { _ = try database.table().create() }
+            #expect(throws: TableError.noUniqueKey) { _ = try database.table().dimension() }
+            // A partial or wider index does not make the key unique.
+            try database.connect().executeScript(
+                """
+                CREATE UNIQUE INDEX ON pictures (filename) WHERE filename > 'a';
+                CREATE UNIQUE INDEX ON pictures (filename, embedding);
+                """)
+            #expect(throws: TableError.noUniqueKey) { _ = try database.table().dimension() }
+            try database.connect().executeScript("CREATE UNIQUE INDEX ON pictures (filename)")
+            #expect(try database.table().dimension() == 512)
+        }
+    }
+
+    @Test func missingRightsAreNamedBeforeTheWork() throws {
+        try TestDatabase.with { database in
+            _ = try database.table().create()
+            try database.table().checkWritable()
+            let role = "r_" + String(UInt64.random(in: 0 ... .max), radix: 36)
+            try database.connect().executeScript("CREATE ROLE \(role) LOGIN PASSWORD 'sesame-9'")
+            defer {
+                try? database.connect().executeScript("DROP OWNED BY \(role); DROP ROLE \(role)")
+            }
+            var parts = try #require(URLComponents(string: database.uri))
+            let name = String(parts.path.dropFirst())
+            (parts.user, parts.password) = (role, "sesame-9")
+            let weak = try PicturesTable(
+                uri: try #require(parts.string), applicationName: "tests")
+            #expect(throws: TableError.mayNotWrite(role: role)) { try weak.checkWritable() }
+            try database.connect().executeScript(
+                """
+                GRANT SELECT, INSERT, UPDATE ON pictures TO \(role);
+                REVOKE TEMPORARY ON DATABASE \(name) FROM PUBLIC;
+                """)
+            #expect(throws: TableError.mayNotMakeTemporary(role: role)) { try weak.checkWritable() }
+            try database.connect().executeScript("GRANT TEMPORARY ON DATABASE \(name) TO \(role)")
+            try weak.checkWritable()
+            try weak.upsert([PicturesTable.Row(key: "a", embedding: unitVector(0))])
+        }
+    }
 }
 
 /// Collects messages from several threads.

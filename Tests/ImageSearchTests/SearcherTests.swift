@@ -85,6 +85,24 @@ struct SearcherTests {
         }
     }
 
+    /// A search that waits for a locked table can be given up, so that a server can shut down.
+    @Test func cancelledSearchesDoNotHang() async throws {
+        try await withDatabase { database, settings in
+            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
+            let locker = try database.connect()
+            try locker.executeScript("BEGIN; LOCK TABLE pictures")
+            let searches = (0..<4).map { _ in
+                Task { try await searcher.search("cat", limit: 1).hits.count }
+            }
+            for search in searches { search.cancel() }
+            for search in searches {
+                await #expect(throws: CancellationError.self) { try await search.value }
+            }
+            try locker.executeScript("COMMIT")
+            #expect(try await searcher.search("cat", limit: 1).hits == [])
+        }
+    }
+
     @Test func locations() async throws {
         try await withDatabase { _, settings in
             let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)

@@ -18,6 +18,16 @@ import Testing
         }
     }
 
+    @Test func byteOrderMarkIsNoPartOfAName() throws {
+        try Fixtures.withDirectory { directory in
+            let path = "\(directory)/.env"
+            try Data([0xEF, 0xBB, 0xBF] + Array("A=1\r\nB=2\r\n".utf8)).write(
+                to: URL(filePath: path))
+            let settings = try Settings(environment: [:], path: path)
+            #expect(settings["A"] == "1" && settings["B"] == "2")
+        }
+    }
+
     @Test func missingVariableIsNamed() throws {
         let none = try settings([:])
         #expect(

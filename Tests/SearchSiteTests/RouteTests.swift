@@ -92,12 +92,16 @@ import Testing
         let well = try await site.ask("/health")
         #expect(well.status == 200)
         #expect(well.text == #"{"status":"ok"}"#)
-        let ill = try await SearchSite(search: FakeSearch(isHealthy: false)).ask("/health")
+        let sick = FakeSearch(isHealthy: false)
+        let ill = try await SearchSite(search: sick, showsReasons: true, logger: silent)
+            .ask("/health")
         #expect(ill.status == 503)
         #expect(ill.header("Content-Type") == "application/json; charset=utf-8")
         #expect(ill.header("Cache-Control") == "no-store")
         let health = try JSONDecoder().decode([String: String].self, from: Data(ill.body))
         #expect(health == ["status": "unavailable", "reason": FakeSearch.Failure().description])
+        let discreet = try await SearchSite(search: sick, logger: silent).ask("/health")
+        #expect(discreet.status == 503 && discreet.text == #"{"status":"unavailable"}"#)
     }
 
     @Test func policyAllowsTheStoresOriginEvenBeforeASearch() async throws {
@@ -107,6 +111,10 @@ import Testing
             let policy = try #require(answer.header("Content-Security-Policy"))
             #expect(policy.contains("img-src 'self' data: https://s3.example:9000;"))
         }
+        // A policy cannot name an IPv6 address.
+        let local = FakeSearch { .presigned(url: "http://[::1]:9000/b/\($0)") }
+        let answer = try await SearchSite(search: local).ask("/")
+        #expect(try #require(answer.header("Content-Security-Policy")).contains("data: http:;"))
         let files = try await site.ask("/").header("Content-Security-Policy")
         #expect(try #require(files).contains("img-src 'self' data:;"))
     }

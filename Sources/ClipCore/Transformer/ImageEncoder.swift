@@ -71,7 +71,7 @@ public final class ImageEncoder: Sendable {
         /// Their embeddings, `[capacity × grid², width]`.
         private let patchEmbeddings: UnsafeMutableBufferPointer<Float>
 
-        /// - Parameter capacity: pictures that one call may bring; memory grows with it (some 1.5 MB
+        /// - Parameter capacity: pictures that one call may bring; memory grows with it (some 2 MB
         ///   a picture for ViT-B/32).
         public init(_ encoder: ImageEncoder, capacity: Int) {
             self.encoder = encoder

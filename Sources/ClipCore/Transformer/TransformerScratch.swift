@@ -1,5 +1,5 @@
-/// Working memory of one tower for one thread. Reused from call to call; it grows when a larger
-/// batch comes and is never shared between threads.
+/// Working memory of one tower for one thread, of a fixed size. Reused from call to call and never
+/// shared between threads.
 final class TransformerScratch {
     /// Residual stream, `[rows, width]`.
     let x: UnsafeMutablePointer<Float>

@@ -17,9 +17,9 @@ public struct Ingest: Sendable {
         /// Objects fetched at the same time. They mostly wait for the network.
         public var fetchers = 16
         /// A larger object is not taken for a picture.
-        public var maximumObjectBytes = 256 << 20
-        /// Bytes of fetched pictures that may wait for a worker.
-        public var maximumWaitingBytes = 128 << 20
+        public var maximumObjectBytes = 128 << 20
+        /// Bytes of pictures that may be on their way from the store or wait for a worker.
+        public var maximumWaitingBytes = 256 << 20
 
         public init() {}
     }
@@ -55,16 +55,18 @@ public struct Ingest: Sendable {
             throw TableError.differentDimension(
                 table: dimension, model: checkpoint.configuration.embeddingDimension)
         }
+        try table.checkWritable()
         let pipeline = IngestPipeline(store: store, options: options)
-        pipeline.startFetching()
+        // The storing thread closes the run, whatever becomes of the others.
+        try pipeline.startStoring { [databaseURI] in
+            try PicturesTable(uri: databaseURI, applicationName: "process-images")
+        }
         do {
             // Listing and fetching go on while the weights are loaded.
-            pipeline.startEncoding(try ImageEncoder(checkpoint))
+            try pipeline.startFetching()
+            try pipeline.startEncoding(try ImageEncoder(checkpoint))
         } catch {
             pipeline.stop(error, canStore: false)
-        }
-        pipeline.startStoring { [databaseURI] in
-            try PicturesTable(uri: databaseURI, applicationName: "process-images")
         }
         return try pipeline.wait(report: report, onFailure: onFailure)
     }

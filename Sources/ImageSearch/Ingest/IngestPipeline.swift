@@ -10,6 +10,8 @@ final class IngestPipeline: Sendable {
         var failures: [IngestFailure] = []
         /// What ended the ingest early.
         var error: (any Error)?
+        /// Failures of the store, rather than of one object, since the last success.
+        var storeFailures = 0
         /// Threads of each stage that still run; the last one out closes the next stage's queue.
         var fetchers = 0
         var workers = 0
@@ -20,7 +22,13 @@ final class IngestPipeline: Sendable {
     private struct Fetched: Sendable {
         let key: String
         let bytes: [UInt8]
+        /// What it takes of the pipeline's room.
+        let reserved: Int
     }
+
+    /// So many failures of the store in a row mean that it is the store: the run ends instead of
+    /// failing every picture that is left, one time-out after the other.
+    private static let maximumStoreFailures = 50
 
     /// Rows that are stored at once, and how long rows may wait for company.
     private static let rowsAtOnce = 256
@@ -32,12 +40,17 @@ final class IngestPipeline: Sendable {
     private let listed: BoundedQueue<ObjectSummary>
     private let fetched: BoundedQueue<Fetched>
     private let embedded: BoundedQueue<PicturesTable.Row>
+    /// Bytes that may still be fetched before a worker takes some; a picture larger than all of it
+    /// takes all of it, so it waits until there are no others.
+    private let room: Monitor<Int>
 
     init(store: any ObjectStore, options: Ingest.Options) {
         self.store = store
         self.options = options
         listed = BoundedQueue(capacity: 2_000)
-        fetched = BoundedQueue(capacity: options.maximumWaitingBytes)
+        // Its bytes are counted before they are fetched, by `room`.
+        fetched = BoundedQueue(capacity: .max)
+        room = Monitor(options.maximumWaitingBytes)
         embedded = BoundedQueue(capacity: 4 * Self.rowsAtOnce)
     }
 
@@ -73,15 +86,17 @@ final class IngestPipeline: Sendable {
         listed.cancel()
         fetched.cancel()
         if !canStore { embedded.cancel() }
+        // Nobody shall wait for room that nobody makes any more.
+        room.update { $0 = .max / 2 }
     }
 
     // MARK: Listing and fetching
 
-    func startFetching() {
-        _ = WorkerThread { self.list() }
-        state.update { $0.fetchers = self.options.fetchers }
+    func startFetching() throws {
+        try WorkerThread.start { self.list() }
         for _ in 0..<options.fetchers {
-            _ = WorkerThread { self.fetch() }
+            state.update { $0.fetchers += 1 }
+            try WorkerThread.start { self.fetch() }
         }
     }
 
@@ -105,20 +120,25 @@ final class IngestPipeline: Sendable {
 
     private func fetch() {
         while let object = listed.pop() {
+            let reserved = reserve(object)
             do {
-                guard let bytes = try fetch(object) else {
-                    state.update { $0.progress.skipped += 1 }
+                let bytes = try fetch(object)
+                state.update { $0.storeFailures = 0 }
+                if let bytes {
+                    guard fetched.push(Fetched(key: object.key, bytes: bytes, reserved: reserved))
+                    else { break }
                     continue
                 }
-                guard fetched.push(Fetched(key: object.key, bytes: bytes), cost: bytes.count) else {
-                    break
-                }
+                state.update { $0.progress.skipped += 1 }
             } catch let error as S3Error where error.isStoreUnreachable {
                 stop(error, canStore: true)
             } catch {
                 fail(object.key, error)
+                if let error = error as? S3Error, error.isAboutStore { countStoreFailure(error) }
             }
+            release(reserved)
         }
+        // The last one out. Others may not have started yet, but then nothing is left for them.
         if state.update({
             $0.fetchers -= 1
             return $0.fetchers == 0
@@ -127,33 +147,61 @@ final class IngestPipeline: Sendable {
         }
     }
 
+    /// Waits until an object's bytes fit.
+    private func reserve(_ object: ObjectSummary) -> Int {
+        let whole = options.maximumWaitingBytes
+        let size = Int(clamping: max(0, object.size))
+        let wanted = size > options.maximumObjectBytes ? 0 : min(size, whole)
+        room.wait { $0 >= wanted ? $0 -= wanted : nil }
+        return wanted
+    }
+
+    private func release(_ bytes: Int) {
+        room.update { $0 += bytes }
+    }
+
+    private func countStoreFailure(_ error: S3Error) {
+        let isTooMuch = state.update { state in
+            state.storeFailures += 1
+            return state.storeFailures == Self.maximumStoreFailures
+        }
+        if isTooMuch { stop(error, canStore: true) }
+    }
+
     /// The bytes of a picture, or nil for an object that is none.
     private func fetch(_ object: ObjectSummary) throws -> [UInt8]? {
         if ObjectFilter.isSkippable(object) { return nil }
         guard !object.key.utf8.contains(0) else { throw KeyError.nul }
         let isExpected = ObjectFilter.isNamedLikePicture(object.key)
-        let bytes = try store.object(object.key, maximumBytes: options.maximumObjectBytes) {
-            prefix in
+        let listedSize = Int(clamping: max(0, object.size))
+        guard listedSize <= options.maximumObjectBytes else {
+            guard isExpected else { return nil }
+            throw KeyError.tooLarge(bytes: listedSize, limit: options.maximumObjectBytes)
+        }
+        // What was listed was reserved; an object that has grown since is for the next run.
+        return try store.object(object.key, maximumBytes: max(listedSize, 1)) { prefix in
             // The transfer of a film or an archive ends here, with its first bytes.
             isExpected || PictureFormat(prefix: prefix) != nil
         }
-        return bytes
     }
 
     private func fail(_ key: String, _ error: any Error) {
+        fail(key, "\(error)")
+    }
+
+    private func fail(_ key: String, _ reason: String) {
         state.update { state in
             state.progress.failed += 1
-            state.failures.append(IngestFailure(key: key, reason: "\(error)"))
+            state.failures.append(IngestFailure(key: key, reason: reason))
         }
     }
 
     // MARK: Encoding
 
-    func startEncoding(_ encoder: ImageEncoder) {
-        let workers = options.workers ?? WorkerThread.processorCount
-        state.update { $0.workers = workers }
-        for _ in 0..<workers {
-            _ = WorkerThread { self.encode(encoder) }
+    func startEncoding(_ encoder: ImageEncoder) throws {
+        for _ in 0..<(options.workers ?? WorkerThread.processorCount) {
+            state.update { $0.workers += 1 }
+            try WorkerThread.start { self.encode(encoder) }
         }
     }
 
@@ -168,6 +216,7 @@ final class IngestPipeline: Sendable {
                 } catch {
                     fail(picture.key, error)
                 }
+                release(picture.reserved)
                 if batch.isFull { push(batch.encode()) }
             case .nothingYet: push(batch.encode())
             case .finished:
@@ -185,14 +234,19 @@ final class IngestPipeline: Sendable {
 
     private func push(_ rows: [PicturesTable.Row]) {
         for row in rows {
+            // What is not finite PostgreSQL would refuse, with all rows of its batch.
+            guard row.embedding.allSatisfy(\.isFinite) else {
+                fail(row.key, EmbeddingError())
+                continue
+            }
             guard embedded.push(row) else { return }
         }
     }
 
     // MARK: Storing
 
-    func startStoring(_ connect: @escaping @Sendable () throws -> PicturesTable) {
-        _ = WorkerThread {
+    func startStoring(_ connect: @escaping @Sendable () throws -> PicturesTable) throws {
+        try WorkerThread.start {
             do {
                 try self.storeRows(connect())
             } catch {
@@ -217,19 +271,33 @@ final class IngestPipeline: Sendable {
             }
             if isFinished || rows.count >= Self.rowsAtOnce || clock.now - oldest > Self.longestWait
             {
-                try table.upsert(rows)
-                state.update { $0.progress.stored += rows.count }
+                let stored = try table.upsertEach(rows) { row, error in
+                    fail(row.key, (error as? PGError)?.message ?? "\(error)")
+                }
+                state.update { $0.progress.stored += stored }
                 rows.removeAll(keepingCapacity: true)
             }
         }
     }
 }
 
-/// A key that PostgreSQL cannot store.
+/// An object that is not fetched at all.
 enum KeyError: Error, CustomStringConvertible {
     case nul
+    case tooLarge(bytes: Int, limit: Int)
 
-    var description: String { "its key holds a NUL character, which PostgreSQL cannot store" }
+    var description: String {
+        switch self {
+        case .nul: "its key holds a NUL character, which PostgreSQL cannot store"
+        case .tooLarge(let bytes, let limit):
+            "it has \(bytes) bytes, more than the \(limit) that are taken for a picture"
+        }
+    }
+}
+
+/// Weights so absurd that a picture's embedding overflows.
+struct EmbeddingError: Error, CustomStringConvertible {
+    var description: String { "the model gives it an embedding that is not finite" }
 }
 
 extension S3Error {
@@ -237,6 +305,18 @@ extension S3Error {
     fileprivate var isStoreUnreachable: Bool {
         switch reason {
         case .connection(.connect), .connection(.nameResolution), .connection(.tls): true
+        default: false
+        }
+    }
+
+    /// Whether the store may be at fault rather than the object: it does not answer, is overloaded,
+    /// or takes the keys no longer.
+    fileprivate var isAboutStore: Bool {
+        switch reason {
+        case .connection: true
+        case .service(let status, let code, _):
+            status >= 500 || status == 429 || status == 401 || status == 403
+                || code == "ExpiredToken"
         default: false
         }
     }

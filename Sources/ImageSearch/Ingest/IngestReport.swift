@@ -18,7 +18,7 @@ public struct IngestProgress: Sendable, Equatable {
 /// A picture that could not be processed.
 public struct IngestFailure: Sendable, Equatable {
     public let key: String
-    /// One sentence without the key.
+    /// One sentence.
     public let reason: String
 }
 

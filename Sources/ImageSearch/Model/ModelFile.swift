@@ -88,7 +88,7 @@ public enum ModelFileError: Error, Equatable, CustomStringConvertible {
         case .wrongDigest(let url):
             "what \(url) gave is not the model that upstream published (its SHA-256 differs); it was deleted, try again"
         case .download(let url, let reason):
-            "the model cannot be downloaded from \(url): \(reason); try again to go on where it broke off, or put the file at models/ViT-B-32.pt"
+            "the model cannot be downloaded from \(url): \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason); try again to go on where it broke off, or put the file at models/ViT-B-32.pt"
         }
     }
 }

@@ -19,13 +19,14 @@ public struct FindCommand {
         table = try PicturesTable(uri: uri, applicationName: "find-images")
     }
 
-    /// The nearest pictures, each with a link that works for an hour.
+    /// The nearest pictures, each with a link that works for an hour; without one when the row's key
+    /// is none that the store could have.
     public func nearest(
         to embedding: [Float], limit: Int
-    ) throws -> [(hit: SearchHit, url: String)] {
+    ) throws -> [(hit: SearchHit, url: String?)] {
         guard let table, let store else { return [] }
         return try table.nearest(to: embedding, limit: limit).map { hit in
-            (hit, try store.presignedURL(for: hit.key))
+            (hit, try? store.presignedURL(for: hit.key))
         }
     }
 }

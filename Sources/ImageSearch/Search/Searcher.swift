@@ -4,20 +4,26 @@ import S3Client
 /// Answers searches for a server: many at once, each on one of a fixed number of threads that own
 /// their database connections.
 public final class Searcher: PictureSearch {
+    /// A visitor waits no longer than this for the database.
+    private static let longestStatement = Duration.seconds(10)
+
     private let embedder: TextEmbedder
     private let store: any ObjectStore
     private let threads: SearchThreads
 
     /// - Parameters:
-    ///   - threads: searches computed at the same time; by default two a processor, since a search
-    ///     spends about half its time waiting for the database.
+    ///   - threads: searches computed at the same time, each with a database connection; by default
+    ///     two a processor, since a search spends about half its time waiting for the database, but
+    ///     at most 16.
     /// - Throws: `SettingsError` for a missing variable, or the error of an unusable model file.
     public init(_ settings: Settings, modelPath: String, threads: Int? = nil) throws {
         let uri = try settings.databaseURI()
         store = try settings.objectStore()
         embedder = try TextEmbedder(modelPath: modelPath)
-        self.threads = SearchThreads(count: threads ?? 2 * WorkerThread.processorCount) {
-            try PicturesTable(uri: uri, applicationName: "web-app")
+        let count = threads ?? min(2 * WorkerThread.processorCount, 16)
+        self.threads = try SearchThreads(count: count) {
+            try PicturesTable(
+                uri: uri, applicationName: "web-app", responseTimeout: Self.longestStatement)
         }
     }
 
@@ -57,10 +63,10 @@ final class SearchThreads: Sendable {
 
     private let jobs = BoundedQueue<@Sendable (SearchConnection) -> Void>(capacity: maximumWaiting)
 
-    init(count: Int, connect: @escaping @Sendable () throws -> PicturesTable) {
+    init(count: Int, connect: @escaping @Sendable () throws -> PicturesTable) throws {
         for _ in 0..<count {
             // Threads end when the queue is finished; nobody needs to wait for them.
-            _ = WorkerThread { [jobs] in
+            try WorkerThread.start { [jobs] in
                 let connection = SearchConnection(connect)
                 while let job = jobs.pop() { job(connection) }
             }
@@ -74,12 +80,59 @@ final class SearchThreads: Sendable {
     func run<T: Sendable>(
         _ body: @escaping @Sendable (SearchConnection) throws -> T
     ) async throws -> T {
-        try await withCheckedThrowingContinuation { continuation in
-            let isQueued = jobs.offer { connection in
-                continuation.resume(with: Result { try body(connection) })
+        // Cancelling (a server that shuts down) ends the wait, while the thread goes on by itself.
+        let waiting = Waiting<T>()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                waiting.begin(continuation)
+                let isQueued = jobs.offer { connection in
+                    waiting.end(Result { try body(connection) })
+                }
+                if !isQueued { waiting.end(.failure(SearchOverload())) }
             }
-            if !isQueued { continuation.resume(throwing: SearchOverload()) }
+        } onCancel: {
+            waiting.end(.failure(CancellationError()))
         }
+    }
+}
+
+/// A continuation that the first of several ends.
+private final class Waiting<T: Sendable>: Sendable {
+    private enum State {
+        case new
+        case waiting(CheckedContinuation<T, any Error>)
+        case ended
+        /// Ended before the wait began.
+        case endedEarly(Result<T, any Error>)
+    }
+
+    private let state = Monitor(State.new)
+
+    func begin(_ continuation: CheckedContinuation<T, any Error>) {
+        let early: Result<T, any Error>? = state.update { state in
+            if case .endedEarly(let result) = state {
+                state = .ended
+                return result
+            }
+            state = .waiting(continuation)
+            return nil
+        }
+        if let early { continuation.resume(with: early) }
+    }
+
+    func end(_ result: Result<T, any Error>) {
+        let continuation: CheckedContinuation<T, any Error>? = state.update { state in
+            switch state {
+            case .new:
+                state = .endedEarly(result)
+                return nil
+            case .waiting(let continuation):
+                state = .ended
+                return continuation
+            case .ended, .endedEarly: return nil
+            }
+        }
+        continuation?.resume(with: result)
     }
 }
 
@@ -98,6 +151,8 @@ final class SearchConnection {
                 return try body(table)
             } catch let error as PGError where error.isConnectionLost {
                 self.table = nil
+                // A server that is there but silent would be silent again.
+                if error.kind == .timeout { throw error }
             }
         }
         let table = try connect()

@@ -34,9 +34,12 @@ public struct Settings: Sendable {
             return
         }
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw SettingsError("\(path) cannot be read: check its permissions")
+            throw SettingsError("\(path) cannot be read: it must be a file that this user may read")
         }
-        file = DotEnv.parse(String(decoding: data, as: UTF8.self), environment: environment)
+        // Windows editors begin a file with a byte order mark, which belongs to no name.
+        let hasMark = data.starts(with: [0xEF, 0xBB, 0xBF])
+        let text = String(decoding: hasMark ? data.dropFirst(3) : data, as: UTF8.self)
+        file = DotEnv.parse(text, environment: environment)
     }
 
     /// A variable's value, nil when it is not set or empty.

@@ -2,8 +2,8 @@ import PGClient
 
 /// The `pictures` table: the only SQL of the project.
 ///
-/// Its first two columns, `filename text PRIMARY KEY` and `embedding vector(512)`, are those of the
-/// Python demo, whose scripts and these tools can use the same table.
+/// Its columns `filename text PRIMARY KEY` (the first, by which the demo finds it) and `embedding
+/// vector(512)` are those of the Python demo, whose scripts and these tools can use the same table.
 public struct PicturesTable {
     /// CLIP ViT-B/32's embedding dimension, which the demo's table has.
     public static let defaultDimension = 512
@@ -12,12 +12,30 @@ public struct PicturesTable {
 
     private let connection: PGConnection
 
-    init(_ connection: PGConnection) { self.connection = connection }
-
     /// Connects to the database of a service URI.
+    ///
+    /// - Parameter responseTimeout: how long the server may keep silent while a statement runs, so that
+    ///   one that hangs gives an error. Longer than the longest statement that the tool runs.
     /// - Throws: `PGError`, whose description names the server and never the password.
-    public init(uri: String, applicationName: String) throws {
-        connection = try PGConnection(uri: uri, applicationName: applicationName)
+    public init(
+        uri: String, applicationName: String, responseTimeout: Duration = .seconds(120)
+    ) throws {
+        connection = try PGConnection(
+            uri: uri, applicationName: applicationName, responseTimeout: responseTimeout)
+        try findExtension()
+    }
+
+    /// Puts the schema of pgvector on this connection's search path, at its end, if it is not there:
+    /// administrators like to keep extensions in a schema of their own.
+    private func findExtension() throws {
+        try connection.execute(
+            """
+            SELECT set_config('search_path',
+                concat_ws(', ', nullif(current_setting('search_path'), ''), quote_ident(nspname)),
+                false)
+            FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+            WHERE extname = 'vector' AND nspname <> ALL (current_schemas(true))
+            """)
     }
 
     // MARK: Creating
@@ -41,6 +59,7 @@ public struct PicturesTable {
             // Any number will do that no one else uses: "clip" in ASCII.
             try connection.execute("SELECT pg_advisory_xact_lock($1)", [.int64(0x636C_6970)])
             let createdExtension = try createExtension()
+            try findExtension()
             let version = try extensionVersion() ?? "unknown"
             let existing = try columns()
             if existing.isEmpty {
@@ -49,9 +68,13 @@ public struct PicturesTable {
                     extensionVersion: version, createdExtension: createdExtension,
                     createdTable: true, dimension: dimension)
             }
+            let existingDimension = try checkedDimension(existing)
+            guard existingDimension == dimension else {
+                throw TableError.otherDimension(table: existingDimension, asked: dimension)
+            }
             return Creation(
                 extensionVersion: version, createdExtension: createdExtension,
-                createdTable: false, dimension: try Self.checkedDimension(existing))
+                createdTable: false, dimension: dimension)
         }
     }
 
@@ -100,11 +123,19 @@ public struct PicturesTable {
         return columns
     }
 
-    private static func checkedDimension(_ columns: [String: String]) throws -> Int {
+    private func checkedDimension(_ columns: [String: String]) throws -> Int {
         guard let name = columns["filename"], name == "text" || name.hasPrefix("character varying"),
             let type = columns["embedding"]?.split(separator: ".").last, type.hasPrefix("vector("),
             type.hasSuffix(")"), let dimension = Int(type.dropFirst("vector(".count).dropLast())
         else { throw TableError.differentTable }
+        // Rows are replaced by key, for which the key has to be unique.
+        let unique = try connection.execute(
+            """
+            SELECT 1 FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+            WHERE indrelid = to_regclass('pictures') AND indisunique AND indpred IS NULL
+                AND indnkeyatts = 1 AND attname = 'filename'
+            """)
+        guard !unique.isEmpty else { throw TableError.noUniqueKey }
         return dimension
     }
 
@@ -113,7 +144,23 @@ public struct PicturesTable {
     public func dimension() throws -> Int {
         let columns = try columns()
         guard !columns.isEmpty else { throw TableError.noTable }
-        return try Self.checkedDimension(columns)
+        return try checkedDimension(columns)
+    }
+
+    /// Finds out before any work is done whether rows could be stored.
+    /// - Throws: ``TableError`` when the server is a read-only replica or the role lacks a right.
+    public func checkWritable() throws {
+        let rows = try connection.execute(
+            """
+            SELECT pg_is_in_recovery(), has_table_privilege('pictures', 'SELECT')
+                AND has_table_privilege('pictures', 'INSERT')
+                AND has_table_privilege('pictures', 'UPDATE'),
+                has_database_privilege(current_database(), 'TEMPORARY')
+            """)
+        guard let row = rows.first else { return }
+        if try row.bool(0) { throw TableError.readOnlyServer }
+        guard try row.bool(1) else { throw TableError.mayNotWrite(role: connection.user) }
+        guard try row.bool(2) else { throw TableError.mayNotMakeTemporary(role: connection.user) }
     }
 
     // MARK: Storing
@@ -130,7 +177,7 @@ public struct PicturesTable {
         }
     }
 
-    /// Stores rows, replacing those of the same key; all of them or none.
+    /// Stores rows, replacing those of the same key; all of them or none. Keys must differ.
     ///
     /// They travel by binary COPY into a table of the transaction's own. Rows are put in in key order,
     /// so that two processes that store the same keys wait for each other instead of deadlocking.
@@ -158,6 +205,34 @@ public struct PicturesTable {
         }
     }
 
+    /// Stores rows as ``upsert(_:)`` does, but a row that the database cannot take (a key that its
+    /// encoding or its index has no room for) costs only itself.
+    ///
+    /// Of rows with equal keys the last counts.
+    /// - Parameter onFailure: told of each row that could not be stored, with the reason.
+    /// - Returns: how many of the rows were stored or replaced by a later one of the same key.
+    func upsertEach(_ rows: [Row], onFailure: (Row, any Error) -> Void) throws -> Int {
+        // By bytes: to Swift, two spellings of é are equal.
+        var last: [[UInt8]: Row] = [:]
+        for row in rows { last[Array(row.key.utf8)] = row }
+        var failed = 0
+        var pending = [Array(last.values)]
+        while let part = pending.popLast() {
+            do {
+                try upsert(part)
+            } catch let error as PGError where error.isAboutValues {
+                guard part.count > 1 else {
+                    failed += 1
+                    onFailure(part[0], error)
+                    continue
+                }
+                let middle = part.count / 2
+                pending += [Array(part[middle...]), Array(part[..<middle])]
+            }
+        }
+        return rows.count - failed
+    }
+
     // MARK: Searching
 
     /// The `limit` pictures whose embeddings make the smallest angle with a unit vector.
@@ -174,27 +249,30 @@ public struct PicturesTable {
                 LIMIT $2
                 """,
                 [.vector(embedding), .int64(Int64(limit))])
-            return try rows.enumerated().map { index, row in
+            let hits = try rows.enumerated().map { index, row in
                 SearchHit(rank: index + 1, key: try row.string(0), score: try row.double(1))
             }
+            // A row that some other program stored with a zero vector has no angle with anything;
+            // PostgreSQL sorts NaN last.
+            return hits.filter { !$0.score.isNaN }
         } catch let error as PGError where error.isUndefinedTable || error.isUndefinedObject {
             // Without the extension, the type or operator is what is missing first.
+            guard try columns().isEmpty else { throw error }
             throw TableError.noTable
         } catch let error as PGError where error.sqlState == "22000" {
             throw TableError.differentDimension(table: try dimension(), model: embedding.count)
         }
     }
 
-    /// Whether the table holds any picture.
-    public func isEmpty() throws -> Bool {
-        try connection.execute("SELECT 1 FROM pictures LIMIT 1").isEmpty
-    }
-
     /// Whether the connection can still be used.
     var isUsable: Bool { connection.isUsable }
+}
 
-    /// Asks the server for an answer, whatever it is.
-    func ping() throws {
-        try connection.execute("SELECT 1")
+extension PGError {
+    /// Whether the values of a statement were at fault rather than the statement or the server:
+    /// refused before it was sent, a data exception (class 22), a constraint (23), or a program
+    /// limit (54) such as the size of an index row.
+    fileprivate var isAboutValues: Bool {
+        kind == .invalidUse || ["22", "23", "54"].contains(sqlState?.prefix(2))
     }
 }

@@ -5,6 +5,11 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case mayNotCreateTable(role: String)
     case noTable
     case differentTable
+    case noUniqueKey
+    case otherDimension(table: Int, asked: Int)
+    case readOnlyServer
+    case mayNotWrite(role: String)
+    case mayNotMakeTemporary(role: String)
     case differentDimension(table: Int, model: Int)
 
     public var description: String {
@@ -19,6 +24,16 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the database has no table pictures: run create-table first"
         case .differentTable:
             "the database has a table pictures of another shape: it needs the columns filename (text) and embedding (vector with a dimension); rename that table and run create-table"
+        case .noUniqueKey:
+            "the column filename of the table pictures is not unique, so rows cannot be replaced: run ALTER TABLE pictures ADD PRIMARY KEY (filename)"
+        case .otherDimension(let table, let asked):
+            "the table pictures is there and holds embeddings of dimension \(table), not \(asked): drop it or use another database"
+        case .readOnlyServer:
+            "the server is a read-only replica: let PG_SERVICE_URI name the primary"
+        case .mayNotWrite(let role):
+            "the role \"\(role)\" may not store pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE ON pictures TO \"\(role)\""
+        case .mayNotMakeTemporary(let role):
+            "the role \"\(role)\" may not make temporary tables, through which rows are stored: let the database's owner run GRANT TEMPORARY ON DATABASE … TO \"\(role)\""
         case .differentDimension(let table, let model):
             "the table pictures holds embeddings of dimension \(table), but the model makes \(model): use the model that filled the table, or create-table --dimension \(model) in another database"
         }

@@ -11,21 +11,27 @@
     import Darwin
 #endif
 
-/// A thread of its own for blocking work (libpq, curl, BLAS), which must not sit on Swift's
-/// cooperative threads.
-final class WorkerThread: Sendable {
-    private let thread: pthread_t
+/// The system refused to start a thread.
+struct ThreadError: Error, CustomStringConvertible {
+    var description: String {
+        "the system gives this process no more threads: raise its limit or use fewer --workers"
+    }
+}
 
-    /// Starts a thread. Its stack is 8 MiB, whatever the system's default.
-    init(_ body: @escaping @Sendable () -> Void) {
+/// Threads for blocking work (libpq, curl, BLAS), which must not sit on Swift's cooperative threads.
+enum WorkerThread {
+    /// Starts a thread that nobody waits for. Its stack is 8 MiB, whatever the system's default.
+    static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) {
         final class Box {
             let body: @Sendable () -> Void
             init(_ body: @escaping @Sendable () -> Void) { self.body = body }
         }
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
-        pthread_attr_setstacksize(&attributes, 8 << 20)
         defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setstacksize(&attributes, 8 << 20)
+        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        let box = Unmanaged.passRetained(Box(body))
         var thread = pthread_t()
         let code = pthread_create(
             &thread, &attributes,
@@ -34,14 +40,11 @@ final class WorkerThread: Sendable {
                 let argument: UnsafeMutableRawPointer? = argument
                 Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
                 return nil
-            }, Unmanaged.passRetained(Box(body)).toOpaque())
-        precondition(code == 0, "the system gives no more threads")
-        self.thread = thread
-    }
-
-    /// Waits until the thread has ended. To be called once.
-    func join() {
-        pthread_join(thread, nil)
+            }, box.toOpaque())
+        guard code == 0 else {
+            box.release()
+            throw ThreadError()
+        }
     }
 
     /// Processors that this process may use.

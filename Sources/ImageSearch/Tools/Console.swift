@@ -36,13 +36,28 @@ public enum Console {
             var rest = UnsafeRawBufferPointer(bytes)
             while !rest.isEmpty {
                 let count = systemWrite(descriptor, rest.baseAddress, rest.count)
-                if count < 0 {
-                    // Nobody reads any more, or the disk is full: there is no one left to tell.
-                    guard errno == EINTR || errno == EAGAIN else { return }
-                    continue
+                if count >= 0 {
+                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+                } else if errno == EAGAIN {
+                    var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    poll(&wanted, 1, -1)
+                } else if errno != EINTR {
+                    // Results that get lost are a failure; messages that nobody can read are not.
+                    guard descriptor == STDOUT_FILENO else { return }
+                    let reason = String(cString: strerror(errno))
+                    note("the results cannot be written: \(reason)")
+                    end(1)
                 }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
             }
+        }
+    }
+
+    /// Makes sure that stdin, stdout and stderr are open: the next file or socket to be opened would
+    /// take the number of a closed one, and get what is meant for people.
+    private static func openStandardDescriptors() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
+            // The lowest free number is this one. Writing to it fails, as it should.
+            _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
         }
     }
 
@@ -52,25 +67,43 @@ public enum Console {
         S3Client.printable(text, limit: 2_000)
     }
 
-    /// Runs a tool's work and turns an error into one sentence on stderr and exit code 1.
-    public static func run(_ tool: String, _ body: () throws -> Void) {
+    /// Runs a tool's work and ends the program: with the code that the work gives, or, after an
+    /// error, with one sentence on stderr and exit code 1.
+    public static func run(_ tool: String, _ body: () throws -> Int32) -> Never {
+        openStandardDescriptors()
         do {
-            try body()
+            end(try body())
         } catch {
             fail(tool, error)
         }
     }
 
-    /// Ends the program with one sentence on stderr and exit code 1.
-    public static func fail(_ tool: String, _ error: any Error) -> Never {
+    /// The same for a tool that serves.
+    public static func run(_ tool: String, _ body: () async throws -> Int32) async -> Never {
+        openStandardDescriptors()
+        do {
+            end(try await body())
+        } catch {
+            fail(tool, error)
+        }
+    }
+
+    private static func fail(_ tool: String, _ error: any Error) -> Never {
         note("\(tool): \(error)")
-        exit(1)
+        end(1)
+    }
+
+    /// Ends the program without exit handlers: threads may still be at work in libraries (OpenSSL
+    /// among them) that those would take down under their feet. Nothing is buffered.
+    private static func end(_ code: Int32) -> Never {
+        _exit(code)
     }
 
     /// Finds the model file, showing a download's progress.
     public static func locateModel(_ settings: Settings) throws -> String {
         var shown: Int64 = -1
-        let path = try ModelFile(settings).locate { received, total in
+        defer { if shown >= 0, isTerminal { note("") } }
+        return try ModelFile(settings).locate { received, total in
             let megabytes = received / 1_000_000
             guard megabytes != shown else { return }
             shown = megabytes
@@ -82,7 +115,5 @@ public enum Console {
                 note(text)
             }
         }
-        if shown >= 0, isTerminal { note("") }
-        return path
     }
 }

@@ -7,13 +7,17 @@
 /// How `find-images` prints what it found.
 public enum HitFormat {
     /// Two lines for people: `1: KEY (0.2731)` and `   URL: …`.
-    public static func text(_ hit: SearchHit, url: String) -> String {
-        "\(hit.rank): \(Console.printable(hit.key)) (\(fixed(hit.score)))\n   URL: \(url)"
+    /// - Parameter url: nil for a picture that the store cannot give.
+    public static func text(_ hit: SearchHit, url: String?) -> String {
+        let link = url ?? "none, the store has no such picture"
+        return "\(hit.rank): \(Console.printable(hit.key)) (\(fixed(hit.score)))\n   URL: \(link)"
     }
 
-    /// One JSON object on a line: `rank`, `key`, `score`, `url`.
-    public static func json(_ hit: SearchHit, url: String) throws -> String {
-        "{\"rank\":\(hit.rank),\"key\":\(try quoted(hit.key)),\"score\":\(hit.score),\"url\":\(try quoted(url))}"
+    /// One JSON object on a line: `rank`, `key`, `score`, `url`, which may be null.
+    public static func json(_ hit: SearchHit, url: String?) throws -> String {
+        let link = try url.map(quoted) ?? "null"
+        return
+            "{\"rank\":\(hit.rank),\"key\":\(try quoted(hit.key)),\"score\":\(hit.score),\"url\":\(link)}"
     }
 
     /// A vector as a JSON array; every number reads back as the same fp32.
@@ -27,8 +31,9 @@ public enum HitFormat {
         return String(decoding: try encoder.encode(text), as: UTF8.self)
     }
 
-    /// Four decimals.
+    /// Four decimals. A cosine lies between -1 and 1, but what comes from a database is checked.
     private static func fixed(_ score: Double) -> String {
+        guard abs(score) <= 1_000 else { return "\(score)" }
         let scaled = Int((abs(score) * 10_000).rounded())
         let fraction = String(scaled % 10_000)
         let zeros = String(repeating: "0", count: 4 - fraction.count)

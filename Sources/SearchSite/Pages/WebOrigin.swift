@@ -25,6 +25,9 @@ struct WebOrigin {
             }
         }
         guard !host.isEmpty, allowed else { return nil }
-        text = "\(scheme)://\(String(Substring(host)))"
+        // A content security policy cannot name an IPv6 address: its grammar has no brackets
+        // (CSP 3, section 2.3.1). The scheme alone is the narrowest that it can say.
+        let isIPv6 = host.contains(UInt8(ascii: "["))
+        text = isIPv6 ? "\(scheme):" : "\(scheme)://\(String(Substring(host)))"
     }
 }

@@ -11,7 +11,8 @@ extension SearchSite {
             do {
                 try await search.checkHealth()
             } catch {
-                health = Health(status: "unavailable", reason: "\(error)")
+                health = Health(status: "unavailable", reason: showsReasons ? "\(error)" : nil)
+                logger.warning("health check failed", metadata: ["error": "\(error)"])
                 status = .serviceUnavailable
             }
             var response = try health.response(from: request, context: context)

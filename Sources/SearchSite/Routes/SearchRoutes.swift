@@ -36,7 +36,8 @@ extension SearchSite {
             result = try await search.search(text, limit: resultCount)
         } catch {
             context.logger.error("A search failed: \(error)")
-            var failure = SiteFailure.searchUnavailable(error)
+            var failure = SiteFailure.searchUnavailable(
+                reason: showsReasons ? "\(error)" : nil)
             failure.query = text
             throw failure
         }
