@@ -152,8 +152,11 @@ final class IngestPipeline: Sendable {
         let whole = options.maximumWaitingBytes
         let size = Int(clamping: max(0, object.size))
         let wanted = size > options.maximumObjectBytes ? 0 : min(size, whole)
-        room.wait { $0 >= wanted ? $0 -= wanted : nil }
-        return wanted
+        return room.wait { room in
+            guard room >= wanted else { return nil }
+            room -= wanted
+            return wanted
+        }
     }
 
     private func release(_ bytes: Int) {
