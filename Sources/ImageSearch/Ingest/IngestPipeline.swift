@@ -317,6 +317,8 @@ extension S3Error {
     fileprivate var isAboutStore: Bool {
         switch reason {
         case .connection: true
+        // An archived object (Glacier) is refused too, but for itself.
+        case .service(403, "InvalidObjectState", _): false
         case .service(let status, let code, _):
             status >= 500 || status == 429 || status == 401 || status == 403
                 || code == "ExpiredToken"
