@@ -1088,7 +1088,7 @@ THINGS = {
     "house": Thing(house, (("house", "houses"), ("home", "homes"), ("cottage", "cottages")), (BUILDING,), True,
                    ("yellow", "white", "blue", "pink", "red")),
     "castle": Thing(castle, (("castle", "castles"), ("fortress", "fortresses")), (BUILDING,)),
-    "skyscraper": Thing(skyscraper, (("skyscraper", "skyscrapers"), ("tower", "towers")), (BUILDING,)),
+    "skyscraper": Thing(skyscraper, (("skyscraper", "skyscrapers"), ("high-rise", "high-rises")), (BUILDING,)),
     "lighthouse": Thing(lighthouse, (("lighthouse", "lighthouses"),), (BUILDING,)),
     "windmill": Thing(windmill, (("windmill", "windmills"),), (BUILDING,)),
     "tent": Thing(tent, (("tent", "tents"),), (), True, ("orange", "red", "green", "blue", "yellow")),
