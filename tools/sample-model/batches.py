@@ -1,6 +1,7 @@
 """Training batches: every picture drawn anew for its step, from the seed and the step's number alone."""
 
 import io
+import os
 import queue
 import random
 
@@ -118,9 +119,16 @@ def batch(seed, step, size, resolution, words):
 
 
 def _work(worker, workers, first, last, seed, size, resolution, used, out):
-    words = Words(used)
+    words, parent = Words(used), os.getppid()
     for step in range(first + worker, last, workers):
-        out.put(batch(seed, step, size, resolution, words))
+        made = batch(seed, step, size, resolution, words)
+        while True:
+            try:
+                out.put(made, timeout=5)
+                break
+            except queue.Full:
+                if os.getppid() != parent:  # the trainer was killed
+                    os._exit(1)
 
 
 def stream(first, last, seed, size, resolution, words, workers=1):

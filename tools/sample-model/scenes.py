@@ -97,7 +97,7 @@ def sibling(scene, r):
         return None
     kind = THINGS[group.thing]
     place, night = scene.place, scene.night
-    change = r.choice(("colour", "thing", "place", "action", "colour", "place"))
+    change = r.choice(("colour", "thing", "thing", "thing", "place", "action", "action"))
     if change == "colour" and kind.coloured:
         group.colour = r.choice([name for name in COLOUR_NAMES if name != group.colour])
     elif change == "thing":
