@@ -96,7 +96,7 @@ def batch(seed, step, size, resolution, words):
     for row, some in zip(holds, facts):
         row[[number[fact] for fact in some]] = 1
     texts = []
-    for low, high in ((0.35, 0.65), (0.75, 1.0)):
+    for low, high in ((0.05, 0.6), (0.75, 1.0)):
         rows, says = [], np.zeros((size, len(number)), np.float32)
         for i, scene in enumerate(chosen):
             detail = r.uniform(low, high)
