@@ -73,9 +73,9 @@ let package = Package(
 
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(
-            name: "ClipCoreTests", dependencies: ["ClipCore", "CKernels"],
+            name: "ClipCoreTests", dependencies: ["ClipCore", "CKernels", "TestSupport"],
             exclude: ["Fixtures"]),
-        .testTarget(name: "PGClientTests", dependencies: ["PGClient"]),
+        .testTarget(name: "PGClientTests", dependencies: ["PGClient", "TestSupport"]),
         .testTarget(
             name: "S3ClientTests", dependencies: ["S3Client", "TestSupport"], exclude: ["Fixtures"]),
         .testTarget(

@@ -1,6 +1,7 @@
 import Foundation
 import PGClient
 import Synchronization
+import TestSupport
 import Testing
 
 /// The way to share a connection that the compiler accepts.
@@ -337,16 +338,4 @@ final class Shared: Sendable {
     }
 
     private static let seed = Atomic<UInt64>(20_240)
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
 }

@@ -1,5 +1,6 @@
 import ClipCore
 import Foundation
+import TestSupport
 import Testing
 
 /// Seeded damage to every small fixture: each file loads, or gives one sentence that names it.

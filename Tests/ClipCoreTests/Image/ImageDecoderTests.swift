@@ -1,4 +1,5 @@
 import ClipCore
+import TestSupport
 import Testing
 
 @Suite struct ImageDecoderTests {
@@ -119,7 +120,7 @@ import Testing
     }
 
     @Test func damageNeverTraps() throws {
-        var random = SplitMix64(state: 3)
+        var random = SplitMix(state: 3)
         for name in ["sample-2x2", "progressive", "ycck", "restart-blocks", "arithmetic"] {
             let whole = try GoldenImages.picture(name)
             for _ in 0..<60 {
@@ -147,18 +148,5 @@ import Testing
     /// Offsets of the start-of-scan markers, which occur nowhere else in an undamaged file.
     static func scanOffsets(in bytes: [UInt8]) -> [Int] {
         (0..<bytes.count - 1).filter { bytes[$0] == 0xFF && bytes[$0 + 1] == 0xDA }
-    }
-}
-
-/// Steele, Lea, Flood: Fast splittable pseudorandom number generators.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,4 +1,5 @@
 import ClipCore
+import TestSupport
 import Testing
 
 @Suite struct ResamplerTests {
@@ -13,7 +14,7 @@ import Testing
     }
 
     @Test func aWindowIsACropOfTheWhole() {
-        var random = SplitMix64(state: 11)
+        var random = SplitMix(state: 11)
         for _ in 0..<300 {
             let mode = [PixelImage.Mode.grey, .rgb, .cmyk].randomElement(using: &random)!
             let side = { Int.random(in: 1...60, using: &random) }

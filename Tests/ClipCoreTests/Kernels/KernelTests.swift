@@ -1,4 +1,5 @@
 import CKernels
+import TestSupport
 import Testing
 
 /// The vectorised passes against their plain twins, which compute in fp64, at odd sizes.

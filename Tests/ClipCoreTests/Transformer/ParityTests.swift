@@ -1,5 +1,6 @@
 import ClipCore
 import Foundation
+import TestSupport
 import Testing
 
 /// Embeddings against those of upstream's code on PyTorch.
