@@ -20,6 +20,7 @@ if not BASE:
 SYSTEM_CHROMIUM = "/usr/bin/chromium"
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
+expect.set_options(timeout=30_000)  # a loaded machine is slow, not wrong
 WIDE = {"width": 2560, "height": 1440}
 
 
@@ -53,6 +54,11 @@ class Visit:
 
     def open(self, path="/"):
         return self.page.goto(BASE + path)
+
+    def type_text(self, text):
+        """Types where the page put the focus by itself, which it does a moment after it has loaded."""
+        expect(self.page.get_by_role("searchbox")).to_be_focused()
+        self.page.keyboard.type(text)
 
     def search(self, text):
         box = self.page.get_by_role("searchbox")
@@ -124,7 +130,7 @@ def test_first_page(visit):
 def test_typing_and_enter(visit):
     visit = visit()
     visit.open()
-    visit.page.keyboard.type("man jumping")
+    visit.type_text("man jumping")
     with visit.page.expect_response("**/search_form") as posted:
         visit.page.keyboard.press("Enter")
     assert posted.value.status == 200
@@ -214,7 +220,7 @@ def test_keyboard_only(visit):
     visit = visit()
     page = visit.page
     visit.open()
-    page.keyboard.type("cat")
+    visit.type_text("cat")
     page.keyboard.press("Enter")
     visit.expect_results("cat")
     expect(page.get_by_role("searchbox")).to_be_focused()
