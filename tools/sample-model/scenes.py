@@ -11,6 +11,8 @@ from things import THINGS
 
 COLOUR_NAMES = tuple(COLOURS)
 THING_NAMES = tuple(THINGS)
+# What moves is drawn more often: its poses have to be told apart too.
+_THING_WEIGHTS = tuple(3 if "jumping" in THINGS[name].actions else 1 for name in THING_NAMES)
 _PLACE_WEIGHTS = {"sky": 12, "sea": 12, "grass": 13, "desert": 12, "snow": 12, "space": 13, "street": 12,
                   "room": 12, "plain": 9}
 
@@ -67,20 +69,23 @@ def random_group(r, place, night, held=False, thing=None, colour=None, natural=F
     return None
 
 
-def random_scene(r, natural=False):
-    """A scene for training: one group, sometimes two, seldom none."""
+def random_scene(r, even=False):
+    """A scene for training: one group, sometimes two, seldom none; all things as often if `even`."""
+    def any_group():
+        return random_group(r, place, night, thing=None if even else r.choices(THING_NAMES, _THING_WEIGHTS)[0])
+
     while True:
         place = r.choices(tuple(_PLACE_WEIGHTS), tuple(_PLACE_WEIGHTS.values()))[0]
         night = place in OUTDOORS and r.random() < 0.28
         chance = r.random()
         if chance < 0.04 and place != "plain":
             return Scene(place, night, [], r.random() < 0.05)
-        group = random_group(r, place, night, natural=natural)
+        group = any_group()
         if group is None:
             continue
         groups = [group]
         if chance > 0.80:
-            other = random_group(r, place, night, natural=natural)
+            other = any_group()
             if other is not None and other.thing != group.thing:
                 groups.append(other)
         elif chance > 0.66:
@@ -97,11 +102,14 @@ def sibling(scene, r):
         return None
     kind = THINGS[group.thing]
     place, night = scene.place, scene.night
-    change = r.choice(("colour", "thing", "thing", "thing", "place", "action", "action"))
+    change = r.choice(("colour", "colour", "thing", "thing", "thing", "thing", "place")
+                      + (("action",) * 4 if kind.actions else ()))
     if change == "colour" and kind.coloured:
         group.colour = r.choice([name for name in COLOUR_NAMES if name != group.colour])
     elif change == "thing":
-        group.thing = r.choice([name for name in THING_NAMES if name != group.thing])
+        alike = [name for name in THING_NAMES if kind.kinds and THINGS[name].kinds == kind.kinds]
+        among = alike if len(alike) > 1 and r.random() < 0.5 else THING_NAMES
+        group.thing = r.choice([name for name in among if name != group.thing])
         other = THINGS[group.thing]
         group.colour = (group.colour or r.choice(COLOUR_NAMES)) if other.coloured else None
         if group.action not in other.actions:
@@ -109,7 +117,7 @@ def sibling(scene, r):
     elif change == "place":
         place = r.choice([name for name in BACKGROUNDS if name != place])
         night = place in OUTDOORS and night
-    elif change == "action" and kind.actions:
+    elif change == "action":
         group.action = r.choice([name for name in (None,) + kind.actions if name != group.action])
     else:
         return None

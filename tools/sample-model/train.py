@@ -118,7 +118,7 @@ class Check:
         self.names = list(scenes.THING_NAMES)
         drawn = []
         while len(drawn) < 300:
-            scene = scenes.random_scene(r)
+            scene = scenes.random_scene(r, even=True)
             if len(scene.groups) == 1 and not scene.grey:
                 drawn.append(scene)
         self.pictures = to_tensor(np.stack([batches.picture(scene, SIZES["image_resolution"], r) for scene in drawn]))
