@@ -103,7 +103,7 @@ import Testing
             struct Failure: Error, CustomStringConvertible {
                 var description = "relation \"<b>pictures</b>\" does not exist"
             }
-            func search(_ text: String, limit: Int) async throws -> SearchResult { throw Failure() }
+            func search(_ query: SearchQuery) async throws -> SearchResult { throw Failure() }
             func location(of key: String) throws -> PictureLocation { throw Failure() }
             func checkHealth() async throws { throw Failure() }
         }

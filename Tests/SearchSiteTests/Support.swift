@@ -14,7 +14,7 @@ final class FakeSearch: PictureSearch {
     let result: SearchResult?
     let isHealthy: Bool
     private let locate: @Sendable (String) throws -> PictureLocation
-    private let heard = Mutex<(texts: [String], limits: [Int], keys: [String])>(([], [], []))
+    private let heard = Mutex<(queries: [SearchQuery], keys: [String])>(([], []))
 
     /// - Parameter result: `nil` fails.
     init(
@@ -35,16 +35,19 @@ final class FakeSearch: PictureSearch {
         return SearchResult(hits: hits, isTruncated: isTruncated)
     }
 
-    var texts: [String] { heard.withLock { $0.texts } }
-    var limits: [Int] { heard.withLock { $0.limits } }
+    var queries: [SearchQuery] { heard.withLock { $0.queries } }
+    /// The texts among the queries' terms.
+    var texts: [String] {
+        queries.flatMap(\.terms).compactMap { term in
+            if case .text(let text) = term.content { text } else { nil }
+        }
+    }
+    var limits: [Int] { queries.map(\.limit) }
     /// Keys whose location was asked for, without the site's own probe for an origin.
     var keys: [String] { heard.withLock { $0.keys } }
 
-    func search(_ text: String, limit: Int) async throws -> SearchResult {
-        heard.withLock {
-            $0.texts.append(text)
-            $0.limits.append(limit)
-        }
+    func search(_ query: SearchQuery) async throws -> SearchResult {
+        heard.withLock { $0.queries.append(query) }
         guard let result else { throw Failure() }
         return result
     }

@@ -1,6 +1,6 @@
 /// One picture that answers a query.
 public struct SearchHit: Sendable, Equatable {
-    /// 1 for the nearest.
+    /// 1 for the nearest; counts the pictures that were passed over.
     public let rank: Int
     /// The picture's key in the bucket.
     public let key: String
@@ -18,12 +18,15 @@ public struct SearchHit: Sendable, Equatable {
 public struct SearchResult: Sendable, Equatable {
     /// Nearest first.
     public let hits: [SearchHit]
-    /// Whether the text was longer than the model reads and was cut.
+    /// Whether a text was longer than the model reads and was cut.
     public let isTruncated: Bool
+    /// Whether more pictures come after these: there is something at `offset + limit`.
+    public let hasMore: Bool
 
-    public init(hits: [SearchHit], isTruncated: Bool) {
+    public init(hits: [SearchHit], isTruncated: Bool, hasMore: Bool = false) {
         self.hits = hits
         self.isTruncated = isTruncated
+        self.hasMore = hasMore
     }
 }
 
@@ -35,18 +38,26 @@ public enum PictureLocation: Sendable, Equatable {
     case file(path: String)
 }
 
-/// Searching pictures by text, as the web pages need it. ``Searcher`` is the real one.
+/// Searching pictures by texts and pictures, as the web pages need it. ``Searcher`` is the real one.
 ///
 /// Implementations keep blocking work off Swift's cooperative threads.
 public protocol PictureSearch: Sendable {
-    /// The `limit` pictures nearest to a text.
-    /// - Throws: an error whose description is one sentence fit for a visitor's operator: it names
-    ///   what failed and what to do, without secrets.
-    func search(_ text: String, limit: Int) async throws -> SearchResult
+    /// The pictures nearest to a query.
+    /// - Throws: ``SearchError`` for what a visitor asked wrongly or what is away for the moment; any
+    ///   other error is a fault of the installation. All describe themselves in one sentence fit for
+    ///   the operator: it names what failed and what to do, without secrets.
+    func search(_ query: SearchQuery) async throws -> SearchResult
 
     /// Where a picture can be got, valid for an hour.
     func location(of key: String) throws -> PictureLocation
 
     /// Throws when searches cannot be answered now.
     func checkHealth() async throws
+}
+
+extension PictureSearch {
+    /// The `limit` pictures nearest to a text.
+    public func search(_ text: String, limit: Int) async throws -> SearchResult {
+        try await search(SearchQuery(text, limit: limit))
+    }
 }

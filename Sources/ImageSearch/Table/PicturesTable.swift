@@ -10,7 +10,7 @@ public struct PicturesTable {
     /// The most that pgvector's `vector` holds.
     public static let maximumDimension = 16_000
 
-    private let connection: PGConnection
+    let connection: PGConnection
 
     /// Connects to the database of a service URI.
     ///
@@ -111,7 +111,7 @@ public struct PicturesTable {
     }
 
     /// Columns of the table that the search path finds, by name, with their types; empty without one.
-    private func columns() throws -> [String: String] {
+    func columns() throws -> [String: String] {
         let rows = try connection.execute(
             """
             SELECT attname::text, format_type(atttypid, atttypmod)
@@ -231,37 +231,6 @@ public struct PicturesTable {
             }
         }
         return rows.count - failed
-    }
-
-    // MARK: Searching
-
-    /// The `limit` pictures whose embeddings make the smallest angle with a unit vector.
-    /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
-    ///   otherwise.
-    public func nearest(to embedding: [Float], limit: Int) throws -> [SearchHit] {
-        do {
-            let rows = try connection.execute(
-                """
-                SELECT filename, 1 - (embedding <=> $1::vector) AS score
-                FROM pictures
-                WHERE embedding IS NOT NULL
-                ORDER BY embedding <=> $1::vector
-                LIMIT $2
-                """,
-                [.vector(embedding), .int64(Int64(limit))])
-            let hits = try rows.enumerated().map { index, row in
-                SearchHit(rank: index + 1, key: try row.string(0), score: try row.double(1))
-            }
-            // A row that some other program stored with a zero vector has no angle with anything;
-            // PostgreSQL sorts NaN last.
-            return hits.filter { !$0.score.isNaN }
-        } catch let error as PGError where error.isUndefinedTable || error.isUndefinedObject {
-            // Without the extension, the type or operator is what is missing first.
-            guard try columns().isEmpty else { throw error }
-            throw TableError.noTable
-        } catch let error as PGError where error.sqlState == "22000" {
-            throw TableError.differentDimension(table: try dimension(), model: embedding.count)
-        }
     }
 
     /// Whether the connection can still be used.

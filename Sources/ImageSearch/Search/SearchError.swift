@@ -1,0 +1,72 @@
+import ClipCore
+import PGClient
+
+/// Why a search was not answered: what was asked, or what is missing to answer it.
+///
+/// The description is one sentence without secrets. Whatever else a search throws (``TableError``
+/// where the table is not there yet, an unusable model file) is a fault of the installation.
+public enum SearchError: Error, Equatable, CustomStringConvertible {
+    /// A part of the query makes no sense.
+    case invalid(String)
+    /// The weighted terms add up to nothing.
+    case termsCancelOut
+    /// A term's bytes are no picture, or one of a format that is not decoded.
+    case unsupportedPicture(reason: String)
+    /// A term's picture has a known format but cannot be decoded.
+    case damagedPicture(reason: String)
+    /// A term's picture has too many bytes.
+    case pictureTooLarge(bytes: Int, limit: Int)
+    /// No picture of this key is stored.
+    case unknownKey(String)
+    /// More searches at once than can be answered in good time; try again in a moment.
+    case overloaded
+    /// The database cannot be reached, or does not answer in time.
+    case databaseUnavailable(reason: String)
+    /// The stored embeddings are another model's, so that no cosine means anything.
+    case modelMismatch(reason: String)
+
+    public var description: String {
+        switch self {
+        case .invalid(let reason): reason
+        case .termsCancelOut:
+            "the query's terms cancel each other out, so there is no direction to search in: change their weights"
+        case .unsupportedPicture(let reason), .damagedPicture(let reason):
+            "the picture to search with cannot be used: \(reason)"
+        case .pictureTooLarge(let bytes, let limit):
+            "the picture to search with has \(bytes) bytes, more than the \(limit) that are taken"
+        case .unknownKey(let key):
+            "no picture with the key \"\(Console.printable(key))\" is stored: check the key, or give a file"
+        case .overloaded: "too many searches at once: try again in a moment"
+        case .databaseUnavailable(let reason), .modelMismatch(let reason): reason
+        }
+    }
+}
+
+extension SearchError {
+    init(_ error: ImageError) {
+        switch error {
+        case .empty, .notAPicture, .unsupportedFormat, .unsupportedComponents:
+            self = .unsupportedPicture(reason: "\(error)")
+        default:
+            self = .damagedPicture(reason: "\(error)")
+        }
+    }
+
+    /// What a failed statement means to whoever searches; other errors as they are.
+    static func of(_ error: any Error) -> any Error {
+        switch error {
+        case let error as PGError where error.isAboutAvailability:
+            SearchError.databaseUnavailable(reason: "\(error)")
+        case TableError.differentDimension:
+            SearchError.modelMismatch(reason: "\(error)")
+        default: error
+        }
+    }
+}
+
+extension PGError {
+    /// Whether the server is away, full, starting, or too slow, so that the same may work later.
+    var isAboutAvailability: Bool {
+        kind == .connection || isConnectionLost || isTemporarilyUnavailable || isCancelled
+    }
+}

@@ -1,0 +1,93 @@
+import PGClient
+
+extension PicturesTable {
+    /// Which of the nearest pictures are wanted.
+    public struct Selection: Sendable, Equatable {
+        public var limit: Int
+        public var offset = 0
+        /// The least cosine; nil takes any.
+        public var minimumScore: Double?
+        /// Only keys that begin so, byte by byte.
+        public var prefix: String?
+        /// Whether every row is compared, instead of asking an index.
+        public var isExact = false
+
+        public init(
+            limit: Int, offset: Int = 0, minimumScore: Double? = nil, prefix: String? = nil,
+            isExact: Bool = false
+        ) {
+            self.limit = limit
+            self.offset = offset
+            self.minimumScore = minimumScore
+            self.prefix = prefix
+            self.isExact = isExact
+        }
+    }
+
+    /// The `limit` pictures whose embeddings make the smallest angle with a unit vector.
+    /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
+    ///   otherwise.
+    public func nearest(to embedding: [Float], limit: Int) throws -> [SearchHit] {
+        try nearest(to: embedding, Selection(limit: limit)).hits
+    }
+
+    /// The pictures whose embeddings make the smallest angle with a unit vector, and whether more
+    /// come after them.
+    /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
+    ///   otherwise.
+    public func nearest(
+        to embedding: [Float], _ selection: Selection
+    ) throws -> (hits: [SearchHit], hasMore: Bool) {
+        try explainingFailures(dimension: embedding.count) {
+            let rows = try connection.execute(
+                """
+                SELECT filename, 1 - (embedding <=> $1::vector) AS score
+                FROM pictures
+                WHERE embedding IS NOT NULL AND starts_with(filename, $4)
+                ORDER BY embedding <=> $1::vector
+                LIMIT $2 OFFSET $3
+                """,
+                [
+                    .vector(embedding), .int64(Int64(selection.limit + 1)),
+                    .int64(Int64(selection.offset)), .text(selection.prefix ?? ""),
+                ])
+            let hits = try rows.enumerated().map { index, row in
+                SearchHit(
+                    rank: selection.offset + index + 1, key: try row.string(0),
+                    score: try row.double(1))
+            }
+            // A row that some other program stored with a zero vector has no angle with anything;
+            // PostgreSQL sorts NaN last.
+            let near = hits.filter { !$0.score.isNaN && $0.score >= selection.minimumScore ?? -2 }
+            return (Array(near.prefix(selection.limit)), near.count > selection.limit)
+        }
+    }
+
+    /// The stored embedding of a picture, `[dimension]`; nil when there is no such row, or it has
+    /// none yet.
+    /// - Throws: as ``nearest(to:_:)``.
+    public func embedding(of key: String) throws -> [Float]? {
+        // No key that PostgreSQL stores holds one.
+        guard !key.utf8.contains(0) else { return nil }
+        return try explainingFailures(dimension: nil) {
+            let rows = try connection.execute(
+                "SELECT embedding FROM pictures WHERE filename = $1 AND embedding IS NOT NULL",
+                [.text(key)])
+            return try rows.first?.vector(0)
+        }
+    }
+
+    /// Runs a query of the table, and says what is wrong with the table when it fails for that.
+    private func explainingFailures<T>(dimension: Int?, _ body: () throws -> T) throws -> T {
+        do {
+            return try body()
+        } catch let error as PGError where error.isUndefinedTable || error.isUndefinedObject {
+            // Without the extension, the type or operator is what is missing first.
+            guard try columns().isEmpty else { throw error }
+            throw TableError.noTable
+        } catch let error as PGError where error.sqlState == "22000" {
+            guard let dimension else { throw error }
+            throw TableError.differentDimension(table: try self.dimension(), model: dimension)
+        }
+    }
+}
