@@ -47,6 +47,17 @@ import Testing
         }
     }
 
+    @Test func precisionIsFP32UnlessSet() throws {
+        #expect(try settings([:]).precision() == .fp32)
+        #expect(try settings(["CLIP_PRECISION": ""]).precision() == .fp32)
+        #expect(try settings(["CLIP_PRECISION": "fp32"]).precision() == .fp32)
+        #expect(try settings(["CLIP_PRECISION": "int8"]).precision() == .int8)
+        let unknown = try settings(["CLIP_PRECISION": "fp16"])
+        #expect(
+            sentence { _ = try unknown.precision() }
+                == "CLIP_PRECISION must be fp32 or int8, not \"fp16\"")
+    }
+
     @Test func directoryNeedsNoKeys() throws {
         try Fixtures.withDirectory { directory in
             try FileManager.default.createDirectory(

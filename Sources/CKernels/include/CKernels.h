@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "Int8.h"
+
 #if defined(__x86_64__) && defined(__linux__) && defined(__clang__)
 // One copy of the function for each level of x86-64, chosen when the program is loaded.
 #define CK_MULTIVERSION \

@@ -2,17 +2,19 @@ import CKernels
 
 /// CLIP's vision transformer: preprocessed pictures to embeddings.
 ///
-/// Source: upstream's `clip.model.VisionTransformer`, evaluated in fp32 as upstream does on a CPU.
+/// Source: upstream's `clip.model.VisionTransformer`, evaluated in fp32 as upstream does on a CPU, or
+/// with the large matrices in int8.
 /// The encoder is immutable and shared by threads; each thread encodes with its own ``Session``.
 public final class ImageEncoder: Sendable {
     public let configuration: ClipConfiguration
+    public let precision: Precision
 
     private let buffer: WeightBuffer
     private let weights: Weights
 
     private struct Weights: @unchecked Sendable {
         /// The patch embedding's convolution as a matrix, `[width, 3 × patch × patch]`.
-        let patches: UnsafePointer<Float>
+        let patches: LinearWeights
         /// `[width]`
         let classToken: UnsafePointer<Float>
         /// `[grid² + 1, width]`
@@ -24,11 +26,14 @@ public final class ImageEncoder: Sendable {
         let projection: UnsafePointer<Float>
     }
 
-    /// Loads the vision tower; the text tower is not touched.
+    /// Loads the vision tower; the text tower is not touched. For int8 the matrices are quantised now.
     /// - Throws: ``CheckpointError`` when a tensor is missing, misshapen or not finite.
-    public init(_ checkpoint: Checkpoint) throws(CheckpointError) {
+    public init(
+        _ checkpoint: Checkpoint, precision: Precision = .fp32
+    ) throws(CheckpointError) {
         let sizes = checkpoint.configuration
         configuration = sizes
+        self.precision = precision
         let width = sizes.vision.width
         let patch = sizes.patchSize
         let length = sizes.imageSequenceLength
@@ -42,9 +47,10 @@ public final class ImageEncoder: Sendable {
             ] + WeightLoader.blockShapes("visual.transformer", sizes.vision) + [
                 ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
                 ("visual.proj", [width, sizes.embeddingDimension]),
-            ], keepsHalves: false)
+            ], storage: precision == .int8 ? .int8 : .float)
         weights = Weights(
-            patches: try loader.tensor("visual.conv1.weight"),
+            patches: try loader.linear(
+                "visual.conv1.weight", nil, inputs: 3 * patch * patch, outputs: width),
             classToken: try loader.tensor("visual.class_embedding"),
             positions: try loader.tensor("visual.positional_embedding"),
             lnPre: try loader.norm("visual.ln_pre"),
@@ -77,9 +83,13 @@ public final class ImageEncoder: Sendable {
             self.encoder = encoder
             self.capacity = capacity
             let sizes = encoder.configuration
+            let rows = capacity * sizes.imageSequenceLength
+            let patchWidth = 3 * sizes.patchSize * sizes.patchSize
             scratch = TransformerScratch(
-                sizes.vision, rows: capacity * sizes.imageSequenceLength,
-                length: sizes.imageSequenceLength)
+                sizes.vision, rows: rows, length: sizes.imageSequenceLength,
+                int8: encoder.precision == .int8
+                    ? Int8Scratch(rows: rows, width: max(sizes.vision.hiddenWidth, patchWidth))
+                    : nil)
             patchRows = .allocate(capacity: capacity * encoder.pixelCount)
             patchEmbeddings = .allocate(
                 capacity: capacity * sizes.gridSize * sizes.gridSize * sizes.vision.width)
@@ -133,7 +143,7 @@ public final class ImageEncoder: Sendable {
             let embeddings = patchEmbeddings.baseAddress!
             Multiplication.linear(
                 patchRows.baseAddress!, rows: count * patches, encoder.weights.patches,
-                inputs: features, outputs: width, to: embeddings)
+                to: embeddings, int8: scratch.int8)
             for picture in 0..<count {
                 let x = scratch.x + picture * (patches + 1) * width
                 x.update(from: encoder.weights.classToken, count: width)

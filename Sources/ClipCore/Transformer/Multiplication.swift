@@ -1,6 +1,16 @@
 import CKernels
 import COpenBLAS
 
+/// What becomes of a linear layer's output `y = x Wᵀ + b`.
+enum LinearEnd {
+    /// `out = y`
+    case store
+    /// `out += y`: the end of a residual branch.
+    case add
+    /// `out = quick_gelu(y)`
+    case quickGELU
+}
+
 /// Matrix products through BLAS, on row-major fp32 matrices.
 ///
 /// Each calling thread multiplies on its own: pictures side by side beat one product spread over
@@ -11,28 +21,39 @@ enum Multiplication {
         openblas_set_num_threads(1)
     }
 
-    /// `out = x Wᵀ`, or `out += x Wᵀ`: the product of a linear layer, without its bias.
+    /// A linear layer with its bias.
     /// x: `[rows, inputs]`  W: `[outputs, inputs]`  out: `[rows, outputs]`
     ///
-    /// - Parameter panel: room for the matrix in fp32, for layers whose weights are fp16.
+    /// - Parameters:
+    ///   - panel: room for the matrix in fp32, for layers whose weights are fp16.
+    ///   - int8: room for the activations, for layers whose weights are int8.
     static func linear(
         _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
-        to out: UnsafeMutablePointer<Float>, accumulate: Bool = false,
-        panel: UnsafeMutablePointer<Float>? = nil
+        to out: UnsafeMutablePointer<Float>, end: LinearEnd = .store,
+        panel: UnsafeMutablePointer<Float>? = nil, int8: Int8Scratch? = nil
     ) {
         switch layer.weight {
+        case .int8(let matrix):
+            guard let int8 else { preconditionFailure("no room for int8 activations") }
+            matrix.linear(x, rows: rows, bias: layer.bias, to: out, end: end, int8)
+            return
         case .float(let weight):
             linear(
                 x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
-                accumulate: accumulate)
+                accumulate: end == .add)
         case .half(let weight) where rows <= rowsWorthWidening || panel == nil:
             ck_linear_half(
-                x, rows, weight, layer.inputs, layer.outputs, out, accumulate, CK_ISA_BEST)
+                x, rows, weight, layer.inputs, layer.outputs, out, end == .add, CK_ISA_BEST)
         case .half(let weight):
             ck_float_from_half(weight, panel, layer.inputs * layer.outputs)
             linear(
                 x, rows: rows, panel!, inputs: layer.inputs, outputs: layer.outputs, to: out,
-                accumulate: accumulate)
+                accumulate: end == .add)
+        }
+        guard let bias = layer.bias else { return }
+        switch end {
+        case .store, .add: ck_add_bias(out, rows, layer.outputs, bias)
+        case .quickGELU: ck_bias_quick_gelu(out, rows, layer.outputs, bias)
         }
     }
 

@@ -36,7 +36,7 @@ public final class TextEncoder: Sendable {
                 + WeightLoader.blockShapes("transformer", sizes.text) + [
                     ("ln_final.weight", [width]), ("ln_final.bias", [width]),
                     ("text_projection", [width, sizes.embeddingDimension]),
-                ], keepsHalves: true)
+                ], storage: .half)
         tokenEmbedding = try checkpoint.tensor(
             "token_embedding.weight", shape: [sizes.vocabularySize, width])
         weights = Weights(

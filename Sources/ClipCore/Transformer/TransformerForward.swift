@@ -30,8 +30,7 @@ enum TransformerForward {
                 scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
             Multiplication.linear(
                 scratch.normed, rows: rows, block.inProjection, to: scratch.qkv,
-                panel: scratch.panel)
-            ck_add_bias(scratch.qkv, rows, 3 * width, block.inProjection.bias)
+                panel: scratch.panel, int8: scratch.int8)
             attention(tower, sequences: sequences, length: length, causal: causal, scratch)
             finish(block, tower, rows: rows, scratch)
         }
@@ -47,13 +46,17 @@ enum TransformerForward {
         _ scratch: TransformerScratch
     ) {
         let width = tower.width
-        addLinear(block.outProjection, scratch.normed, rows: rows, scratch)
+        Multiplication.linear(
+            scratch.normed, rows: rows, block.outProjection, to: scratch.x, end: .add,
+            panel: scratch.panel, int8: scratch.int8)
         ck_layer_norm(
             scratch.x, rows, width, width, block.ln2.weight, block.ln2.bias, scratch.normed)
         Multiplication.linear(
-            scratch.normed, rows: rows, block.expansion, to: scratch.hidden, panel: scratch.panel)
-        ck_bias_quick_gelu(scratch.hidden, rows, tower.hiddenWidth, block.expansion.bias)
-        addLinear(block.contraction, scratch.hidden, rows: rows, scratch)
+            scratch.normed, rows: rows, block.expansion, to: scratch.hidden, end: .quickGELU,
+            panel: scratch.panel, int8: scratch.int8)
+        Multiplication.linear(
+            scratch.hidden, rows: rows, block.contraction, to: scratch.x, end: .add,
+            panel: scratch.panel, int8: scratch.int8)
     }
 
     /// The last block, for the pooled tokens alone; leaves them in `scratch.x`, `[sequences, width]`.
@@ -69,8 +72,8 @@ enum TransformerForward {
             scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
         // Keys and values of all tokens, [rows, 2 × width].
         Multiplication.linear(
-            scratch.normed, rows: rows, keyValueLayer, to: scratch.qkv, panel: scratch.panel)
-        ck_add_bias(scratch.qkv, rows, 2 * width, keyValueLayer.bias)
+            scratch.normed, rows: rows, keyValueLayer, to: scratch.qkv, panel: scratch.panel,
+            int8: scratch.int8)
         // The pooled rows move to the front; a row never lands on one that is still to move.
         for sequence in 0..<sequences {
             let source = (sequence * length + pooled) * width
@@ -80,8 +83,8 @@ enum TransformerForward {
         }
         let queries = scratch.hidden
         Multiplication.linear(
-            scratch.normed, rows: sequences, queryLayer, to: queries, panel: scratch.panel)
-        ck_add_bias(queries, sequences, width, queryLayer.bias)
+            scratch.normed, rows: sequences, queryLayer, to: queries, panel: scratch.panel,
+            int8: scratch.int8)
 
         let headWidth = ClipConfiguration.Transformer.headWidth
         for sequence in 0..<sequences {
@@ -102,15 +105,6 @@ enum TransformerForward {
 
     /// What scores are multiplied with: 1 / √(features of a head).
     private static let scale = 1 / Float(ClipConfiguration.Transformer.headWidth).squareRoot()
-
-    /// `scratch.x += x Wᵀ + b`: the end of a residual branch. x: `[rows, inputs]`
-    private static func addLinear(
-        _ layer: LinearWeights, _ x: UnsafePointer<Float>, rows: Int, _ scratch: TransformerScratch
-    ) {
-        Multiplication.linear(
-            x, rows: rows, layer, to: scratch.x, accumulate: true, panel: scratch.panel)
-        ck_add_bias(scratch.x, rows, layer.outputs, layer.bias)
-    }
 
     /// Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2), from `scratch.qkv`
     /// to `scratch.normed`. A row of `qkv` holds queries, keys and values, each head by head.

@@ -15,6 +15,9 @@ final class TransformerScratch {
     /// Room for one matrix in fp32, `[4 × width, width]`, if it was asked for.
     let panel: UnsafeMutablePointer<Float>?
 
+    /// Room for quantised activations, if it was asked for.
+    let int8: Int8Scratch?
+
     let rows: Int
     private let storage: UnsafeMutableRawPointer
 
@@ -22,10 +25,13 @@ final class TransformerScratch {
     ///   - rows: tokens of all sequences together.
     ///   - length: tokens of one sequence.
     ///   - hasPanel: whether fp16 matrices will have to be widened.
+    ///   - int8: for int8 matrices; at least as many rows, as wide as the hidden layer.
     init(
-        _ tower: ClipConfiguration.Transformer, rows: Int, length: Int, hasPanel: Bool = false
+        _ tower: ClipConfiguration.Transformer, rows: Int, length: Int, hasPanel: Bool = false,
+        int8: Int8Scratch? = nil
     ) {
         self.rows = rows
+        self.int8 = int8
         let width = tower.width
         let counts = [
             rows * width, rows * width, rows * 3 * width, length * length,

@@ -37,7 +37,7 @@ struct NormWeights: @unchecked Sendable {
     let bias: UnsafePointer<Float>
 }
 
-/// A linear layer: `weight: [out, in]`, `bias: [out]`.
+/// A linear layer: `weight: [out, in]`, `bias: [out]`, or none.
 struct LinearWeights: @unchecked Sendable {
     /// Where the matrix is and how its elements are stored.
     enum Matrix {
@@ -45,10 +45,12 @@ struct LinearWeights: @unchecked Sendable {
         /// fp16 in the mapped file, not aligned. For few rows, reading two bytes a weight once beats
         /// widening all of them first.
         case half(UnsafeRawPointer)
+        /// Quantised when it was loaded.
+        case int8(Int8Matrix)
     }
 
     let weight: Matrix
-    let bias: UnsafePointer<Float>
+    let bias: UnsafePointer<Float>?
     let inputs: Int
     let outputs: Int
 
@@ -59,9 +61,11 @@ struct LinearWeights: @unchecked Sendable {
             switch weight {
             case .float(let pointer): .float(pointer + offset)
             case .half(let pointer): .half(pointer + 2 * offset)
+            case .int8(let matrix): .int8(matrix.outputs(range))
             }
         return LinearWeights(
-            weight: part, bias: bias + range.lowerBound, inputs: inputs, outputs: range.count)
+            weight: part, bias: bias.map { $0 + range.lowerBound }, inputs: inputs,
+            outputs: range.count)
     }
 }
 
@@ -76,21 +80,29 @@ struct BlockWeights: Sendable {
     let contraction: LinearWeights
 }
 
+/// How the matrices of linear layers are kept.
+enum MatrixStorage {
+    case float
+    /// fp16 stays in the mapped file; other types become fp32.
+    case half
+    case int8
+}
+
 /// Loads the tensors of a tower in order into one buffer.
 struct WeightLoader {
     let buffer: WeightBuffer
     private let tensors: [String: Tensor]
-    private let keepsHalves: Bool
+    private let storage: MatrixStorage
 
     /// Checks that all tensors are there before memory is set aside: what a file says of its sizes
     /// counts only when it has the data.
     /// - Parameters:
     ///   - shapes: every tensor that will be loaded, with its shape.
-    ///   - keepsHalves: whether the blocks' fp16 matrices stay in the file. The checkpoint must then
-    ///     outlive the weights.
+    ///   - storage: how matrices of linear layers are kept. For `.half` the checkpoint must outlive the
+    ///     weights.
     /// - Throws: ``CheckpointError`` when one is missing or misshapen.
     init(
-        _ checkpoint: Checkpoint, _ shapes: [(name: String, shape: [Int])], keepsHalves: Bool
+        _ checkpoint: Checkpoint, _ shapes: [(name: String, shape: [Int])], storage: MatrixStorage
     ) throws(CheckpointError) {
         var tensors: [String: Tensor] = [:]
         var capacity = 0
@@ -100,7 +112,7 @@ struct WeightLoader {
             tensors[name] = tensor
         }
         self.tensors = tensors
-        self.keepsHalves = keepsHalves
+        self.storage = storage
         // Memory that is set aside but never written to costs nothing.
         buffer = WeightBuffer(count: capacity)
     }
@@ -134,17 +146,32 @@ struct WeightLoader {
         NormWeights(weight: try tensor("\(name).weight"), bias: try tensor("\(name).bias"))
     }
 
-    private func linear(
-        _ weight: String, _ bias: String, inputs: Int, outputs: Int
+    /// - Parameter bias: its name, nil for a layer without one.
+    func linear(
+        _ weight: String, _ bias: String?, inputs: Int, outputs: Int
     ) throws(CheckpointError) -> LinearWeights {
-        let matrix: LinearWeights.Matrix
-        if keepsHalves, let halves = tensors[weight]?.mappedHalves {
-            matrix = .half(halves)
-        } else {
-            matrix = .float(try tensor(weight))
+        LinearWeights(
+            weight: try matrix(weight, inputs: inputs, outputs: outputs),
+            bias: try bias.map(tensor), inputs: inputs, outputs: outputs)
+    }
+
+    private func matrix(
+        _ name: String, inputs: Int, outputs: Int
+    ) throws(CheckpointError) -> LinearWeights.Matrix {
+        switch storage {
+        case .half:
+            if let halves = tensors[name]?.mappedHalves { return .half(halves) }
+        case .int8 where Int8Matrix.canHold(inputs: inputs):
+            guard let tensor = tensors[name] else {
+                preconditionFailure("\(name) was not asked for")
+            }
+            let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: inputs * outputs)
+            defer { floats.deallocate() }
+            try tensor.copy(to: floats)
+            return .int8(Int8Matrix(floats.baseAddress!, inputs: inputs, outputs: outputs))
+        case .int8, .float: break
         }
-        return LinearWeights(
-            weight: matrix, bias: try tensor(bias), inputs: inputs, outputs: outputs)
+        return .float(try tensor(name))
     }
 
     /// All blocks of a tower.

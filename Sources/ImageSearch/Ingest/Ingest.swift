@@ -27,11 +27,13 @@ public struct Ingest: Sendable {
     private let store: any ObjectStore
     private let databaseURI: String
     private let modelPath: String
+    private let precision: Precision
     private let options: Options
 
     public init(_ settings: Settings, modelPath: String, options: Options = Options()) throws {
         store = try settings.objectStore()
         databaseURI = try settings.databaseURI()
+        precision = try settings.precision()
         self.modelPath = modelPath
         self.options = options
     }
@@ -64,7 +66,7 @@ public struct Ingest: Sendable {
         do {
             // Listing and fetching go on while the weights are loaded.
             try pipeline.startFetching()
-            try pipeline.startEncoding(try ImageEncoder(checkpoint))
+            try pipeline.startEncoding(try ImageEncoder(checkpoint, precision: precision))
         } catch {
             pipeline.stop(error, canStore: false)
         }

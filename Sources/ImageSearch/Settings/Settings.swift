@@ -1,3 +1,4 @@
+import ClipCore
 import S3Client
 
 #if canImport(FoundationEssentials)
@@ -61,6 +62,16 @@ public struct Settings: Sendable {
     /// `PG_SERVICE_URI`: where PostgreSQL is, with user and password.
     public func databaseURI() throws(SettingsError) -> String {
         try required("PG_SERVICE_URI")
+    }
+
+    /// `CLIP_PRECISION`: what pictures are embedded in, `fp32` (the default) or `int8`.
+    public func precision() throws(SettingsError) -> Precision {
+        guard let name = self["CLIP_PRECISION"] else { return .fp32 }
+        guard let precision = Precision(rawValue: name) else {
+            let known = Precision.allCases.map(\.rawValue).joined(separator: " or ")
+            throw SettingsError("CLIP_PRECISION must be \(known), not \"\(name)\"")
+        }
+        return precision
     }
 
     /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`: a real one, or a directory when the

@@ -1,0 +1,192 @@
+#include "CKernels.h"
+#include "Exponential.h"
+#include "Int8Tile.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { PANEL = CK_INT8_PANEL, LANES = 16 };
+
+static inline ptrdiff_t groups_of(ptrdiff_t inputs) { return (inputs + 3) / 4; }
+
+static inline ptrdiff_t panels_of(ptrdiff_t outputs) { return (outputs + PANEL - 1) / PANEL; }
+
+ptrdiff_t ck_int8_packed_size(ptrdiff_t inputs, ptrdiff_t outputs) {
+    return panels_of(outputs) * groups_of(inputs) * 4 * PANEL;
+}
+
+// Adding it to a number below 2^22 rounds that to an integer, half to even, and leaves the integer in
+// the low bits: unlike a conversion, defined for every number.
+static const float round_bias = 12582912.0f; // 1.5 * 2^23
+
+static inline uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+CK_MULTIVERSION
+static float largest_magnitude(const float *x, ptrdiff_t count) {
+    uint32_t largest = 0; // magnitudes are ordered as their bits are
+    for (ptrdiff_t i = 0; i < count; i++) {
+        uint32_t magnitude = bits_of(x[i]) & 0x7FFFFFFF;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    float value;
+    memcpy(&value, &largest, sizeof value);
+    return value;
+}
+
+// Quantises one output's weights into its column of a panel; returns their sum.
+CK_MULTIVERSION
+static int32_t pack_output(const float *weight, ptrdiff_t inputs, float inverse, int8_t *column) {
+    int32_t sum = 0;
+    for (ptrdiff_t i = 0; i < inputs; i++) {
+        int8_t w = (int8_t)bits_of(weight[i] * inverse + round_bias);
+        column[i / 4 * 4 * PANEL + i % 4] = w;
+        sum += w;
+    }
+    return sum;
+}
+
+void ck_int8_pack(const float *weight, const ck_int8_matrix *to) {
+    ptrdiff_t groups = groups_of(to->inputs);
+    ptrdiff_t padded = panels_of(to->outputs) * PANEL;
+    if (to->inputs % 4 || padded != to->outputs)
+        memset(to->weights, 0, (size_t)ck_int8_packed_size(to->inputs, to->outputs));
+    for (ptrdiff_t o = 0; o < padded; o++) {
+        to->scales[o] = 0;
+        to->sums[o] = 0;
+        if (o >= to->outputs) continue;
+        const float *row = weight + o * to->inputs;
+        // The smallest normal number keeps the inverse of an all but zero row finite.
+        float scale = fmaxf(largest_magnitude(row, to->inputs) / 127, 0x1p-126f);
+        int8_t *column = to->weights + o / PANEL * groups * 4 * PANEL + o % PANEL * 4;
+        to->scales[o] = scale;
+        to->sums[o] = pack_output(row, to->inputs, 1 / scale, column);
+    }
+}
+
+CK_MULTIVERSION
+static void quantize_row(const float *x, ptrdiff_t width, uint8_t *q, float *scale, int32_t *zero) {
+    // Zero lies in the range, so that the zero point is one of the 256 values.
+    float lowest = 0, highest = 0;
+    uint32_t broken = 0;
+    {
+        float low[LANES] = {0}, high[LANES] = {0};
+        ptrdiff_t whole = width - width % LANES;
+        for (ptrdiff_t i = 0; i < whole; i += LANES)
+            for (int j = 0; j < LANES; j++) {
+                float v = x[i + j];
+                low[j] = v < low[j] ? v : low[j];
+                high[j] = v > high[j] ? v : high[j];
+                broken |= (bits_of(v) & 0x7F800000u) == 0x7F800000u;
+            }
+        for (ptrdiff_t i = whole; i < width; i++) {
+            low[0] = x[i] < low[0] ? x[i] : low[0];
+            high[0] = x[i] > high[0] ? x[i] : high[0];
+            broken |= (bits_of(x[i]) & 0x7F800000u) == 0x7F800000u;
+        }
+        for (int j = 0; j < LANES; j++) {
+            lowest = low[j] < lowest ? low[j] : lowest;
+            highest = high[j] > highest ? high[j] : highest;
+        }
+    }
+    // Halves first: the range of finite numbers need not be finite.
+    float step = (highest / 2 - lowest / 2) / 127.5f;
+    step = step > 0x1p-126f ? step : 0x1p-126f;
+    float inverse = 1 / step;
+    float origin = nearbyintf(-lowest * inverse);
+    origin = origin < 255 ? origin : 255;
+    float bottom = -origin, top = 255 - origin, bias = round_bias + origin;
+    for (ptrdiff_t i = 0; i < width; i++) {
+        float v = x[i] * inverse;
+        v = v > bottom ? v : bottom;
+        v = v < top ? v : top;
+        q[i] = (uint8_t)bits_of(v + bias);
+    }
+    *scale = broken ? NAN : step;
+    *zero = (int32_t)origin;
+}
+
+void ck_int8_quantize(const float *x, ptrdiff_t rows, ptrdiff_t width, const ck_int8_rows *to) {
+    for (ptrdiff_t row = 0; row < rows; row++)
+        quantize_row(x + row * width, width, to->values + row * to->stride, to->scales + row,
+                     to->zeros + row);
+}
+
+// From integer sums of a tile to the layer's outputs. sums: [rows, PANEL]  out: `stride` elements
+// between rows
+CK_MULTIVERSION
+static void finish_tile(const int32_t *restrict sums, ptrdiff_t rows, ptrdiff_t columns,
+                        const float *restrict scales, const int32_t *restrict zeros,
+                        const float *restrict weight_scales, const int32_t *restrict weight_sums,
+                        const float *restrict bias, float *restrict out, ptrdiff_t stride,
+                        enum ck_int8_end end) {
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        float *to = out + row * stride;
+        float values[PANEL];
+        float scale = scales[row];
+        int32_t zero = zeros[row];
+        for (int j = 0; j < PANEL; j++)
+            values[j] = (float)(sums[row * PANEL + j] - zero * weight_sums[j]) * scale *
+                        weight_scales[j];
+        if (bias)
+            for (ptrdiff_t j = 0; j < columns; j++) values[j] += bias[j];
+        switch (end) {
+        case CK_INT8_STORE:
+            for (ptrdiff_t j = 0; j < columns; j++) to[j] = values[j];
+            break;
+        case CK_INT8_ADD:
+            for (ptrdiff_t j = 0; j < columns; j++) to[j] += values[j];
+            break;
+        case CK_INT8_QUICK_GELU:
+            for (ptrdiff_t j = 0; j < columns; j++)
+                to[j] = values[j] / (1.0f + fast_exp(-1.702f * values[j]));
+            break;
+        }
+    }
+}
+
+static void store_integers(const int32_t *sums, ptrdiff_t rows, ptrdiff_t columns,
+                           const int32_t *zeros, const int32_t *weight_sums, int32_t *out,
+                           ptrdiff_t stride) {
+    for (ptrdiff_t row = 0; row < rows; row++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            out[row * stride + j] = sums[row * PANEL + j] - zeros[row] * weight_sums[j];
+}
+
+// A panel is used for all rows while it is in the caches: the caller chooses how many those are.
+static void multiply(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
+                     const float *bias, float *out, int32_t *integers, enum ck_int8_end end,
+                     enum ck_int8_isa isa) {
+    struct int8_tile tile = int8_tile_for(isa);
+    ptrdiff_t groups = groups_of(weight->inputs);
+    _Alignas(64) int32_t sums[INT8_TILE_ROWS * PANEL];
+    for (ptrdiff_t o = 0; o < weight->outputs; o += PANEL) {
+        const int8_t *panel = weight->weights + o * groups * 4;
+        ptrdiff_t left = weight->outputs - o;
+        ptrdiff_t columns = left < PANEL ? left : PANEL;
+        for (ptrdiff_t r = 0; r < rows; r += tile.rows) {
+            ptrdiff_t count = rows - r < tile.rows ? rows - r : tile.rows;
+            tile.sums(x->values + r * x->stride, x->stride, count, panel, groups, sums);
+            if (integers)
+                store_integers(sums, count, columns, x->zeros + r, weight->sums + o,
+                               integers + r * weight->outputs + o, weight->outputs);
+            else
+                finish_tile(sums, count, columns, x->scales + r, x->zeros + r, weight->scales + o,
+                            weight->sums + o, bias ? bias + o : NULL,
+                            out + r * weight->outputs + o, weight->outputs, end);
+        }
+    }
+}
+
+void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
+                    const float *bias, float *out, enum ck_int8_end end, enum ck_int8_isa isa) {
+    multiply(x, rows, weight, bias, out, NULL, end, isa);
+}
+
+void ck_int8_product(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
+                     int32_t *out, enum ck_int8_isa isa) {
+    multiply(x, rows, weight, NULL, NULL, out, CK_INT8_STORE, isa);
+}
