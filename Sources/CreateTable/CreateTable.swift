@@ -7,8 +7,9 @@ struct CreateTable: ParsableCommand {
         commandName: "create-table",
         abstract: "Enable pgvector in PostgreSQL and create the table of pictures.",
         discussion: """
-            Reads PG_SERVICE_URI from the environment or from .env; see .env_example. Running it \
-            again changes nothing.
+            Reads PG_SERVICE_URI from the environment or from .env; see .env_example. A table of an \
+            earlier version or of the Python demo gets the columns that it lacks; its rows stay as \
+            they are. Running it again changes nothing.
             """)
 
     @Option(
@@ -33,7 +34,10 @@ struct CreateTable: ParsableCommand {
             let tableName = "The table pictures (embeddings of dimension \(creation.dimension))"
             Console.line(
                 creation.createdTable
-                    ? "\(tableName) was created." : "\(tableName) was there already.")
+                    ? "\(tableName) was created."
+                    : creation.upgradedTable
+                        ? "\(tableName) was there already, and was brought up to this version."
+                        : "\(tableName) was there already.")
             return 0
         }
     }

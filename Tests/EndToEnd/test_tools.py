@@ -199,7 +199,7 @@ def test_shares_the_table_with_the_python_demo(workplace, pictures):
             copy.write_row(("only the demo knows.jpg", str([0.5] * 512)))
         demo.commit()
 
-        assert "was there already" in workplace.run("create-table").stdout
+        assert "was there already, and was brought up" in workplace.run("create-table").stdout
         workplace.run("process-images")
         assert dot(rows(workplace.database)[key], pictures["embeddings"][key]) > 0.99999
         assert "only the demo knows.jpg" in rows(workplace.database)

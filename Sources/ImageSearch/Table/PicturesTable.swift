@@ -45,36 +45,40 @@ public struct PicturesTable {
         public let extensionVersion: String
         public let createdExtension: Bool
         public let createdTable: Bool
+        /// Whether a table that was there was brought up to this version.
+        public let upgradedTable: Bool
         /// Dimension of the embeddings that the table holds.
         public let dimension: Int
     }
 
-    /// Enables pgvector and creates the table, as far as they are not there yet.
+    /// Enables pgvector and creates the table, as far as they are not there yet, and brings a table
+    /// of an earlier version or of the demo up to this one.
     ///
     /// Safe to run again and by several at once: the second waits for the first.
     /// - Throws: ``TableError`` when the server has no pgvector, the role lacks a right, or a table
     ///   `pictures` of another shape is there; `PGError` for everything else.
     public func create(dimension: Int = defaultDimension) throws -> Creation {
         try connection.transaction {
-            // Any number will do that no one else uses: "clip" in ASCII.
-            try connection.execute("SELECT pg_advisory_xact_lock($1)", [.int64(0x636C_6970)])
+            try lockDefinitions()
             let createdExtension = try createExtension()
             try findExtension()
             let version = try extensionVersion() ?? "unknown"
             let existing = try columns()
             if existing.isEmpty {
                 try createTable(dimension)
+                _ = try applyMigrations()
                 return Creation(
                     extensionVersion: version, createdExtension: createdExtension,
-                    createdTable: true, dimension: dimension)
+                    createdTable: true, upgradedTable: false, dimension: dimension)
             }
             let existingDimension = try checkedDimension(existing)
             guard existingDimension == dimension else {
                 throw TableError.otherDimension(table: existingDimension, asked: dimension)
             }
+            let applied = try applyMigrations()
             return Creation(
                 extensionVersion: version, createdExtension: createdExtension,
-                createdTable: false, dimension: dimension)
+                createdTable: false, upgradedTable: !applied.isEmpty, dimension: dimension)
         }
     }
 

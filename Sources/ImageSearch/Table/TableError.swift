@@ -10,6 +10,9 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case readOnlyServer
     case mayNotWrite(role: String)
     case mayNotMakeTemporary(role: String)
+    case needsUpgrade(role: String)
+    case mayNotCreateSideTables(role: String)
+    case tableInUse
     case differentDimension(table: Int, model: Int)
 
     public var description: String {
@@ -34,6 +37,12 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the role \"\(role)\" may not store pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE ON pictures TO \"\(role)\""
         case .mayNotMakeTemporary(let role):
             "the role \"\(role)\" may not make temporary tables, through which rows are stored: let the database's owner run GRANT TEMPORARY ON DATABASE … TO \"\(role)\""
+        case .needsUpgrade(let role):
+            "the table pictures is of an earlier version, and the role \"\(role)\" does not own it: let its owner run create-table, which adds what is missing and changes no row"
+        case .mayNotCreateSideTables(let role):
+            "the role \"\(role)\" may not create the tables that this version keeps beside pictures: let an administrator run GRANT CREATE ON the table's schema TO \"\(role)\""
+        case .tableInUse:
+            "the table pictures cannot be brought up to this version now, because another program has used it for more than 10 s without a pause: try again when that is done"
         case .differentDimension(let table, let model):
             "the table pictures holds embeddings of dimension \(table), but the model makes \(model): use the model that filled the table, or create-table --dimension \(model) in another database"
         }
