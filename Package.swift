@@ -53,7 +53,9 @@ let package = Package(
         // Three libraries that never import each other.
         .target(
             name: "ClipCore",
-            dependencies: ["CJPEG", "CKernels", "COpenBLAS", "CVocabulary"]),
+            dependencies: [
+                "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CVocabulary",
+            ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
         .target(
             name: "S3Client",
@@ -63,6 +65,8 @@ let package = Package(
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
         .target(name: "CKernels"),
+        .target(name: "CPixels"),
+        .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
         .target(
             name: "CVocabulary",
             exclude: ["merges.bin", "entities.bin", "mojibake.bin", "LICENSE.txt"]),
@@ -73,7 +77,8 @@ let package = Package(
 
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(
-            name: "ClipCoreTests", dependencies: ["ClipCore", "CKernels", "TestSupport"],
+            name: "ClipCoreTests",
+            dependencies: ["ClipCore", "CKernels", "CPixels", "TestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(name: "PGClientTests", dependencies: ["PGClient", "TestSupport"]),
         .testTarget(

@@ -24,7 +24,10 @@ struct cjpeg_decoder {
     size_t count;
     size_t window_end;    // offset of the first byte that libjpeg has not been shown
     size_t skip;          // bytes still to be skipped when the window has grown
-    int max_scans;
+    cjpeg_request request;
+    int saving;           // as requested, where it is possible; until all pixels are there
+    uint8_t *line;        // what libjpeg writes a line into
+    size_t line_offset;   // bytes from there to the first wanted sample
     cjpeg_status status;  // why failed was jumped to
     char message[JMSG_LENGTH_MAX];
 };
@@ -44,8 +47,10 @@ static void error_exit(j_common_ptr jpeg) {
     cjpeg_decoder *decoder = owner(jpeg);
     switch (jpeg->err->msg_code) {
     case JERR_OUT_OF_MEMORY:
-    case JERR_NO_BACKING_STORE:
         fail(decoder, CJPEG_NO_MEMORY);
+        break;
+    case JERR_NO_BACKING_STORE:  // beyond max_memory_to_use
+        fail(decoder, CJPEG_TOO_MUCH_MEMORY);
         break;
     case JERR_CANT_SUSPEND:  // only arithmetic decoding says so, and it is shown all bytes at once
         fail(decoder, CJPEG_TRUNCATED);
@@ -71,7 +76,9 @@ static void no_operation(j_decompress_ptr jpeg) {
 }
 
 static boolean fill_input_buffer(j_decompress_ptr jpeg) {
-    (void)jpeg;
+    cjpeg_decoder *decoder = owner((j_common_ptr)jpeg);
+    if (decoder->saving)  // jpeg_skip_scanlines cannot suspend; all bytes have been shown
+        fail(decoder, CJPEG_TRUNCATED);
     return FALSE;  // suspend; the caller grows the window and calls again
 }
 
@@ -92,7 +99,7 @@ static void skip_input_data(j_decompress_ptr jpeg, long count) {
 // Called at least once for every row of MCUs of every scan.
 static void progress_monitor(j_common_ptr jpeg) {
     cjpeg_decoder *decoder = owner(jpeg);
-    if (decoder->jpeg.input_scan_number > decoder->max_scans)
+    if (decoder->jpeg.input_scan_number > decoder->request.max_scans)
         fail(decoder, CJPEG_TOO_MANY_SCANS);
 }
 
@@ -141,6 +148,7 @@ void cjpeg_destroy(cjpeg_decoder *decoder) {
     if (!decoder)
         return;
     jpeg_destroy_decompress(&decoder->jpeg);  // harmless before jpeg_create_decompress
+    free(decoder->line);
     free(decoder);
 }
 
@@ -176,15 +184,61 @@ cjpeg_status cjpeg_read_header(cjpeg_decoder *decoder, cjpeg_header *header) {
     return CJPEG_OK;
 }
 
-cjpeg_status cjpeg_read_pixels(cjpeg_decoder *decoder, int max_scans, uint8_t *pixels) {
+// Whether a part of the picture is known to come out as it does in the whole: Huffman-coded,
+// sequential (what a progressive picture lacks is smoothed over) and with chroma of full or half
+// resolution, which is what cameras and most encoders write.
+static int can_save(const struct jpeg_decompress_struct *jpeg) {
+    if (jpeg->arith_code || jpeg->progressive_mode)
+        return 0;
+    if (jpeg->num_components == 1)
+        return 1;
+    if (jpeg->num_components != 3)
+        return 0;
+    const jpeg_component_info *luma = &jpeg->comp_info[0];
+    for (int i = 1; i < 3; i++) {
+        const jpeg_component_info *chroma = &jpeg->comp_info[i];
+        if (chroma->h_samp_factor != 1 || chroma->v_samp_factor != 1)
+            return 0;
+    }
+    return (luma->h_samp_factor == 1 && luma->v_samp_factor == 1)
+        || (luma->h_samp_factor == 2 && luma->v_samp_factor <= 2);
+}
+
+// Next line of the picture into decoder->line.
+static cjpeg_status read_line(cjpeg_decoder *decoder) {
+    JSAMPROW row = decoder->line;
+    while (jpeg_read_scanlines(&decoder->jpeg, &row, 1) != 1) {
+        if (!show_more(decoder))
+            return CJPEG_TRUNCATED;
+    }
+    return CJPEG_OK;
+}
+
+// Goes on to a line, at the cost of entropy decoding alone where that can be had. Upsampling looks at
+// the neighbours of a line, so the last ones before it are decoded.
+static cjpeg_status go_to_line(cjpeg_decoder *decoder, JDIMENSION line) {
+    struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+    const JDIMENSION margin = 2 * DCTSIZE;
+    if (decoder->saving && line > jpeg->output_scanline + 2 * margin)
+        jpeg_skip_scanlines(jpeg, line - margin - jpeg->output_scanline);
+    while (jpeg->output_scanline < line) {
+        cjpeg_status status = read_line(decoder);
+        if (status != CJPEG_OK)
+            return status;
+    }
+    return CJPEG_OK;
+}
+
+cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request) {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     if (setjmp(decoder->failed))
         return decoder->status;
 
-    decoder->max_scans = max_scans;
+    decoder->request = *request;
     decoder->progress.progress_monitor = progress_monitor;
     jpeg->progress = &decoder->progress;
-    jpeg->mem->max_memory_to_use = 0;  // whatever the variable JPEGMEM says
+    // Overrides the variable JPEGMEM. Zero would mean no limit.
+    jpeg->mem->max_memory_to_use = request->max_memory > 0 ? (long)request->max_memory : 1;
 
     switch (jpeg->num_components) {
     case 1: jpeg->out_color_space = JCS_GRAYSCALE; break;
@@ -196,21 +250,67 @@ cjpeg_status cjpeg_read_pixels(cjpeg_decoder *decoder, int max_scans, uint8_t *p
     jpeg->do_fancy_upsampling = TRUE;
     jpeg->do_block_smoothing = TRUE;
 
-    if (jpeg->arith_code)  // libjpeg's arithmetic decoder cannot suspend
+    decoder->saving = request->saving && can_save(jpeg);
+    // libjpeg's arithmetic decoder cannot suspend either.
+    if (jpeg->arith_code || decoder->saving)
         show(decoder, decoder->count);
 
     while (!jpeg_start_decompress(jpeg)) {
         if (!show_more(decoder))
             return CJPEG_TRUNCATED;
     }
-    size_t stride = (size_t)jpeg->output_width * (size_t)jpeg->output_components;
+    JDIMENSION first = 0;
+    if (decoder->saving) {
+        // Upsampling treats the edge of a part as that of the picture: so more than is wanted.
+        const JDIMENSION margin = 2 * DCTSIZE;
+        first = request->left > margin ? request->left - margin : 0;
+        JDIMENSION end = request->right;
+        end = jpeg->output_width - end > margin ? end + margin : jpeg->output_width;
+        JDIMENSION width = end - first;
+        if (width < jpeg->output_width)
+            jpeg_crop_scanline(jpeg, &first, &width);
+    }
+    size_t components = (size_t)jpeg->output_components;
+    decoder->line_offset = (request->left - first) * components;
+    decoder->line = malloc(jpeg->output_width * components + 64);
+    if (!decoder->line)
+        return CJPEG_NO_MEMORY;
+    memset(decoder->line + jpeg->output_width * components, 0, 64);
+    return go_to_line(decoder, request->top);
+}
+
+cjpeg_status cjpeg_read_line(cjpeg_decoder *decoder, const uint8_t **line) {
+    if (setjmp(decoder->failed))
+        return decoder->status;
+    cjpeg_status status = read_line(decoder);
+    uint8_t *start = decoder->line + decoder->line_offset;
+    if (decoder->jpeg.output_components == 4) {
+        size_t count = 4 * (size_t)(decoder->request.right - decoder->request.left);
+        for (size_t i = 0; i < count; i++) start[i] = (uint8_t)~start[i];
+    }
+    *line = start;
+    return status;
+}
+
+cjpeg_status cjpeg_finish(cjpeg_decoder *decoder, int *damaged) {
+    struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+    if (setjmp(decoder->failed))
+        return decoder->status;
+    // The last line too: skipping to the end would not even look whether the rest is there.
+    if (jpeg->output_height - jpeg->output_scanline > 1) {
+        cjpeg_status status = go_to_line(decoder, jpeg->output_height - 1);
+        if (status != CJPEG_OK)
+            return status;
+    }
     while (jpeg->output_scanline < jpeg->output_height) {
-        JSAMPROW row = pixels + stride * jpeg->output_scanline;
-        if (jpeg_read_scanlines(jpeg, &row, 1) != 1 && !show_more(decoder))
-            return CJPEG_TRUNCATED;
+        cjpeg_status status = read_line(decoder);
+        if (status != CJPEG_OK)
+            return status;
     }
     // All pixels are there. A missing end-of-image marker is forgiven, as by Pillow; damage between
     // here and that marker is an error, again as by Pillow.
+    decoder->saving = 0;
     jpeg_finish_decompress(jpeg);
+    *damaged = jpeg->err->num_warnings > 0;
     return CJPEG_OK;
 }

@@ -17,6 +17,7 @@ typedef enum {
     CJPEG_CORRUPT,         // libjpeg gave up; cjpeg_message says why
     CJPEG_TOO_MANY_SCANS,  // more scans than allowed
     CJPEG_NO_MEMORY,
+    CJPEG_TOO_MUCH_MEMORY,  // more than allowed
 } cjpeg_status;
 
 typedef struct {
@@ -31,11 +32,30 @@ void cjpeg_destroy(cjpeg_decoder *decoder);
 // First step: everything before the picture's first scan.
 cjpeg_status cjpeg_read_header(cjpeg_decoder *decoder, cjpeg_header *header);
 
-// Second and last step: writes height * width * components bytes, rows top to bottom, samples
-// interleaved. components is the header's and must be 1 (grey), 3 (R, G, B) or 4 (C, M, Y, K as
-// stored, so inverted in the files that Adobe's programs write). A picture that comes in several
-// scans (progressive, or a component at a time) is given up at scan max_scans + 1.
-cjpeg_status cjpeg_read_pixels(cjpeg_decoder *decoder, int max_scans, uint8_t *pixels);
+// What of the picture is wanted, and how.
+typedef struct {
+    uint32_t top, bottom;  // lines [top, bottom)
+    uint32_t left, right;  // pixels [left, right) of each
+    // A picture that comes in several scans (progressive, or a component at a time) is given up at
+    // scan max_scans + 1, and when its coefficients need more than max_memory bytes.
+    int max_scans;
+    size_t max_memory;
+    // Saves what the wanted part does not need. The pixels are the same, except where libjpeg warns of
+    // damage, which cjpeg_finish tells; then, and after an error, only a decoder that does not save
+    // has the last word.
+    int saving;
+} cjpeg_request;
+
+// Second step. components is the header's and must be 1 (grey), 3 (R, G, B) or 4 (C, M, Y, K).
+cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request);
+
+// Third step, once for each wanted line: samples interleaved, from pixel `left` on, four components
+// inverted (no ink 0; files hold it inverted). The line lives until the next call; 64 bytes after
+// it may be read.
+cjpeg_status cjpeg_read_line(cjpeg_decoder *decoder, const uint8_t **line);
+
+// Last step: reads to the picture's end. `damaged` tells whether libjpeg has warned.
+cjpeg_status cjpeg_finish(cjpeg_decoder *decoder, int *damaged);
 
 // libjpeg's sentence for the last CJPEG_CORRUPT; NUL-terminated, lives as long as the decoder.
 const char *cjpeg_message(const cjpeg_decoder *decoder);

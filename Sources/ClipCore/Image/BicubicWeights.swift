@@ -10,7 +10,10 @@ package struct BicubicWeights: Sendable {
 
     /// For each output sample, the source samples that it is made of; never empty.
     package let sources: [Range<Int>]
-    /// `[sources.count, stride]`: the weights of each output sample's sources, the rest unused.
+    /// `[sources.count, stride]`: the weights of each output sample's sources, the rest unused. They
+    /// sum to 1.
+    package let exact: [Double]
+    /// The same in fixed point, for samples of 8 bits.
     package let weights: [Int32]
     package let stride: Int
 
@@ -28,7 +31,7 @@ package struct BicubicWeights: Sendable {
         var sources: [Range<Int>] = []
         sources.reserveCapacity(window.count)
         var weights = [Int32](repeating: 0, count: window.count * stride)
-        var exact = [Double](repeating: 0, count: stride)
+        var exact = [Double](repeating: 0, count: window.count * stride)
         for (row, output) in window.enumerated() {
             let center = (Double(output) + 0.5) * scale
             let first = max(Int(center - support + 0.5), 0)
@@ -36,18 +39,26 @@ package struct BicubicWeights: Sendable {
             var sum = 0.0
             for source in first..<end {
                 let weight = Self.bicubic((Double(source) - center + 0.5) * inverseFilterScale)
-                exact[source - first] = weight
+                exact[row * stride + source - first] = weight
                 sum += weight
             }
-            for i in 0..<(end - first) {
-                let normalized = sum == 0 ? exact[i] : exact[i] / sum
-                weights[row * stride + i] = Self.fixedPoint(normalized)
+            for i in row * stride..<row * stride + end - first {
+                if sum != 0 { exact[i] /= sum }
+                weights[i] = Self.fixedPoint(exact[i])
             }
             sources.append(first..<end)
         }
         self.sources = sources
+        self.exact = exact
         self.weights = weights
         self.stride = stride
+    }
+
+    /// From the first to the last source sample that any output sample of the window needs.
+    package var span: Range<Int> {
+        // Both ends only grow from one output sample to the next.
+        guard let first = sources.first, let last = sources.last else { return 0..<0 }
+        return first.lowerBound..<last.upperBound
     }
 
     /// Keys's cubic convolution kernel with a = -0.5, in the factored form that Pillow evaluates.

@@ -15,16 +15,56 @@ public struct ImageDecoder: Sendable {
     ///
     /// - Throws: ``ImageError``
     public func decode(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> PixelImage {
+        try read(bytes) { WholePicture($0) }
+    }
+
+    /// Decodes a whole file held in memory, line by line.
+    ///
+    /// - Parameter consumer: makes of the header what takes the lines. It is asked again, for another
+    ///   one, when the first attempt met damage.
+    /// - Returns: what the consumer made of the lines
+    /// - Throws: ``ImageError``
+    package func read(
+        _ bytes: UnsafeRawBufferPointer,
+        into consumer: (PictureShape) throws(ImageError) -> any LineConsumer
+    ) throws(ImageError) -> PixelImage {
         guard !bytes.isEmpty else { throw .empty }
         guard let format = PictureFormat(prefix: bytes.prefix(PictureFormat.prefixLength)) else {
             throw .notAPicture
         }
         switch format {
         case .jpeg:
-            return try JPEGDecoder(bytes).decode(limits: limits)
-        case .png, .webP, .gif, .bmp, .tiff:
+            let saving: PixelImage?
+            do throws(ImageError) {
+                saving = try run(
+                    JPEGReader(bytes, limits: limits, isSaving: true), into: consumer)
+            } catch .truncated {
+                saving = nil
+            } catch .corrupt {
+                saving = nil
+            }
+            // What becomes of damage is decided by a decoder that works as Pillow's does.
+            if let saving { return saving }
+            let reader = try JPEGReader(bytes, limits: limits, isSaving: false)
+            guard let picture = try run(reader, into: consumer) else { throw .truncated }
+            return picture
+        case .png:
+            return try run(PNGReader(bytes, limits: limits), into: consumer)!
+        case .webP, .gif, .bmp, .tiff:
             throw .unsupportedFormat(format)
         }
+    }
+
+    /// - Returns: nil when the reader does not answer for what it read
+    private func run(
+        _ reader: any LineReader,
+        into makeConsumer: (PictureShape) throws(ImageError) -> any LineConsumer
+    ) throws(ImageError) -> PixelImage? {
+        let consumer = try makeConsumer(reader.shape)
+        try reader.start(rows: consumer.sourceRows, columns: consumer.sourceColumns)
+        for _ in consumer.sourceRows { consumer.add(try reader.nextLine()) }
+        guard try reader.finish() else { return nil }
+        return consumer.result()
     }
 
     /// Decodes a whole file held in memory.

@@ -7,6 +7,8 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     case notAPicture
     /// A picture, but in a format that is recognised only.
     case unsupportedFormat(PictureFormat)
+    /// A variant of a format that this project does not read; the text names it.
+    case unsupportedVariant(PictureFormat, String)
     /// A JPEG with neither 1, 3 nor 4 components.
     case unsupportedComponents(Int)
     /// The bytes end before the picture does.
@@ -15,6 +17,10 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     case corrupt(String)
     /// Width and height in pixels are beyond ``ImageLimits``.
     case tooLarge(width: Int, height: Int, limit: Int)
+    /// One side is so short against the other that the resized picture could not be made.
+    case tooNarrow(width: Int, height: Int)
+    /// Decoding would take more bytes than ``ImageLimits/maximumMemory``.
+    case tooMuchMemory(limit: Int)
     /// More scans than ``ImageLimits`` allows for a picture of this size.
     case tooManyScans(limit: Int)
     /// The system has no memory for the picture.
@@ -28,6 +34,8 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             return "not a picture"
         case .unsupportedFormat(let format):
             return "\(format.rawValue) pictures are not supported yet"
+        case .unsupportedVariant(let format, let variant):
+            return "\(format.rawValue) pictures with \(variant) are not supported"
         case .unsupportedComponents(let count):
             return "JPEG pictures with \(count) colour components are not supported"
         case .truncated:
@@ -36,6 +44,10 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             return "the picture cannot be decoded: \(message)"
         case .tooLarge(let width, let height, let limit):
             return "the picture is too large: \(width) × \(height) is more than \(limit) pixels"
+        case .tooNarrow(let width, let height):
+            return "the picture is too narrow: \(width) × \(height)"
+        case .tooMuchMemory(let limit):
+            return "the picture is too large: decoding it takes more than \(limit / 1024) KiB"
         case .tooManyScans(let limit):
             return "the picture has more than \(limit) scans, too many for its size"
         case .outOfMemory:

@@ -1,11 +1,14 @@
-/// How much work and memory one picture may cost, whatever its bytes claim.
-///
-/// Decoding takes at most 4 bytes a pixel for the result, and up to 8 more inside libjpeg while a
-/// picture of several scans is read; so ``maximumPixels`` bounds memory too.
+/// How much work and memory one picture may cost, whatever its bytes claim. A picture's header is
+/// held against these before anything is allocated for its pixels.
 public struct ImageLimits: Equatable, Sendable {
     /// Width times height. The default is where Pillow raises `DecompressionBombError`: twice its
     /// `MAX_IMAGE_PIXELS`.
     public var maximumPixels = 2 * 89_478_485
+
+    /// Bytes that decoding one picture may take, beyond the file's own. JPEGs of one scan, PNGs that
+    /// are not interlaced and BMPs need some lines only; the other kinds 1 to 8 bytes a pixel, as
+    /// MODEL.md lists. The default is 512 MiB, enough for any picture of 67 million pixels.
+    public var maximumMemory = 512 << 20
 
     /// Scans of one picture. Encoders write about ten; the format's own rules do not bound them, and
     /// a scan that says nothing costs a few bytes but a walk over the whole picture.
@@ -16,6 +19,20 @@ public struct ImageLimits: Equatable, Sendable {
     public var maximumScannedPixels = 1 << 32
 
     public init() {}
+
+    /// The pixels of a picture of this size.
+    package func pixels(width: Int, height: Int) throws(ImageError) -> Int {
+        guard width > 0, height > 0 else { throw .corrupt("it has no pixels") }
+        let (count, overflow) = width.multipliedReportingOverflow(by: height)
+        guard !overflow, count <= maximumPixels else {
+            throw .tooLarge(width: width, height: height, limit: maximumPixels)
+        }
+        return count
+    }
+
+    package func checkMemory(_ bytes: Int) throws(ImageError) {
+        guard bytes <= maximumMemory else { throw .tooMuchMemory(limit: maximumMemory) }
+    }
 
     /// The scans that a picture of so many pixels may have, at least 1.
     package func scans(forPixels pixels: Int) -> Int {

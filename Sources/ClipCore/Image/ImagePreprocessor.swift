@@ -1,3 +1,5 @@
+import CPixels
+
 /// Makes of a picture of any size the square that CLIP's image encoder takes, byte for byte as
 /// upstream's `clip._transform(n_px)` does: `Resize(n_px, BICUBIC)`, `CenterCrop(n_px)`,
 /// `convert("RGB")`, `ToTensor()`, `Normalize(mean, std)`, in this order. The resize therefore happens
@@ -8,9 +10,6 @@ public struct ImagePreprocessor: Sendable {
     /// Side of the square in pixels: 224 for ViT-B/32, B/16 and L/14, 336 for L/14@336px.
     public let resolution: Int
 
-    /// `[3, 256]`: what a sample of each channel is normalised to.
-    private let normalized: [Float]
-
     /// Upstream's per-channel mean and standard deviation of its training pictures, samples 0 to 1.
     static let mean: [Float] = [0.48145466, 0.4578275, 0.40821073]
     static let standardDeviation: [Float] = [0.26862954, 0.26130258, 0.27577711]
@@ -19,11 +18,6 @@ public struct ImagePreprocessor: Sendable {
     public init(resolution: Int) {
         precondition((1...4096).contains(resolution), "resolution out of range")
         self.resolution = resolution
-        normalized = (0..<3).flatMap { channel in
-            (0..<256).map { sample in
-                (Float(sample) / 255 - Self.mean[channel]) / Self.standardDeviation[channel]
-            }
-        }
     }
 
     /// How many floats ``write(_:into:)`` writes: `3 * resolution * resolution`.
@@ -32,9 +26,37 @@ public struct ImagePreprocessor: Sendable {
     /// Resize, centre crop and conversion.
     ///
     /// - Returns: `[resolution, resolution, 3]`, red, green and blue bytes
+    /// - Precondition: the picture is not so narrow that ``write(encoded:decoder:into:)`` would refuse
+    ///   it.
     public func rgb(_ image: PixelImage) -> [UInt8] {
-        square(image).pixels
+        let (size, columns, rows) = window(width: image.width, height: image.height)
+        return Resampler(width: size.width, height: size.height).resize(
+            image, columns: columns, rows: rows
+        ).convertedToRGB().pixels
     }
+
+    /// Decoding of what the square needs, resize, centre crop and conversion.
+    ///
+    /// - Returns: `[resolution, resolution, 3]`, red, green and blue bytes
+    /// - Throws: ``ImageError``
+    public func rgb(
+        encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder()
+    ) throws(ImageError) -> [UInt8] {
+        let square = try decoder.read(encoded) { (shape) throws(ImageError) in
+            // Pillow would want a hundred gigabytes for these.
+            let sides = (min(shape.width, shape.height), max(shape.width, shape.height))
+            guard sides.1 / sides.0 <= Self.maximumAspect else {
+                throw .tooNarrow(width: shape.width, height: shape.height)
+            }
+            let (size, columns, rows) = window(width: shape.width, height: shape.height)
+            return Resampler(width: size.width, height: size.height).window(
+                of: shape, columns: columns, rows: rows)
+        }
+        return square.convertedToRGB().pixels
+    }
+
+    /// How many times as long as the other a picture's side may be.
+    private static let maximumAspect = 100_000
 
     /// Resize, centre crop, conversion and normalisation.
     ///
@@ -42,15 +64,16 @@ public struct ImagePreprocessor: Sendable {
     /// - Precondition: `values` holds ``valueCount`` floats.
     public func write(_ image: PixelImage, into values: UnsafeMutableBufferPointer<Float>) {
         precondition(values.count == valueCount, "the buffer must hold the normalised picture")
+        normalize(rgb(image), into: values)
+    }
+
+    private func normalize(_ rgb: [UInt8], into values: UnsafeMutableBufferPointer<Float>) {
         let plane = resolution * resolution
-        square(image).pixels.withUnsafeBufferPointer { samples in
-            normalized.withUnsafeBufferPointer { normalized in
-                for channel in 0..<3 {
-                    for i in 0..<plane {
-                        let sample = Int(samples[i * 3 + channel])
-                        values[channel * plane + i] = normalized[channel * 256 + sample]
-                    }
-                }
+        rgb.withUnsafeBufferPointer { samples in
+            for channel in 0..<3 {
+                cpx_normalize(
+                    samples.baseAddress! + channel, plane, Self.mean[channel],
+                    Self.standardDeviation[channel], values.baseAddress! + channel * plane)
             }
         }
     }
@@ -67,7 +90,8 @@ public struct ImagePreprocessor: Sendable {
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder(),
         into values: UnsafeMutableBufferPointer<Float>
     ) throws(ImageError) {
-        write(try decoder.decode(encoded), into: values)
+        precondition(values.count == valueCount, "the buffer must hold the normalised picture")
+        normalize(try rgb(encoded: encoded, decoder: decoder), into: values)
     }
 
     /// Decodes a picture file and normalises it.
@@ -77,18 +101,21 @@ public struct ImagePreprocessor: Sendable {
     public func values(
         encoded: [UInt8], decoder: ImageDecoder = ImageDecoder()
     ) throws(ImageError) -> [Float] {
-        let image = try decoder.decode(encoded)
+        let square = try encoded.withUnsafeBufferPointer { (bytes) throws(ImageError) in
+            try rgb(encoded: UnsafeRawBufferPointer(bytes), decoder: decoder)
+        }
         return [Float](unsafeUninitializedCapacity: valueCount) { buffer, count in
-            write(image, into: UnsafeMutableBufferPointer(rebasing: buffer[..<valueCount]))
+            normalize(square, into: UnsafeMutableBufferPointer(rebasing: buffer[..<valueCount]))
             count = valueCount
         }
     }
 
-    private func square(_ image: PixelImage) -> PixelImage {
-        let (width, height) = resizedSize(width: image.width, height: image.height)
-        let window = Resampler(width: width, height: height).resize(
-            image, columns: centered(in: width), rows: centered(in: height))
-        return window.convertedToRGB()
+    /// The size that a picture is resized to, and what is cut out of it.
+    private func window(
+        width: Int, height: Int
+    ) -> (size: (width: Int, height: Int), columns: Range<Int>, rows: Range<Int>) {
+        let size = resizedSize(width: width, height: height)
+        return (size, centered(in: size.width), centered(in: size.height))
     }
 
     /// torchvision's `_compute_resized_output_size`: the short side becomes the resolution, the long

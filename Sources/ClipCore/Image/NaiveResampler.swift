@@ -2,7 +2,7 @@
 /// algorithmic reference that the production path is tested against, and is used nowhere else.
 package enum NaiveResampler {
     package static func resize(_ image: PixelImage, width: Int, height: Int) -> PixelImage {
-        Resampler(width: width, height: height).isVerticalFirst(from: image)
+        Resampler(width: width, height: height).isVerticalFirst(from: image.shape)
             ? resizeRows(of: resizeColumns(of: image, to: height), to: width)
             : resizeColumns(of: resizeRows(of: image, to: width), to: height)
     }

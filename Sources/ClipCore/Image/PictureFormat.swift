@@ -16,7 +16,7 @@ public enum PictureFormat: String, CaseIterable, Sendable {
 
     /// Whether ``ImageDecoder`` decodes pictures of this format.
     public var isDecodable: Bool {
-        self == .jpeg
+        self == .jpeg || self == .png
     }
 
     /// The format of a file that starts with these bytes, or nil when they start no known picture.

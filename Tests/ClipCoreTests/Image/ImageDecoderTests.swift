@@ -57,7 +57,7 @@ import Testing
         #expect(error(Array("GIF89a...".utf8)) == .unsupportedFormat(.gif))
         #expect(error([0xFF, 0xD8, 0xFF]) == .truncated)
         #expect(
-            ImageError.unsupportedFormat(.png).description == "PNG pictures are not supported yet")
+            ImageError.unsupportedFormat(.gif).description == "GIF pictures are not supported yet")
     }
 
     @Test func componentsWithoutAModeAreNamed() throws {

@@ -1,0 +1,164 @@
+#include "CPixels.h"
+
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__clang__)
+#define MULTIVERSION \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define MULTIVERSION
+#endif
+
+// Integer sums are exact, so their order is free; overflow wraps as unsigned numbers do.
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint32_t lanes16 __attribute__((vector_size(64)));
+typedef uint32_t lanes8 __attribute__((vector_size(32)));
+typedef uint32_t lanes4 __attribute__((vector_size(16)));
+
+static const uint32_t half = 1u << (CPX_FRACTION_BITS - 1);
+
+static inline uint8_t sample(uint32_t sum) {
+    int32_t value = (int32_t)sum >> CPX_FRACTION_BITS;
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+// MARK: Resampling
+
+// Which of the 16 samples of a step belongs to a tap's channel. Three channels are spread to four
+// lanes, the fourth a repetition that nobody reads.
+void cpx_place_weight(int32_t *block, int channels, ptrdiff_t tap, int32_t weight) {
+    ptrdiff_t taps = cpx_taps_in_step(channels);
+    int lanes = (int)(16 / taps);
+    int32_t *step = block + tap / taps * 16;
+    for (int lane = 0; lane < lanes; lane++) step[tap % taps * lanes + lane] = weight;
+}
+
+static inline __attribute__((always_inline)) void resample_line(
+    const uint8_t *line, const int channels, ptrdiff_t outputs, const int32_t *starts,
+    ptrdiff_t steps, const int32_t *weights, uint8_t *out) {
+    const ptrdiff_t advance = cpx_taps_in_step(channels) * channels;
+    for (ptrdiff_t x = 0; x < outputs; x++) {
+        const uint8_t *samples = line + starts[x];
+        lanes16 sums = {0};
+        for (ptrdiff_t step = 0; step < steps; step++) {
+            bytes16 bytes;
+            memcpy(&bytes, samples, sizeof bytes);
+            if (channels == 3)
+                bytes = __builtin_shufflevector(
+                    bytes, bytes, 0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11, 11);
+            lanes16 factors;
+            memcpy(&factors, weights, sizeof factors);
+            sums += __builtin_convertvector(bytes, lanes16) * factors;
+            samples += advance;
+            weights += 16;
+        }
+        lanes8 eight = __builtin_shufflevector(sums, sums, 0, 1, 2, 3, 4, 5, 6, 7)
+            + __builtin_shufflevector(sums, sums, 8, 9, 10, 11, 12, 13, 14, 15);
+        lanes4 four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3)
+            + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+        if (channels <= 2) four += __builtin_shufflevector(four, four, 2, 3, 0, 1);
+        if (channels == 1) four += __builtin_shufflevector(four, four, 1, 0, 3, 2);
+        four += half;
+        for (int channel = 0; channel < channels; channel++)
+            out[x * channels + channel] = sample(four[channel]);
+    }
+}
+
+MULTIVERSION
+void cpx_resample_line(const uint8_t *line, int channels, ptrdiff_t outputs,
+                       const int32_t *starts, ptrdiff_t steps, const int32_t *weights,
+                       uint8_t *out) {
+    switch (channels) {
+    case 1: resample_line(line, 1, outputs, starts, steps, weights, out); break;
+    case 2: resample_line(line, 2, outputs, starts, steps, weights, out); break;
+    case 3: resample_line(line, 3, outputs, starts, steps, weights, out); break;
+    default: resample_line(line, 4, outputs, starts, steps, weights, out); break;
+    }
+}
+
+void cpx_reference_resample_line(const uint8_t *line, int channels, ptrdiff_t outputs,
+                                 const int32_t *starts, ptrdiff_t steps, const int32_t *weights,
+                                 uint8_t *out) {
+    ptrdiff_t taps = cpx_taps_in_step(channels);
+    for (ptrdiff_t x = 0; x < outputs; x++) {
+        for (int channel = 0; channel < channels; channel++) {
+            uint32_t sum = half;
+            for (ptrdiff_t tap = 0; tap < steps * taps; tap++) {
+                const int32_t *step = weights + (x * steps + tap / taps) * 16;
+                uint32_t weight = (uint32_t)step[tap % taps * (16 / taps) + channel];
+                sum += line[starts[x] + tap * channels + channel] * weight;
+            }
+            out[x * channels + channel] = sample(sum);
+        }
+    }
+}
+
+MULTIVERSION
+void cpx_add_line(const uint8_t *restrict line, ptrdiff_t count, int32_t weight, int first,
+                  int32_t *restrict sums) {
+    uint32_t factor = (uint32_t)weight;
+    if (first) {
+        for (ptrdiff_t i = 0; i < count; i++) sums[i] = (int32_t)(half + line[i] * factor);
+    } else {
+        for (ptrdiff_t i = 0; i < count; i++)
+            sums[i] = (int32_t)((uint32_t)sums[i] + line[i] * factor);
+    }
+}
+
+MULTIVERSION
+void cpx_finish_line(const int32_t *restrict sums, ptrdiff_t count, uint8_t *restrict out) {
+    for (ptrdiff_t i = 0; i < count; i++) out[i] = sample((uint32_t)sums[i]);
+}
+
+// MARK: Modes
+
+// a * b / 255, rounded (MULDIV255 in Pillow's ImagingUtils.h).
+static inline uint32_t product(uint32_t a, uint32_t b) {
+    uint32_t sum = a * b + 128;
+    return ((sum >> 8) + sum) >> 8;
+}
+
+MULTIVERSION
+void cpx_premultiply(const uint8_t *restrict pixels, int channels, ptrdiff_t count,
+                     uint8_t *restrict out) {
+    if (channels == 4) {
+        for (ptrdiff_t i = 0; i < count; i++) {
+            uint32_t alpha = pixels[i * 4 + 3];
+            for (int c = 0; c < 3; c++)
+                out[i * 4 + c] = (uint8_t)product(pixels[i * 4 + c], alpha);
+            out[i * 4 + 3] = (uint8_t)alpha;
+        }
+    } else {
+        for (ptrdiff_t i = 0; i < count; i++) {
+            out[i * 2] = (uint8_t)product(pixels[i * 2], pixels[i * 2 + 1]);
+            out[i * 2 + 1] = pixels[i * 2 + 1];
+        }
+    }
+}
+
+void cpx_unpremultiply(uint8_t *pixels, int channels, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++, pixels += channels) {
+        uint32_t alpha = pixels[channels - 1];
+        if (alpha == 0 || alpha == 255) continue;
+        for (int c = 0; c < channels - 1; c++) {
+            uint32_t value = 255u * pixels[c] / alpha;
+            pixels[c] = (uint8_t)(value > 255 ? 255 : value);
+        }
+    }
+}
+
+MULTIVERSION
+void cpx_cmyk_to_rgb(const uint8_t *restrict pixels, ptrdiff_t count, uint8_t *restrict rgb) {
+    for (ptrdiff_t i = 0; i < count; i++) {
+        uint32_t light = 255u - pixels[i * 4 + 3];
+        for (int c = 0; c < 3; c++)
+            rgb[i * 3 + c] = (uint8_t)(light - product(pixels[i * 4 + c], light));
+    }
+}
+
+MULTIVERSION
+void cpx_normalize(const uint8_t *restrict rgb, ptrdiff_t count, float mean, float deviation,
+                   float *restrict plane) {
+    for (ptrdiff_t i = 0; i < count; i++)
+        plane[i] = ((float)rgb[i * 3] / 255.0f - mean) / deviation;
+}

@@ -1,0 +1,96 @@
+import CJPEG
+
+/// One JPEG being decoded by libjpeg, with Pillow's choices (`JpegImagePlugin.py`, `JpegDecode.c`).
+///
+/// The mode follows from the number of components alone: 1 is grey, 3 is RGB, 4 is CMYK. What colour
+/// space the components are stored in (YCbCr, RGB, YCCK, CMYK) is for libjpeg to find out from the
+/// JFIF and Adobe markers and the components' names. Four-component files hold inverted samples,
+/// with or without an Adobe marker: Pillow inverts them all, and so does this.
+///
+/// A sequential picture takes no memory beyond some lines; one of several scans (progressive, or a
+/// component at a time) 2 bytes for each stored sample, so 3 to 8 a pixel.
+final class JPEGReader: LineReader {
+    let shape: PictureShape
+    private let handle: OpaquePointer
+    private let limits: ImageLimits
+    private let isSaving: Bool
+    private var scanLimit: Int
+
+    /// - Parameters:
+    ///   - bytes: the whole file; must outlive this value
+    ///   - isSaving: skips the inverse transform of what is not wanted; see
+    ///     ``LineReader/finish()``
+    init(
+        _ bytes: UnsafeRawBufferPointer, limits: ImageLimits, isSaving: Bool
+    ) throws(ImageError) {
+        let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        guard let handle = cjpeg_create(start, bytes.count) else { throw .outOfMemory }
+        self.handle = handle
+        self.limits = limits
+        self.isSaving = isSaving
+        do throws(ImageError) {
+            var header = cjpeg_header()
+            let status = cjpeg_read_header(handle, &header)
+            if let error = Self.error(status, handle, limits, 0) { throw error }
+
+            let (width, height) = (Int(header.width), Int(header.height))
+            scanLimit = limits.scans(forPixels: try limits.pixels(width: width, height: height))
+            let mode: PixelImage.Mode
+            switch header.components {
+            case 1: mode = .grey
+            case 3: mode = .rgb
+            case 4: mode = .cmyk
+            default: throw .unsupportedComponents(Int(header.components))
+            }
+            shape = PictureShape(width: width, height: height, mode: mode)
+        } catch {
+            cjpeg_destroy(handle)
+            throw error
+        }
+    }
+
+    deinit {
+        cjpeg_destroy(handle)
+    }
+
+    func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
+        var request = cjpeg_request()
+        request.top = UInt32(rows.lowerBound)
+        request.bottom = UInt32(rows.upperBound)
+        request.left = UInt32(columns.lowerBound)
+        request.right = UInt32(columns.upperBound)
+        request.max_scans = Int32(clamping: scanLimit)
+        request.max_memory = max(0, limits.maximumMemory)
+        request.saving = isSaving ? 1 : 0
+        try check(cjpeg_start(handle, &request))
+    }
+
+    func nextLine() throws(ImageError) -> UnsafePointer<UInt8> {
+        var line: UnsafePointer<UInt8>?
+        try check(cjpeg_read_line(handle, &line))
+        return line!
+    }
+
+    func finish() throws(ImageError) -> Bool {
+        var isDamaged: Int32 = 0
+        try check(cjpeg_finish(handle, &isDamaged))
+        return !(isSaving && isDamaged != 0)
+    }
+
+    private func check(_ status: cjpeg_status) throws(ImageError) {
+        if let error = Self.error(status, handle, limits, scanLimit) { throw error }
+    }
+
+    private static func error(
+        _ status: cjpeg_status, _ handle: OpaquePointer, _ limits: ImageLimits, _ scanLimit: Int
+    ) -> ImageError? {
+        switch status {
+        case CJPEG_OK: nil
+        case CJPEG_TRUNCATED: .truncated
+        case CJPEG_TOO_MANY_SCANS: .tooManyScans(limit: scanLimit)
+        case CJPEG_NO_MEMORY: .outOfMemory
+        case CJPEG_TOO_MUCH_MEMORY: .tooMuchMemory(limit: limits.maximumMemory)
+        default: .corrupt(String(cString: cjpeg_message(handle)))
+        }
+    }
+}

@@ -1,0 +1,129 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// What a picture file's header says.
+package struct PictureShape: Equatable, Sendable {
+    /// Pixels in a row, at least 1.
+    package var width: Int
+    /// Rows, at least 1.
+    package var height: Int
+    package var mode: PixelImage.Mode
+    /// `[256, 3]`, red, green and blue, in mode ``PixelImage/Mode/palette``; else empty.
+    package var palette: [UInt8] = []
+
+    package init(width: Int, height: Int, mode: PixelImage.Mode, palette: [UInt8] = []) {
+        self.width = width
+        self.height = height
+        self.mode = mode
+        self.palette = palette
+    }
+}
+
+/// A picture being decoded, a line at a time: so a large picture need not be in memory as a whole,
+/// unless its format scatters its lines.
+///
+/// The calls come in the order of declaration, the middle one once for each line of ``start``'s rows.
+/// Readers are used by one thread at a time and share nothing.
+package protocol LineReader: AnyObject {
+    var shape: PictureShape { get }
+
+    /// Names the part of the picture that is wanted. What lies outside is decoded only as far as the
+    /// format needs it, and as far as an error in it makes Pillow refuse the picture.
+    func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError)
+
+    /// - Returns: the wanted columns' pixels of the next wanted row. They live until the next call,
+    ///   and 64 readable bytes follow them.
+    func nextLine() throws(ImageError) -> UnsafePointer<UInt8>
+
+    /// Reads what is after the wanted rows.
+    ///
+    /// - Returns: false when a reader that saves work has met damage, which it may have mended
+    ///   otherwise than one that does not.
+    func finish() throws(ImageError) -> Bool
+}
+
+/// Takes a picture's lines.
+package protocol LineConsumer: AnyObject {
+    /// Which rows and which columns of them it wants.
+    var sourceRows: Range<Int> { get }
+    var sourceColumns: Range<Int> { get }
+
+    /// The wanted columns' pixels of the next wanted row, with 64 readable bytes after them.
+    func add(_ line: UnsafePointer<UInt8>)
+
+    /// What became of the lines, after the last.
+    func result() -> PixelImage
+}
+
+/// Bytes that the passes over a line may read beyond its end; what they hold does not matter.
+package let linePadding = 64
+
+/// A reader of a picture that its format, or its decoder, gives only as a whole.
+package final class WholePictureReader: LineReader {
+    package let shape: PictureShape
+    private let pixels: UnsafeMutableBufferPointer<UInt8>
+    private let rowBytes: Int
+    private var next = UnsafePointer<UInt8>(bitPattern: 1)!
+
+    /// - Parameter decode: writes `[height, width]` pixels into a buffer of exactly that size, which
+    ///   holds zeros.
+    package init(
+        _ shape: PictureShape,
+        decode: (UnsafeMutableBufferPointer<UInt8>) throws(ImageError) -> Void
+    ) throws(ImageError) {
+        self.shape = shape
+        rowBytes = shape.width * shape.mode.bytesPerPixel
+        let size = rowBytes * shape.height
+        // calloc's zeros cost nothing until they are written over.
+        guard let memory = calloc(size + linePadding, 1) else { throw .outOfMemory }
+        pixels = UnsafeMutableBufferPointer(
+            start: memory.assumingMemoryBound(to: UInt8.self), count: size)
+        try decode(pixels)
+    }
+
+    deinit {
+        free(pixels.baseAddress)
+    }
+
+    package func start(rows: Range<Int>, columns: Range<Int>) {
+        let offset = rows.lowerBound * rowBytes + columns.lowerBound * shape.mode.bytesPerPixel
+        next = UnsafePointer(pixels.baseAddress!) + offset
+    }
+
+    package func nextLine() -> UnsafePointer<UInt8> {
+        defer { next += rowBytes }
+        return next
+    }
+
+    package func finish() -> Bool { true }
+}
+
+/// Gathers the whole picture.
+final class WholePicture: LineConsumer {
+    let sourceRows: Range<Int>
+    let sourceColumns: Range<Int>
+    private let shape: PictureShape
+    private let rowBytes: Int
+    private var pixels: [UInt8] = []
+
+    init(_ shape: PictureShape) {
+        self.shape = shape
+        sourceRows = 0..<shape.height
+        sourceColumns = 0..<shape.width
+        rowBytes = shape.width * shape.mode.bytesPerPixel
+        pixels.reserveCapacity(rowBytes * shape.height)
+    }
+
+    func add(_ line: UnsafePointer<UInt8>) {
+        pixels.append(contentsOf: UnsafeBufferPointer(start: line, count: rowBytes))
+    }
+
+    func result() -> PixelImage {
+        PixelImage(
+            width: shape.width, height: shape.height, mode: shape.mode, palette: shape.palette,
+            pixels: pixels)
+    }
+}

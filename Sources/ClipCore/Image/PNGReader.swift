@@ -1,0 +1,143 @@
+import CPNG
+
+/// One PNG being decoded by libpng, with Pillow's choices (`PngImagePlugin.py`).
+///
+/// | stored | mode |
+/// |---|---|
+/// | grey of 1 bit | bilevel |
+/// | grey of 2, 4, 8 bits | grey |
+/// | grey of 16 bits | 16-bit grey |
+/// | palette | palette, indices of 8 bits |
+/// | grey and alpha, 8 bits | grey and alpha |
+/// | grey and alpha, 16 bits | RGBA of the high bytes |
+/// | RGB, RGBA | RGB, RGBA; of 16 bits the high byte |
+///
+/// Transparency in a `tRNS` chunk, gamma and colour profiles change no pixel. Of an animation the
+/// default picture counts. A line is in memory at a time; of an interlaced picture all are.
+final class PNGReader: LineReader {
+    let shape: PictureShape
+    private let handle: OpaquePointer
+    /// 16 bits of grey and alpha become four samples a pixel.
+    private let isWideGreyAlpha: Bool
+    private var columns = 0..<0
+    /// Rows after the wanted ones.
+    private var remaining = 0
+    private let line: UnsafeMutablePointer<UInt8>
+
+    /// - Parameter bytes: the whole file; must outlive this value
+    init(_ bytes: UnsafeRawBufferPointer, limits: ImageLimits) throws(ImageError) {
+        try Self.checkTail(bytes)
+        let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        guard let handle = cpng_create(start, bytes.count) else { throw .outOfMemory }
+        do throws(ImageError) {
+            var header = cpng_header()
+            if let error = Self.error(cpng_read_header(handle, &header), handle) { throw error }
+            let (width, height) = (Int(header.width), Int(header.height))
+            _ = try limits.pixels(width: width, height: height)
+            let isWide = header.bit_depth == 16
+            let mode: PixelImage.Mode =
+                switch header.channels {
+                case 1 where header.has_palette != 0: .palette
+                case 1: isWide ? .grey16 : header.bit_depth == 1 ? .bilevel : .grey
+                case 2: isWide ? .rgba : .greyAlpha
+                case 3: .rgb
+                default: .rgba
+                }
+            // libpng holds two lines as stored, this reader one or all.
+            let stored = Int(header.channels) * (isWide ? 2 : 1)
+            let lines = header.is_interlaced != 0 ? height : 1
+            try limits.checkMemory(width * (2 * stored + lines * min(stored, 4)))
+            shape = PictureShape(
+                width: width, height: height, mode: mode,
+                palette: mode == .palette
+                    ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
+            isWideGreyAlpha = header.channels == 2 && isWide
+            let lineBytes = isWideGreyAlpha ? width * 4 + linePadding : 1
+            line = .allocate(capacity: lineBytes)
+            line.initialize(repeating: 0, count: lineBytes)
+            self.handle = handle
+        } catch {
+            cpng_destroy(handle)
+            throw error
+        }
+    }
+
+    deinit {
+        line.deallocate()
+        cpng_destroy(handle)
+    }
+
+    func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
+        self.columns = columns
+        remaining = shape.height - rows.upperBound
+        try check(cpng_start(handle))
+        for _ in 0..<rows.lowerBound { _ = try storedLine() }
+    }
+
+    func nextLine() throws(ImageError) -> UnsafePointer<UInt8> {
+        let stored = try storedLine()
+        guard isWideGreyAlpha else {
+            return stored + columns.lowerBound * shape.mode.bytesPerPixel
+        }
+        for x in 0..<columns.count {
+            let pixel = stored + (columns.lowerBound + x) * 2
+            for channel in 0..<3 { line[x * 4 + channel] = pixel[0] }
+            line[x * 4 + 3] = pixel[1]
+        }
+        return UnsafePointer(line)
+    }
+
+    func finish() throws(ImageError) -> Bool {
+        for _ in 0..<remaining { _ = try storedLine() }
+        return true
+    }
+
+    private func storedLine() throws(ImageError) -> UnsafePointer<UInt8> {
+        var line: UnsafePointer<UInt8>?
+        try check(cpng_read_line(handle, &line))
+        return line!
+    }
+
+    /// Pillow reads on to the end and refuses a picture of which something between its data and its
+    /// end is missing, though not for a missing end.
+    private static func checkTail(_ bytes: UnsafeRawBufferPointer) throws(ImageError) {
+        var at = 8
+        var sawData = false
+        while bytes.count - at >= 8 {
+            let length = (0..<4).reduce(0) { $0 << 8 | Int(bytes[at + $1]) }
+            let kind = (4..<8).map { bytes[at + $0] }
+            let isData = kind.elementsEqual("IDAT".utf8)
+            if kind.elementsEqual("IEND".utf8) { return }
+            // Data that are cut may still have all pixels.
+            guard length <= bytes.count - at - 8 else {
+                if sawData, !isData, kind.allSatisfy(isWordCharacter) { throw .truncated }
+                return
+            }
+            sawData = sawData || isData
+            at = min(at + 12 + length, bytes.count)
+        }
+    }
+
+    /// A chunk's name for Pillow; other bytes end a file.
+    private static func isWordCharacter(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
+    }
+
+    private func check(_ status: cpng_status) throws(ImageError) {
+        if let error = Self.error(status, handle) { throw error }
+    }
+
+    private static func error(_ status: cpng_status, _ handle: OpaquePointer) -> ImageError? {
+        switch status {
+        case CPNG_OK: nil
+        case CPNG_TRUNCATED: .truncated
+        case CPNG_NO_MEMORY: .outOfMemory
+        default: .corrupt(String(cString: cpng_message(handle)))
+        }
+    }
+}

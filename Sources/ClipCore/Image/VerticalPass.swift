@@ -1,0 +1,52 @@
+/// The order in which a resampling along the columns takes source lines and completes output lines.
+///
+/// Each source line counts for several output lines, whose sums are kept side by side: at most
+/// ``capacity`` at a time, output line n in place `n % capacity`.
+struct VerticalPass {
+    /// What a source line adds to an output line.
+    struct Step {
+        var output: Int
+        /// Where in the pass's table of weights.
+        var weight: Int
+        var isFirst: Bool
+        var isLast: Bool
+    }
+
+    let sources: [Range<Int>]
+    let stride: Int
+    let capacity: Int
+    private var source: Int
+    /// First output line that is not complete.
+    private var output = 0
+
+    init(_ weights: BicubicWeights) {
+        sources = weights.sources
+        stride = weights.stride
+        source = weights.span.lowerBound
+        var capacity = 1
+        var end = 0
+        for (first, range) in sources.enumerated() {
+            while end < sources.count, sources[end].lowerBound < range.upperBound { end += 1 }
+            capacity = max(capacity, end - first)
+        }
+        self.capacity = capacity
+    }
+
+    /// Calls `body` for each output line that the next source line counts for, in order.
+    mutating func addLine(_ body: (Step) -> Void) {
+        var line = output
+        while line < sources.count, sources[line].lowerBound <= source {
+            let range = sources[line]
+            if source < range.upperBound {
+                let isLast = source == range.upperBound - 1
+                body(
+                    Step(
+                        output: line, weight: line * stride + source - range.lowerBound,
+                        isFirst: source == range.lowerBound, isLast: isLast))
+                if isLast { output = line + 1 }
+            }
+            line += 1
+        }
+        source += 1
+    }
+}

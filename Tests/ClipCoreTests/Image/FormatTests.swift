@@ -1,0 +1,135 @@
+import ClipCore
+import Foundation
+import TestSupport
+import Testing
+
+/// What `Fixtures/image/formats/make_formats.py` had Pillow and upstream CLIP answer.
+struct GoldenFormat: Decodable, CustomTestStringConvertible {
+    var file: String
+    var length: Int?
+    /// Pillow refused it.
+    var error: String?
+    var mode: String?
+    var width: Int?
+    var height: Int?
+    var pixels: UInt32?
+    var square: UInt32?
+
+    var testDescription: String { length.map { "\(file) cut to \($0) bytes" } ?? file }
+
+    func bytes() throws -> [UInt8] {
+        let bytes = try Self.picture(file)
+        return Array(bytes.prefix(length ?? bytes.count))
+    }
+
+    static let all: [GoldenFormat] = {
+        let data = try! Data(contentsOf: folder.appending(path: "golden.json"))
+        return try! JSONDecoder().decode([GoldenFormat].self, from: data)
+    }()
+
+    static let folder = GoldenImages.folder.appending(path: "formats")
+
+    static func picture(_ name: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: folder.appending(path: name)))
+    }
+
+    /// Pillow reads these, although their format forbids them; the libraries refuse them.
+    static let stricter: Set<String> = ["no-palette.png"]
+}
+
+@Suite struct FormatTests {
+    static let golden = GoldenFormat.all
+    static let read = golden.filter { $0.error == nil && !GoldenFormat.stricter.contains($0.file) }
+
+    @Test("Pictures of every format decode to Pillow's pixels", arguments: read)
+    func pixels(_ expected: GoldenFormat) throws {
+        let image = try ImageDecoder().decode(expected.bytes())
+        #expect(image.mode.rawValue == expected.mode)
+        #expect(image.width == expected.width)
+        #expect(image.height == expected.height)
+        #expect(crc32(image.pixels) == expected.pixels)
+    }
+
+    @Test(
+        "Pictures of every format become upstream's bytes",
+        arguments: read.filter { $0.square != nil })
+    func squares(_ expected: GoldenFormat) throws {
+        let preprocessor = ImagePreprocessor(resolution: 224)
+        let bytes = try expected.bytes()
+        #expect(crc32(preprocessor.rgb(try ImageDecoder().decode(bytes))) == expected.square)
+        let square = try bytes.withUnsafeBytes { try preprocessor.rgb(encoded: $0) }
+        #expect(crc32(square) == expected.square)
+    }
+
+    @Test("What Pillow refuses is refused", arguments: golden.filter { $0.error != nil })
+    func refusals(_ expected: GoldenFormat) throws {
+        let bytes = try expected.bytes()
+        #expect(throws: ImageError.self) { try ImageDecoder().decode(bytes) }
+        #expect(throws: ImageError.self) {
+            try ImagePreprocessor(resolution: 224).values(encoded: bytes)
+        }
+    }
+
+    @Test func stricterThanPillow() throws {
+        for name in GoldenFormat.stricter {
+            let expected = try #require(Self.golden.first { $0.file == name })
+            #expect(expected.error == nil)
+            let bytes = try GoldenFormat.picture(name)
+            #expect(throws: ImageError.self) { try ImageDecoder().decode(bytes) }
+        }
+    }
+
+    @Test func limitsAreCheckedBeforePixelsAreMade() throws {
+        for expected in Self.read where expected.length == nil {
+            let bytes = try expected.bytes()
+            let (width, height) = (try #require(expected.width), try #require(expected.height))
+            var limits = ImageLimits()
+            limits.maximumPixels = width * height
+            #expect(throws: Never.self) { try ImageDecoder(limits: limits).decode(bytes) }
+            limits.maximumPixels -= 1
+            #expect(
+                throws: ImageError.tooLarge(
+                    width: width, height: height, limit: width * height - 1)
+            ) {
+                try ImageDecoder(limits: limits).decode(bytes)
+            }
+        }
+    }
+
+    @Test func memoryIsLimited() throws {
+        func limited(_ memory: Int, _ bytes: [UInt8]) throws(ImageError) -> PixelImage {
+            var limits = ImageLimits()
+            limits.maximumMemory = memory
+            return try ImageDecoder(limits: limits).decode(bytes)
+        }
+        // Three lines do for the one, all 37 lines of the other are held.
+        let plain = try GoldenFormat.picture("rgb-trns.png")
+        let interlaced = try GoldenFormat.picture("rgba-8-interlaced.png")
+        let lines = 45 * 3 * 3
+        #expect(throws: Never.self) { try limited(lines, plain) }
+        #expect(throws: ImageError.tooMuchMemory(limit: lines - 1)) {
+            try limited(lines - 1, plain)
+        }
+        #expect(throws: Never.self) { try limited(45 * 4 * 39, interlaced) }
+        #expect(throws: ImageError.tooMuchMemory(limit: 45 * 4 * 39 - 1)) {
+            try limited(45 * 4 * 39 - 1, interlaced)
+        }
+        // libjpeg's coefficients: 2 bytes a sample, in whole blocks.
+        let progressive = try GoldenImages.picture("progressive")
+        #expect(throws: ImageError.tooMuchMemory(limit: 333 * 251 * 3 - 1)) {
+            try limited(333 * 251 * 3 - 1, progressive)
+        }
+        #expect(throws: Never.self) { try limited(333 * 251 * 6, progressive) }
+        let sequential = try GoldenImages.picture("size-640x427")
+        #expect(throws: Never.self) { try limited(1, sequential) }
+    }
+
+    @Test func picturesTooNarrowToResizeAreRefused() throws {
+        // 120,000 × 1 pixels of one colour: deflate makes little of them.
+        let bytes = try GoldenFormat.picture("narrow.png")
+        #expect(try ImageDecoder().decode(bytes).width == 120_000)
+        #expect(throws: ImageError.tooNarrow(width: 120_000, height: 1)) {
+            try ImagePreprocessor(resolution: 224).values(encoded: bytes)
+        }
+    }
+}
