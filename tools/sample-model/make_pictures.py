@@ -21,6 +21,7 @@ from things import FOOD, SHAPE, THINGS, VEHICLE
 
 SHAPES = ((480, 480), (560, 420), (420, 560), (600, 400), (400, 600), (640, 360), (512, 384), (360, 480))
 EACH = 4  # right pictures that every published query has at least
+PNG_EVERY = 15  # the others are JPEG
 USUAL = {"fish": ("sea",), "whale": ("sea",), "boat": ("sea",), "duck": ("sea", "grass"), "turtle": ("sea", "grass"),
          "penguin": ("snow",), "snowman": ("snow",), "pine tree": ("snow", "grass"), "cactus": ("desert",),
          "palm tree": ("desert", "sea"), "snake": ("desert", "grass"), "astronaut": ("space",),
@@ -136,7 +137,7 @@ def main():
                 grey += 1
     folder = a.out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("scene-*.jpg"):
+    for old in folder.glob("scene-*"):
         old.unlink()
     labels = {}
     for index, scene in enumerate(made, 1):
@@ -145,9 +146,14 @@ def main():
         surface = scenes.draw(scene, int(width * scale), int(height * scale), r)
         pixels = surface.toarray(colorType=skia.ColorType.kRGBA_8888_ColorType)[:, :, :3]
         image = Image.fromarray(np.ascontiguousarray(pixels))
-        key = "scene-%03d.jpg" % index
-        (image.convert("L") if scene.grey else image).save(
-            folder / key, quality=r.choice((80, 85, 90)), optimize=True, progressive=r.random() < 0.3)
+        image = image.convert("L") if scene.grey else image
+        quality, progressive = r.choice((80, 85, 90)), r.random() < 0.3
+        if index % PNG_EVERY == 0:
+            key = "scene-%03d.png" % index
+            image.save(folder / key, optimize=True)
+        else:
+            key = "scene-%03d.jpg" % index
+            image.save(folder / key, quality=quality, optimize=True, progressive=progressive)
         labels[key] = scene.label()
     lines = ",\n".join(" %s: %s" % (json.dumps(key), json.dumps(label)) for key, label in labels.items())
     (a.out / "labels.json").write_text("{\n%s\n}\n" % lines)
