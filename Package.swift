@@ -54,7 +54,8 @@ let package = Package(
         .target(
             name: "ClipCore",
             dependencies: [
-                "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CVocabulary",
+                "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CTIFF", "CVocabulary",
+                "CWebP",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
         .target(
@@ -67,9 +68,13 @@ let package = Package(
         .target(name: "CKernels"),
         .target(name: "CPixels"),
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "CTIFF", linkerSettings: [.linkedLibrary("tiff")]),
         .target(
             name: "CVocabulary",
             exclude: ["merges.bin", "entities.bin", "mojibake.bin", "LICENSE.txt"]),
+        .target(
+            name: "CWebP",
+            linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpdemux")]),
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(

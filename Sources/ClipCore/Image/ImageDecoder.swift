@@ -50,8 +50,14 @@ public struct ImageDecoder: Sendable {
             return picture
         case .png:
             return try run(PNGReader(bytes, limits: limits), into: consumer)!
-        case .webP, .gif, .bmp, .tiff:
-            throw .unsupportedFormat(format)
+        case .webP:
+            return try run(WebPReader.open(bytes, limits: limits), into: consumer)!
+        case .gif:
+            return try run(GIFReader.open(bytes, limits: limits), into: consumer)!
+        case .bmp:
+            return try run(BMPReader.open(bytes, limits: limits), into: consumer)!
+        case .tiff:
+            return try run(TIFFReader.open(bytes, limits: limits), into: consumer)!
         }
     }
 

@@ -5,8 +5,6 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     case empty
     /// The first bytes belong to no known picture format.
     case notAPicture
-    /// A picture, but in a format that is recognised only.
-    case unsupportedFormat(PictureFormat)
     /// A variant of a format that this project does not read; the text names it.
     case unsupportedVariant(PictureFormat, String)
     /// A JPEG with neither 1, 3 nor 4 components.
@@ -32,8 +30,6 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             return "the file is empty"
         case .notAPicture:
             return "not a picture"
-        case .unsupportedFormat(let format):
-            return "\(format.rawValue) pictures are not supported yet"
         case .unsupportedVariant(let format, let variant):
             return "\(format.rawValue) pictures with \(variant) are not supported"
         case .unsupportedComponents(let count):

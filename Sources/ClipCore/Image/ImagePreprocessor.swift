@@ -43,7 +43,7 @@ public struct ImagePreprocessor: Sendable {
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder()
     ) throws(ImageError) -> [UInt8] {
         let square = try decoder.read(encoded) { (shape) throws(ImageError) in
-            // Pillow would want a hundred gigabytes for these.
+            // Pillow would want hundreds of gigabytes for these.
             let sides = (min(shape.width, shape.height), max(shape.width, shape.height))
             guard sides.1 / sides.0 <= Self.maximumAspect else {
                 throw .tooNarrow(width: shape.width, height: shape.height)
@@ -56,7 +56,7 @@ public struct ImagePreprocessor: Sendable {
     }
 
     /// How many times as long as the other a picture's side may be.
-    private static let maximumAspect = 100_000
+    private static let maximumAspect = 1_000_000
 
     /// Resize, centre crop, conversion and normalisation.
     ///

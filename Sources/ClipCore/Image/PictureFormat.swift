@@ -14,9 +14,16 @@ public enum PictureFormat: String, CaseIterable, Sendable {
     /// So many bytes from the start of a file are enough to tell its format.
     public static let prefixLength = 32
 
-    /// Whether ``ImageDecoder`` decodes pictures of this format.
-    public var isDecodable: Bool {
-        self == .jpeg || self == .png
+    /// The media type that a browser is told (IANA's registry).
+    public var mediaType: String {
+        switch self {
+        case .jpeg: "image/jpeg"
+        case .png: "image/png"
+        case .webP: "image/webp"
+        case .gif: "image/gif"
+        case .bmp: "image/bmp"
+        case .tiff: "image/tiff"
+        }
     }
 
     /// The format of a file that starts with these bytes, or nil when they start no known picture.

@@ -1,0 +1,174 @@
+#include "CTIFF.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tiffio.h>
+
+struct ctiff_decoder {
+    TIFF *tiff;
+    const uint8_t *bytes;
+    size_t count;
+    size_t offset;
+    char message[160];
+};
+
+// MARK: What libtiff calls
+
+static int on_error(TIFF *tiff, void *owner, const char *module, const char *format,
+                    va_list arguments) {
+    (void)tiff;
+    (void)module;
+    ctiff_decoder *decoder = owner;
+    vsnprintf(decoder->message, sizeof decoder->message, format, arguments);
+    return 1;  // no other handler
+}
+
+static int on_warning(TIFF *tiff, void *owner, const char *module, const char *format,
+                      va_list arguments) {
+    (void)tiff;
+    (void)owner;
+    (void)module;
+    (void)format;
+    (void)arguments;
+    return 1;
+}
+
+static tmsize_t on_read(thandle_t handle, void *target, tmsize_t size) {
+    ctiff_decoder *decoder = handle;
+    size_t left = decoder->count - decoder->offset;
+    size_t wanted = size < 0 ? 0 : (size_t)size;
+    if (wanted > left)
+        wanted = left;
+    memcpy(target, decoder->bytes + decoder->offset, wanted);
+    decoder->offset += wanted;
+    return (tmsize_t)wanted;
+}
+
+static tmsize_t on_write(thandle_t handle, void *source, tmsize_t size) {
+    (void)handle;
+    (void)source;
+    (void)size;
+    return -1;
+}
+
+static toff_t on_seek(thandle_t handle, toff_t offset, int whence) {
+    ctiff_decoder *decoder = handle;
+    toff_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? decoder->offset : decoder->count;
+    toff_t target = base + offset;
+    if (target > decoder->count)
+        return (toff_t)-1;
+    decoder->offset = (size_t)target;
+    return target;
+}
+
+static int on_close(thandle_t handle) {
+    (void)handle;
+    return 0;
+}
+
+static toff_t on_size(thandle_t handle) {
+    return ((ctiff_decoder *)handle)->count;
+}
+
+static int on_map(thandle_t handle, void **base, toff_t *size) {
+    ctiff_decoder *decoder = handle;
+    *base = (void *)decoder->bytes;  // only read from
+    *size = decoder->count;
+    return 1;
+}
+
+static void on_unmap(thandle_t handle, void *base, toff_t size) {
+    (void)handle;
+    (void)base;
+    (void)size;
+}
+
+// MARK: Entry points
+
+ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory, char *message,
+                          size_t size) {
+    ctiff_decoder *decoder = calloc(1, sizeof *decoder);
+    TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
+    if (decoder && options) {
+        decoder->bytes = bytes;
+        decoder->count = count;
+        TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)max_memory);
+        TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, decoder);
+        TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, decoder);
+        decoder->tiff = TIFFClientOpenExt(
+            "", "r", decoder, on_read, on_write, on_seek, on_close, on_size, on_map, on_unmap,
+            options);
+    }
+    if (options)
+        TIFFOpenOptionsFree(options);
+    if (decoder && decoder->tiff)
+        return decoder;
+    snprintf(message, size, "%s", decoder ? decoder->message : "out of memory");
+    free(decoder);
+    return NULL;
+}
+
+void ctiff_close(ctiff_decoder *decoder) {
+    if (!decoder)
+        return;
+    TIFFClose(decoder->tiff);
+    free(decoder);
+}
+
+const char *ctiff_message(const ctiff_decoder *decoder) {
+    return decoder->message;
+}
+
+void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
+    TIFF *tiff = decoder->tiff;
+    memset(header, 0, sizeof *header);
+    TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &header->width);
+    TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &header->height);
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &header->bits);
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &header->samples);
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLEFORMAT, &header->sample_format);
+    TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &header->photometric);
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &header->planar);
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &header->compression);
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_FILLORDER, &header->fill_order);
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_ORIENTATION, &header->orientation);
+    uint16_t extra_count = 0, *extra = NULL;
+    if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &extra_count, &extra) && extra_count > 0) {
+        header->extra_count = extra_count;
+        header->extra = extra[0];
+    }
+    header->is_big_endian = TIFFIsBigEndian(tiff);
+    header->is_tiled = TIFFIsTiled(tiff);
+    tmsize_t line = 0;
+    if (header->is_tiled) {
+        TIFFGetField(tiff, TIFFTAG_TILEWIDTH, &header->tile_width);
+        TIFFGetField(tiff, TIFFTAG_TILELENGTH, &header->tile_height);
+        line = TIFFTileRowSize(tiff);
+        // What ctiff_read_tile will write.
+        if (line > 0 && TIFFTileSize(tiff) / line != header->tile_height)
+            line = 0;
+    } else {
+        line = TIFFScanlineSize(tiff);
+    }
+    header->line_bytes = line > 0 ? (size_t)line : 0;
+    uint16_t *red, *green, *blue;
+    if (header->bits <= 8 && TIFFGetField(tiff, TIFFTAG_COLORMAP, &red, &green, &blue)) {
+        header->has_palette = 1;
+        for (int i = 0; i < 1 << header->bits; i++) {
+            header->palette[i * 3] = (uint8_t)(red[i] >> 8);
+            header->palette[i * 3 + 1] = (uint8_t)(green[i] >> 8);
+            header->palette[i * 3 + 2] = (uint8_t)(blue[i] >> 8);
+        }
+    }
+}
+
+int ctiff_read_line(ctiff_decoder *decoder, uint32_t row, uint8_t *line) {
+    return TIFFReadScanline(decoder->tiff, line, row, 0) == 1;
+}
+
+int ctiff_read_tile(ctiff_decoder *decoder, uint32_t x, uint32_t y, uint8_t *tile) {
+    return TIFFReadTile(decoder->tiff, tile, x, y, 0, 0) >= 0;
+}

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// A whole TIFF held in memory, its first picture decoded with libtiff. Decoders share nothing.
+
+typedef struct ctiff_decoder ctiff_decoder;
+
+// The tags that decide what the samples are, with TIFF 6.0's defaults.
+typedef struct {
+    uint32_t width, height;
+    uint16_t bits;           // of a sample
+    uint16_t samples;        // of a pixel
+    uint16_t sample_format;
+    uint16_t photometric;
+    uint16_t planar;
+    uint16_t compression;
+    uint16_t fill_order;
+    uint16_t orientation;
+    int extra_count;
+    uint16_t extra;          // the first extra sample's kind
+    int is_big_endian;
+    int is_tiled;
+    uint32_t tile_width, tile_height;
+    size_t line_bytes;       // of a line as stored, or of a tile's line
+    int has_palette;
+    uint8_t palette[768];    // red, green, blue: the high bytes
+} ctiff_header;
+
+// Reads the first directory. The bytes must stay alive and unchanged until ctiff_close. max_memory bounds
+// each of libtiff's allocations. NULL when the file cannot be opened; then `message`, which has
+// room for `size` bytes, says why.
+ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory, char *message,
+                          size_t size);
+void ctiff_close(ctiff_decoder *decoder);
+void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header);
+
+// Samples in the machine's byte order, bits from the high end on. 0 when it fails.
+// Lines must be read in order. line: [line_bytes]
+int ctiff_read_line(ctiff_decoder *decoder, uint32_t row, uint8_t *line);
+// The tile with this pixel. tile: [tile_height, line_bytes]
+int ctiff_read_tile(ctiff_decoder *decoder, uint32_t x, uint32_t y, uint8_t *tile);
+
+// libtiff's last sentence; NUL-terminated, lives as long as the decoder.
+const char *ctiff_message(const ctiff_decoder *decoder);
