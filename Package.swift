@@ -9,6 +9,8 @@ let package = Package(
         .executable(name: "process-images", targets: ["ProcessImages"]),
         .executable(name: "find-images", targets: ["FindImages"]),
         .executable(name: "web-app", targets: ["WebApp"]),
+        // For Benchmarks/, a package of its own.
+        .library(name: "ClipCore", targets: ["ClipCore"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),

@@ -15,28 +15,10 @@ import numpy as np
 import psycopg
 import torch
 
-# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
-_register = torch.library.register_fake
-
-
-def register(op, function=None, /, **options):
-    if isinstance(op, str) and op.startswith("torchvision::"):
-        return (lambda given: given) if function is None else function
-    return _register(op, **options) if function is None else _register(op, function, **options)
-
-
-torch.library.register_fake = register
-import clip
-from clip.model import CLIP, convert_weights
+from openai_clip import SIZES, clip, make_checkpoints
 from PIL import Image
 
 BAR = 0.99999
-SIZES = {
-    # embedding, resolution, vision layers, width, patch, context, vocabulary, text width, heads, layers
-    "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
-    "ViT-B/16": (512, 224, 12, 768, 16, 77, 49408, 512, 8, 12),
-    "ViT-L/14": (768, 224, 24, 1024, 14, 77, 49408, 768, 12, 12),
-}
 SUBJECTS = [
     "a cat", "a man jumping", "two dogs", "a red bicycle", "an old house", "children playing",
     "a sailing boat", "a bowl of fruit", "a woman reading", "a steam train", "a flock of birds", "coffee",
@@ -65,29 +47,6 @@ def texts():
 
 def unit(features):
     return (features / features.norm(dim=-1, keepdim=True)).double().numpy()
-
-
-def make_checkpoints(architecture, folder):
-    """Seeded random weights in OpenAI's container, and the same as a state dict."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = architecture.replace("/", "-")
-    paths = [folder / f"{name}.pt", folder / f"{name}.state_dict.pt"]
-    if all(path.exists() for path in paths):
-        return paths
-    torch.manual_seed(7)
-    sizes = SIZES[architecture]
-    model = CLIP(*sizes).eval()
-    with torch.no_grad():
-        for key, weight in model.named_parameters():
-            if "ln_" in key and key.endswith("weight"):
-                weight.mul_(1 + 0.3 * torch.randn_like(weight))
-            if key.endswith("bias"):
-                weight.add_(0.05 * torch.randn_like(weight))
-    convert_weights(model)
-    example = (torch.zeros(1, 3, sizes[1], sizes[1]).half(), torch.zeros(1, 77, dtype=torch.int))
-    torch.jit.save(torch.jit.trace(model, example, check_trace=False), str(paths[0]))
-    torch.save(model.state_dict(), paths[1])
-    return paths
 
 
 class Tools:
