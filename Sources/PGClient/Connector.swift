@@ -15,6 +15,8 @@ struct Connector {
     let applicationName: String
     let notices: NoticeSink
     let timeout: Duration
+    /// Whether several hosts are tried in an order of chance, so that many clients spread over them.
+    var shufflesHosts = false
 
     /// One address to try; empty parts are left to libpq.
     private struct Target: Equatable {
@@ -32,6 +34,10 @@ struct Connector {
         }
         let limit = effectiveTimeout
         var targets: [Target]?
+        if shufflesHosts {
+            let all = listed(Target())
+            if all.count > 1 { targets = all.shuffled() }
+        }
         while true {
             guard let handle = start(targets) else {
                 throw PGError(.connection, "out of memory")

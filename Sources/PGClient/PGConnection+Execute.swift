@@ -199,6 +199,8 @@ extension PGConnection {
                 try abandonCopy(storage.status, sql)
             case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
                 failure = failure ?? error(of: storage, sql, parameters)
+            case PGRES_PIPELINE_ABORTED:
+                failure = failure ?? PGError(.server, "a statement before it failed", sql: sql)
             default:
                 throw breakOff(.protocolViolation, "it has an unknown kind", sql)
             }

@@ -46,19 +46,22 @@ public final class PGConnection {
     ///   - responseTimeout: how long the server may keep silent while a statement runs; nil for
     ///     as long as it likes. It has to be longer than the longest statement. A server whose
     ///     machine is gone is noticed by TCP keepalives within two minutes anyway.
+    ///   - shufflesHosts: whether several hosts of the string are tried in an order of chance instead
+    ///     of the string's, so that many clients spread over them.
     ///   - onNotice: gets the server's notices and warnings, on the connection's thread; nothing
     ///     is ever printed.
     /// - Throws: `PGError` of kind `connection`; the password is not in it.
     public init(
         uri: String, applicationName: String = "clip-search",
         connectTimeout: Duration = .seconds(10), responseTimeout: Duration? = nil,
+        shufflesHosts: Bool = false,
         onNotice: (@Sendable (PGNotice) -> Void)? = nil
     ) throws(PGError) {
         let string = try ConnectionString(uri)
         let notices = NoticeSink(onNotice)
         let connector = Connector(
             string: string, applicationName: applicationName, notices: notices,
-            timeout: connectTimeout)
+            timeout: connectTimeout, shufflesHosts: shufflesHosts)
         let handle = try connector.connect()
         guard let canceller = PGCanceller(handle) else {
             PQfinish(handle)
