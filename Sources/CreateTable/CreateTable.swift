@@ -16,29 +16,130 @@ struct CreateTable: ParsableCommand {
         help: "Length of the model's embeddings: 512 for ViT-B/32 and B/16, 768 for ViT-L/14.")
     var dimension = PicturesTable.defaultDimension
 
+    @Option(
+        help:
+            "Spread the rows of a new table over so many partitions, each with an index of its own."
+    )
+    var partitions: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Build the index that makes searches fast: hnsw, ivfflat, auto (hnsw from \(IndexOptions.worthAnIndex) pictures on), or none to drop it. Others may search and store meanwhile.",
+            valueName: "kind"))
+    var index: IndexOptions.Kind?
+
+    @Option(
+        help:
+            "Memory that the server may build the index in, such as 2GB; hnsw takes about 1.6 kB a picture."
+    )
+    var memory: String?
+
+    @Option(help: "Server processes that build the index together with the first.")
+    var indexWorkers: Int?
+
+    @Flag(help: "Print the state of the table and its index, and change nothing.")
+    var status = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Measure with so many text queries how much of the exact answers the index finds, and how fast; changes nothing.",
+            valueName: "queries"))
+    var recall: Int?
+
+    @Flag(help: "Print --status and --recall as one JSON object a line.")
+    var json = false
+
     func validate() throws {
         guard (1...PicturesTable.maximumDimension).contains(dimension) else {
             throw ValidationError("--dimension must be 1 to \(PicturesTable.maximumDimension).")
+        }
+        guard partitions.map((1...PicturesTable.maximumPartitions).contains) ?? true else {
+            throw ValidationError("--partitions must be 1 to \(PicturesTable.maximumPartitions).")
+        }
+        guard memory.map({ IndexOptions.bytes($0) != nil }) ?? true else {
+            throw ValidationError("--memory must be a size such as 512MB or 2GB.")
+        }
+        guard indexWorkers.map((0...1_024).contains) ?? true else {
+            throw ValidationError("--index-workers must be 0 to 1024.")
+        }
+        guard recall.map((1...RecallQueries.maximumCount).contains) ?? true else {
+            throw ValidationError("--recall must be 1 to \(RecallQueries.maximumCount).")
+        }
+        guard index != nil || (memory == nil && indexWorkers == nil) else {
+            throw ValidationError("--memory and --index-workers belong to --index.")
+        }
+        let reads = status || recall != nil
+        guard !reads || (index == nil && partitions == nil) else {
+            throw ValidationError("--status and --recall change nothing: leave the others out.")
+        }
+        guard reads || !json else {
+            throw ValidationError("--json belongs to --status or --recall.")
         }
     }
 
     func run() {
         Console.run("create-table") {
-            let uri = try Settings().databaseURI()
-            let table = try PicturesTable(uri: uri, applicationName: "create-table")
-            let creation = try table.create(dimension: dimension)
-            let extensionName = "pgvector \(creation.extensionVersion)"
-            Console.line(
-                creation.createdExtension
-                    ? "\(extensionName) was enabled." : "\(extensionName) was enabled already.")
-            let tableName = "The table pictures (embeddings of dimension \(creation.dimension))"
-            Console.line(
-                creation.createdTable
-                    ? "\(tableName) was created."
-                    : creation.upgradedTable
-                        ? "\(tableName) was there already, and was brought up to this version."
-                        : "\(tableName) was there already.")
+            let settings = try Settings()
+            let uri = try settings.databaseURI()
+            if status || recall != nil {
+                let table = try PicturesTable(
+                    uri: uri, applicationName: "create-table", responseTimeout: nil)
+                if status { try show(try table.status()) }
+                if let recall { try measure(table, settings, queries: recall) }
+                return 0
+            }
+            try create(uri)
+            if let index { try change(index, uri) }
             return 0
         }
     }
+
+    private func create(_ uri: String) throws {
+        let table = try PicturesTable(uri: uri, applicationName: "create-table")
+        let creation = try table.create(dimension: dimension, partitions: partitions)
+        let extensionName = "pgvector \(creation.extensionVersion)"
+        Console.line(
+            creation.createdExtension
+                ? "\(extensionName) was enabled." : "\(extensionName) was enabled already.")
+        let tableName = "The table pictures (embeddings of dimension \(creation.dimension))"
+        Console.line(
+            creation.createdTable
+                ? "\(tableName) was created."
+                : creation.upgradedTable
+                    ? "\(tableName) was there already, and was brought up to this version."
+                    : "\(tableName) was there already.")
+        if let warning = creation.extensionWarning { Console.note("create-table: \(warning)") }
+    }
+
+    private func change(_ kind: IndexOptions.Kind, _ uri: String) throws {
+        let table = try PicturesTable(uri: uri, builder: "create-table") { notice in
+            Console.note("create-table: PostgreSQL says: \(notice)")
+        }
+        let options = IndexOptions(
+            kind, memory: memory.flatMap(IndexOptions.bytes), workers: indexWorkers)
+        let line = IndexProgressLine()
+        let change = try table.changeIndex(options, uri: uri) { line.show($0) }
+        line.clear()
+        if change.removedInvalid {
+            Console.line("An invalid index that an earlier build had left was removed.")
+        }
+        Console.line(StatusFormat.text(change))
+    }
+
+    private func show(_ status: TableStatus) throws {
+        Console.line(json ? try StatusFormat.json(status) : StatusFormat.text(status))
+        for warning in status.warnings { Console.note("create-table: \(warning)") }
+    }
+
+    private func measure(_ table: PicturesTable, _ settings: Settings, queries: Int) throws {
+        let embedder = try TextEmbedder(modelPath: try Console.locateModel(settings))
+        let vectors = try RecallQueries.texts(queries).map { try embedder.embed($0).embedding }
+        let recall = try table.recall(of: vectors) { done in
+            if Console.isTerminal { Console.rewriteLine("\(done)/\(queries) queries") }
+        }
+        if Console.isTerminal { Console.rewriteLine("") }
+        Console.line(json ? try StatusFormat.json(recall) : StatusFormat.text(recall))
+    }
 }
+
+extension IndexOptions.Kind: ExpressibleByArgument {}

@@ -24,6 +24,21 @@ struct TestDatabase {
         return try body(TestDatabase(uri: try #require(parts.string)))
     }
 
+    /// The same for tests that wait.
+    static func withAsync<T>(
+        server: String? = serverURI, _ body: (TestDatabase) async throws -> T
+    ) async throws -> T {
+        let server = try #require(server)
+        let name = "t_" + String(UInt64.random(in: 0 ... .max), radix: 36)
+        try PGConnection(uri: server).executeScript("CREATE DATABASE \(name)")
+        defer {
+            try? PGConnection(uri: server).executeScript("DROP DATABASE \(name) WITH (FORCE)")
+        }
+        var parts = try #require(URLComponents(string: server))
+        parts.path = "/\(name)"
+        return try await body(TestDatabase(uri: try #require(parts.string)))
+    }
+
     func table() throws -> PicturesTable {
         try PicturesTable(uri: uri, applicationName: "tests")
     }

@@ -4,14 +4,19 @@ import ClipCore
 /// picture: most searches are for texts, and it is the larger part of the model.
 public final class PictureEmbedder: Sendable {
     private let path: String
+    private let precision: Precision
     private let limits: ImageLimits
     private let encoder = Monitor(ImageEncoder?.none)
 
     /// - Parameters:
     ///   - path: the model file.
+    ///   - precision: what the stored pictures were embedded in.
     ///   - limits: what decoding one picture may cost.
-    public init(modelPath path: String, limits: ImageLimits = .query) {
+    public init(
+        modelPath path: String, precision: Precision = .fp32, limits: ImageLimits = .query
+    ) {
         self.path = path
+        self.precision = precision
         self.limits = limits
     }
 
@@ -37,7 +42,7 @@ public final class PictureEmbedder: Sendable {
     private func loaded() throws -> ImageEncoder {
         try encoder.update { encoder in
             if let encoder { return encoder }
-            let loaded = try ImageEncoder(Checkpoint(path: path))
+            let loaded = try ImageEncoder(Checkpoint(path: path), precision: precision)
             encoder = loaded
             return loaded
         }

@@ -17,8 +17,9 @@ struct QueryResolver {
         let selection = PicturesTable.Selection(
             limit: query.limit, offset: query.offset, minimumScore: query.minimumScore,
             prefix: query.prefix, isExact: query.isExact)
-        let (hits, hasMore) = try table.nearest(to: resolved.vector, selection)
-        return SearchResult(hits: hits, isTruncated: resolved.isTruncated, hasMore: hasMore)
+        let nearest = try table.nearest(to: resolved.vector, selection)
+        return SearchResult(
+            hits: nearest.hits, isTruncated: resolved.isTruncated, hasMore: nearest.hasMore)
     }
 
     /// - Parameter table: asked for stored vectors; nil when there is none to ask.

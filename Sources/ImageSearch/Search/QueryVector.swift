@@ -7,7 +7,8 @@ enum QueryVector {
     ///
     /// - Parameter parts: vectors of one dimension and of any length but zero.
     /// - Throws: ``SearchError/termsCancelOut``.
-    static func combine(_ parts: [(weight: Double, vector: [Float])]) throws(SearchError) -> [Float] {
+    static func combine(_ parts: [(weight: Double, vector: [Float])]) throws(SearchError) -> [Float]
+    {
         // One text is the common case, and its vector is a unit vector to the last bit.
         if parts.count == 1, parts[0].weight == 1 { return parts[0].vector }
         var sum = [Double](repeating: 0, count: parts.first?.vector.count ?? 0)

@@ -43,6 +43,14 @@ public enum SearchError: Error, Equatable, CustomStringConvertible {
 }
 
 extension SearchError {
+    /// Whether another query may be answered where this one was not.
+    public var isAboutQuery: Bool {
+        switch self {
+        case .overloaded, .databaseUnavailable, .modelMismatch: false
+        default: true
+        }
+    }
+
     init(_ error: ImageError) {
         switch error {
         case .empty, .notAPicture, .unsupportedFormat, .unsupportedComponents:

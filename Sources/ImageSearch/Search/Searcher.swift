@@ -30,18 +30,17 @@ public final class Searcher: PictureSearch {
     public init(
         _ settings: Settings, modelPath: String, threads: Int? = nil, pictureThreads: Int? = nil
     ) throws {
-        let uri = try settings.databaseURI()
+        let route = try settings.searchRoute()
         store = try settings.objectStore()
         texts = try TextEmbedder(modelPath: modelPath)
-        pictures = PictureEmbedder(modelPath: modelPath)
+        pictures = PictureEmbedder(
+            modelPath: modelPath, precision: try settings.precision())
         self.threads = try SearchThreads(
             count: threads ?? min(2 * WorkerThread.processorCount, 16),
             maximumWaiting: Self.maximumWaiting
         ) {
-            SearchConnection {
-                try PicturesTable(
-                    uri: uri, applicationName: "web-app", responseTimeout: Self.longestStatement)
-            }
+            SearchConnection(
+                route, applicationName: "web-app", responseTimeout: Self.longestStatement)
         }
         self.pictureThreads = try SearchThreads(
             count: pictureThreads ?? max(1, WorkerThread.processorCount / 2),

@@ -74,6 +74,12 @@ public struct Settings: Sendable {
         return precision
     }
 
+    /// Where searches go: `PG_READ_URI` (streaming replicas, several hosts allowed), and
+    /// `PG_SERVICE_URI` when none of them answers, or without the former.
+    func searchRoute() throws(SettingsError) -> SearchRoute {
+        SearchRoute(replicas: self["PG_READ_URI"], primary: try databaseURI())
+    }
+
     /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`: a real one, or a directory when the
     /// endpoint is a `file://` URL, which needs no keys.
     /// - Throws: ``SettingsError`` for a missing variable, or the store's error for an unusable one.

@@ -24,34 +24,28 @@ extension PicturesTable {
         }
     }
 
+    /// The pictures that were found, and whether more come after them.
+    public struct Nearest: Sendable, Equatable {
+        public let hits: [SearchHit]
+        public let hasMore: Bool
+    }
+
     /// The `limit` pictures whose embeddings make the smallest angle with a unit vector.
-    /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
-    ///   otherwise.
+    /// - Throws: as ``nearest(to:_:)``.
     public func nearest(to embedding: [Float], limit: Int) throws -> [SearchHit] {
         try nearest(to: embedding, Selection(limit: limit)).hits
     }
 
-    /// The pictures whose embeddings make the smallest angle with a unit vector, and whether more
-    /// come after them.
+    /// The pictures whose embeddings make the smallest angle with a unit vector, by the index that is
+    /// there or by comparing every row. Scores are exact either way; pictures with equal scores come
+    /// in the order of their keys.
     /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
     ///   otherwise.
-    public func nearest(
-        to embedding: [Float], _ selection: Selection
-    ) throws -> (hits: [SearchHit], hasMore: Bool) {
+    public func nearest(to embedding: [Float], _ selection: Selection) throws -> Nearest {
         try explainingFailures(dimension: embedding.count) {
-            let rows = try connection.execute(
-                """
-                SELECT filename, 1 - (embedding <=> $1::vector) AS score
-                FROM pictures
-                WHERE embedding IS NOT NULL AND starts_with(filename, $4)
-                ORDER BY embedding <=> $1::vector
-                LIMIT $2 OFFSET $3
-                """,
-                [
-                    .vector(embedding), .int64(Int64(selection.limit + 1)),
-                    .int64(Int64(selection.offset)), .text(selection.prefix ?? ""),
-                ])
-            let hits = try rows.enumerated().map { index, row in
+            let plan = NearestPlan(selection, state: try searchState())
+            let rows = try connection.pipeline(plan.queries(for: embedding)).dropLast().last ?? nil
+            let hits = try (rows.map(Array.init) ?? []).enumerated().map { index, row in
                 SearchHit(
                     rank: selection.offset + index + 1, key: try row.string(0),
                     score: try row.double(1))
@@ -59,8 +53,19 @@ extension PicturesTable {
             // A row that some other program stored with a zero vector has no angle with anything;
             // PostgreSQL sorts NaN last.
             let near = hits.filter { !$0.score.isNaN && $0.score >= selection.minimumScore ?? -2 }
-            return (Array(near.prefix(selection.limit)), near.count > selection.limit)
+            return Nearest(
+                hits: Array(near.prefix(selection.limit)), hasMore: near.count > selection.limit)
         }
+    }
+
+    /// The server's plan for a search: what `EXPLAIN` prints, line by line.
+    package func explain(_ embedding: [Float], _ selection: Selection) throws -> [String] {
+        searchStateCache.forget()
+        let plan = NearestPlan(selection, state: try searchState())
+        var queries = plan.queries(for: embedding)
+        let place = queries.count - 2
+        queries[place] = PGQuery("EXPLAIN " + queries[place].sql, queries[place].parameters)
+        return try connection.pipeline(queries)[place].map { try $0.string(0) }
     }
 
     /// The stored embedding of a picture, `[dimension]`; nil when there is no such row, or it has
@@ -74,6 +79,15 @@ extension PicturesTable {
                 "SELECT embedding FROM pictures WHERE filename = $1 AND embedding IS NOT NULL",
                 [.text(key)])
             return try rows.first?.vector(0)
+        }
+    }
+
+    /// Whether the table holds any embedding.
+    /// - Throws: as ``nearest(to:_:)``.
+    public func hasPictures() throws -> Bool {
+        try explainingFailures(dimension: nil) {
+            try !connection.execute("SELECT 1 FROM pictures WHERE embedding IS NOT NULL LIMIT 1")
+                .isEmpty
         }
     }
 

@@ -11,17 +11,25 @@ public struct PicturesTable {
     public static let maximumDimension = 16_000
 
     let connection: PGConnection
+    let searchStateCache = SearchStateCache()
 
     /// Connects to the database of a service URI.
     ///
     /// - Parameter responseTimeout: how long the server may keep silent while a statement runs, so that
-    ///   one that hangs gives an error. Longer than the longest statement that the tool runs.
+    ///   one that hangs gives an error. Longer than the longest statement that the tool runs; nil for
+    ///   ever, for building an index.
     /// - Throws: `PGError`, whose description names the server and never the password.
     public init(
-        uri: String, applicationName: String, responseTimeout: Duration = .seconds(120)
+        uri: String, applicationName: String, responseTimeout: Duration? = .seconds(120)
     ) throws {
-        connection = try PGConnection(
-            uri: uri, applicationName: applicationName, responseTimeout: responseTimeout)
+        try self.init(
+            PGConnection(
+                uri: uri, applicationName: applicationName, responseTimeout: responseTimeout))
+    }
+
+    /// Takes over a connection.
+    init(_ connection: PGConnection) throws {
+        self.connection = connection
         try findExtension()
     }
 
@@ -55,9 +63,13 @@ public struct PicturesTable {
     /// of an earlier version or of the demo up to this one.
     ///
     /// Safe to run again and by several at once: the second waits for the first.
+    /// - Parameter partitions: into how many tables the rows are spread by a hash of their keys; nil
+    ///   makes one table, and takes an existing one as it is.
     /// - Throws: ``TableError`` when the server has no pgvector, the role lacks a right, or a table
     ///   `pictures` of another shape is there; `PGError` for everything else.
-    public func create(dimension: Int = defaultDimension) throws -> Creation {
+    public func create(
+        dimension: Int = defaultDimension, partitions: Int? = nil
+    ) throws -> Creation {
         try connection.transaction {
             try lockDefinitions()
             let createdExtension = try createExtension()
@@ -65,7 +77,7 @@ public struct PicturesTable {
             let version = try extensionVersion() ?? "unknown"
             let existing = try columns()
             if existing.isEmpty {
-                try createTable(dimension)
+                try createTable(dimension, partitions: partitions ?? 0)
                 _ = try applyMigrations()
                 return Creation(
                     extensionVersion: version, createdExtension: createdExtension,
@@ -75,6 +87,7 @@ public struct PicturesTable {
             guard existingDimension == dimension else {
                 throw TableError.otherDimension(table: existingDimension, asked: dimension)
             }
+            if let partitions { try checkPartitions(partitions) }
             let applied = try applyMigrations()
             return Creation(
                 extensionVersion: version, createdExtension: createdExtension,
@@ -82,7 +95,7 @@ public struct PicturesTable {
         }
     }
 
-    private func extensionVersion() throws(PGError) -> String? {
+    func extensionVersion() throws(PGError) -> String? {
         let rows = try connection.execute(
             "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
         return try rows.first?.string(0)
@@ -99,14 +112,8 @@ public struct PicturesTable {
         return true
     }
 
-    private func createTable(_ dimension: Int) throws {
-        try define(
-            "CREATE TABLE pictures (filename text PRIMARY KEY, embedding vector(\(dimension)))",
-            or: .mayNotCreateTable(role: connection.user))
-    }
-
     /// Runs a definition for which the role may lack the right.
-    private func define(_ sql: String, or missingRight: TableError) throws {
+    func define(_ sql: String, or missingRight: TableError) throws {
         do {
             try connection.execute(sql)
         } catch {

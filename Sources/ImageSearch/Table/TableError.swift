@@ -14,6 +14,9 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case mayNotCreateSideTables(role: String)
     case tableInUse
     case differentDimension(table: Int, model: Int)
+    case tooManyDimensionsForIndex(dimension: Int)
+    case noIndex
+    case otherPartitions(table: Int, asked: Int)
 
     public var description: String {
         switch self {
@@ -45,6 +48,12 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures cannot be brought up to this version now, because another program has used it for more than 10 s without a pause: try again when that is done"
         case .differentDimension(let table, let model):
             "the table pictures holds embeddings of dimension \(table), but the model makes \(model): use the model that filled the table, or create-table --dimension \(model) in another database"
+        case .tooManyDimensionsForIndex(let dimension):
+            "pgvector indexes embeddings of \(IndexOptions.maximumDimension) dimensions at most, and these have \(dimension): search without an index"
+        case .noIndex:
+            "the table pictures has no index to measure: run create-table --index hnsw first"
+        case .otherPartitions(let table, let asked):
+            "the table pictures is there and has \(table == 0 ? "no" : "\(table)") partitions, not \(asked): drop it or use another database"
         }
     }
 }

@@ -7,17 +7,27 @@
 /// How `find-images` prints what it found.
 public enum HitFormat {
     /// Two lines for people: `1: KEY (0.2731)` and `   URL: …`.
-    /// - Parameter url: nil for a picture that the store cannot give.
-    public static func text(_ hit: SearchHit, url: String?) -> String {
-        let link = url ?? "none, the store has no such picture"
-        return "\(hit.rank): \(Console.printable(hit.key)) (\(fixed(hit.score)))\n   URL: \(link)"
+    /// - Parameter url: nil without links; an inner nil for a picture that the store cannot give.
+    public static func text(_ hit: SearchHit, url: String??) -> String {
+        let line = "\(hit.rank): \(Console.printable(hit.key)) (\(fixed(hit.score)))"
+        guard let url else { return line }
+        return "\(line)\n   URL: \(url ?? "none, the store has no such picture")"
     }
 
     /// One JSON object on a line: `rank`, `key`, `score`, `url`, which may be null.
-    public static func json(_ hit: SearchHit, url: String?) throws -> String {
-        let link = try url.map(quoted) ?? "null"
-        return
-            "{\"rank\":\(hit.rank),\"key\":\(try quoted(hit.key)),\"score\":\(hit.score),\"url\":\(link)}"
+    /// - Parameters:
+    ///   - query: put first, where there are several.
+    ///   - url: as in ``text(_:url:)``.
+    public static func json(
+        _ hit: SearchHit, query: String? = nil, url: String??
+    ) throws -> String {
+        var fields: [String] = []
+        if let query { fields.append("\"query\":\(try quoted(query))") }
+        fields.append("\"rank\":\(hit.rank)")
+        fields.append("\"key\":\(try quoted(hit.key))")
+        fields.append("\"score\":\(hit.score)")
+        if let url { fields.append("\"url\":\(try url.map(quoted) ?? "null")") }
+        return "{\(fields.joined(separator: ","))}"
     }
 
     /// A vector as a JSON array; every number reads back as the same fp32.

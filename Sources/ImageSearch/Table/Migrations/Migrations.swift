@@ -8,5 +8,6 @@ enum Migrations {
         objectColumns,  // 2
         claims,  // 3
         refusals,  // 4
+        storage,  // 20
     ]
 }

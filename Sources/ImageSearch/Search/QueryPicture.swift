@@ -1,0 +1,82 @@
+import S3Client
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A picture to search with that was given by a name: an address, a file, or a stored picture's key.
+enum QueryPicture {
+    case bytes([UInt8])
+    /// Neither an address nor a file: taken for a key.
+    case key
+
+    /// - Throws: ``QueryPictureError``
+    static func find(_ name: String) throws -> QueryPicture {
+        let scheme = name.prefix { $0 != ":" }.lowercased()
+        if name.dropFirst(scheme.count).hasPrefix("://") {
+            guard scheme == "http" || scheme == "https" else {
+                throw QueryPictureError(
+                    description:
+                        "the picture \(Console.printable(name)) cannot be fetched: its address must begin with https:// or http://"
+                )
+            }
+            return .bytes(try download(name))
+        }
+        var information = stat()
+        guard stat(name, &information) == 0 else { return .key }
+        let shown = Console.printable(name)
+        // A pipe or a device has no size to check and may have no end.
+        guard information.st_mode & S_IFMT == S_IFREG else {
+            throw QueryPictureError(description: "\(shown) is no picture file")
+        }
+        let size = Int(information.st_size)
+        guard size <= SearchQuery.maximumPictureBytes else {
+            throw SearchError.pictureTooLarge(bytes: size, limit: SearchQuery.maximumPictureBytes)
+        }
+        guard let contents = FileManager.default.contents(atPath: name) else {
+            throw QueryPictureError(description: "\(shown) cannot be read")
+        }
+        return .bytes([UInt8](contents))
+    }
+
+    /// The bytes at an address, within a minute. Whoever types an address may mean a machine of his
+    /// own network, so none is forbidden.
+    private static func download(_ url: String) throws -> [UInt8] {
+        let directory = FileManager.default.temporaryDirectory
+            .appending(path: "find-images-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(
+            at: directory, withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
+        defer { try? FileManager.default.removeItem(at: directory) }
+        var limits = TransportOptions()
+        limits.totalTimeout = .seconds(60)
+        let path = directory.appending(path: "picture").path
+        do {
+            try HTTPDownload(
+                url: url, maximumBytes: Int64(SearchQuery.maximumPictureBytes), transport: limits,
+                retries: RetryPolicy(attempts: 2)
+            ).run(to: path)
+        } catch let failure as HTTPDownload.Failure {
+            let reason = failure.description
+            throw QueryPictureError(
+                description:
+                    "the picture to search with cannot be fetched: \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason)"
+            )
+        }
+        return [UInt8](FileManager.default.contents(atPath: path) ?? Data())
+    }
+}
+
+/// A picture to search with that cannot be had; one sentence.
+struct QueryPictureError: Error, CustomStringConvertible {
+    let description: String
+}

@@ -1,0 +1,71 @@
+/// How an index over the embeddings is to be built.
+public struct IndexOptions: Sendable, Equatable {
+    public enum Kind: String, Sendable, CaseIterable {
+        /// No index: every search compares every row. Right to some ten thousand pictures.
+        case none
+        /// A graph of neighbours (Malkov and Yashunin, 2016): fast, takes memory to build.
+        case hnsw
+        /// Lists around centres: quicker to build, slower and less sure to find.
+        case ivfflat
+        /// `hnsw` if there are enough pictures for it to matter, else `none`.
+        case auto
+    }
+
+    public var kind: Kind
+    /// Bytes that the server may use to build, its `maintenance_work_mem`; nil leaves its setting. A
+    /// graph that does not fit is built many times slower.
+    public var memory: Int?
+    /// Server processes that build, beside the first; nil leaves the server's setting.
+    public var workers: Int?
+
+    public init(_ kind: Kind, memory: Int? = nil, workers: Int? = nil) {
+        self.kind = kind
+        self.memory = memory
+        self.workers = workers
+    }
+
+    /// Rows from which `auto` takes an index: a search that compares so many takes some tens of
+    /// milliseconds.
+    public static let worthAnIndex = 20_000
+    /// The most dimensions that pgvector indexes as `halfvec`.
+    public static let maximumDimension = 4_000
+
+    /// Bytes from a text such as `512MB` or `4 GB`; units as PostgreSQL's, powers of 1,024.
+    /// - Returns: nil for anything else, or less than 1 MB, or more than PostgreSQL takes.
+    public static func bytes(_ text: String) -> Int? {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        let unit = text.dropFirst(digits.count).filter { $0 != " " }.lowercased()
+        let scales = ["kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40]
+        guard let number = Int(digits), let scale = scales[unit] else { return nil }
+        let (bytes, overflow) = number.multipliedReportingOverflow(by: scale)
+        // maintenance_work_mem is a number of kilobytes in 31 bits.
+        guard !overflow, bytes >= 1 << 20, bytes >> 10 <= Int(Int32.max) else { return nil }
+        return bytes
+    }
+}
+
+/// What building or dropping an index did.
+public struct IndexChange: Sendable, Equatable {
+    public enum Outcome: Sendable, Equatable {
+        case built, wasThere, dropped, noneWasThere
+        /// `auto` found so few pictures that no index is worth it.
+        case tooFewPictures(rows: Int)
+    }
+
+    public var outcome: Outcome
+    /// The index's name; nil without one.
+    public var name: String?
+    /// Whether one that a broken-off build had left was removed first.
+    public var removedInvalid = false
+}
+
+/// How far the server is with building an index: `pg_stat_progress_create_index`.
+public struct IndexProgress: Sendable, Equatable {
+    /// As the server names it, such as `building index: loading tuples`.
+    public let phase: String
+    /// 0 to 1 within the phase, where the server counts.
+    public let fraction: Double?
+    /// The partition at work and how many there are; 1 and 1 for a table without.
+    public let part: Int
+    public let parts: Int
+}

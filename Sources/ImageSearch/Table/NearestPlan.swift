@@ -1,0 +1,110 @@
+import PGClient
+
+/// The statements that answer one search, in one transaction and one round trip.
+///
+/// With an index, the inner query takes candidates from it in the index's own terms (its operator,
+/// and half precision where it holds that), some more than are wanted; the outer one ranks them by
+/// the exact cosine of the stored vectors. So what half precision blurs is the choice at the edge of
+/// the candidates only, never a score.
+struct NearestPlan {
+    private let selection: PicturesTable.Selection
+    private let state: SearchState
+
+    /// pgvector's bounds of `hnsw.ef_search`.
+    private static let searchWidths = 40...1_000
+
+    init(_ selection: PicturesTable.Selection, state: SearchState) {
+        self.selection = selection
+        self.state = state
+    }
+
+    /// One more than is wanted tells whether there is more.
+    private var wanted: Int { selection.offset + selection.limit + 1 }
+    /// Half precision moves a cosine by 0.0005 at most: neighbours change places, not ranks.
+    private var candidates: Int { wanted + wanted / 4 + 8 }
+
+    private var index: SearchIndex? {
+        guard !selection.isExact, let index = state.index else { return nil }
+        return index
+    }
+
+    /// The search is the last but one of them.
+    func queries(for embedding: [Float]) -> [PGQuery] {
+        var queries = [PGQuery("BEGIN READ ONLY")]
+        queries += settings.map { PGQuery("SET LOCAL \($0.name) = \($0.value)") }
+        queries.append(search(embedding))
+        queries.append(PGQuery("COMMIT"))
+        return queries
+    }
+
+    /// How far the index is followed. pgvector gives 40 rows at most unless it is told to go
+    /// further, and stops there even when a filter leaves none of them.
+    var settings: [(name: String, value: String)] {
+        guard let index else { return [] }
+        let isFiltered = selection.prefix?.isEmpty == false
+        let isBeyondWidth = index.method == .hnsw && candidates > Self.searchWidths.upperBound
+        var settings: [(String, String)] = []
+        switch index.method {
+        case .hnsw:
+            let width = min(max(Self.width(for: candidates), 40), Self.searchWidths.upperBound)
+            settings.append(("hnsw.ef_search", "\(width)"))
+            if state.hasIterativeScans, isFiltered || isBeyondWidth {
+                settings.append(("hnsw.iterative_scan", "strict_order"))
+                if candidates > 5_000 {
+                    settings.append(("hnsw.max_scan_tuples", "\(4 * candidates)"))
+                }
+            }
+        case .ivfflat:
+            // Twice what pgvector's README starts with, the root of the number of lists.
+            let probes = 2 * Int(Double(max(index.lists, 1)).squareRoot().rounded(.up))
+            settings.append(("ivfflat.probes", "\(min(max(probes, 1), 32_768))"))
+            if state.hasIterativeScans, isFiltered || candidates > 1_000 {
+                // It knows no strict order; the outer query ranks anew.
+                settings.append(("ivfflat.iterative_scan", "relaxed_order"))
+            }
+        }
+        return settings
+    }
+
+    /// `hnsw.ef_search` for a number of candidates: docs/scaling.md has the measurements.
+    private static func width(for candidates: Int) -> Int { max(200, 2 * candidates) }
+
+    private func search(_ embedding: [Float]) -> PGQuery {
+        var values: [PGValue] = [.vector(embedding)]
+        func bind(_ value: PGValue) -> String {
+            values.append(value)
+            return "$\(values.count)"
+        }
+        var filter = "embedding IS NOT NULL"
+        if let prefix = selection.prefix, !prefix.isEmpty {
+            filter += " AND starts_with(filename, \(bind(.text(prefix))))"
+        }
+        let limit = bind(.int64(Int64(selection.limit + 1)))
+        let offset = bind(.int64(Int64(selection.offset)))
+        guard let index else {
+            // Adding zero keeps an index from being taken where every row is to be compared.
+            return PGQuery(
+                """
+                SELECT filename, 1 - (embedding <=> $1::vector) AS score
+                FROM pictures
+                WHERE \(filter)
+                ORDER BY (embedding <=> $1::vector) + 0, filename
+                LIMIT \(limit) OFFSET \(offset)
+                """, values)
+        }
+        let query = index.expression == "embedding" ? "$1::vector" : "$1::vector::\(index.type)"
+        return PGQuery(
+            """
+            SELECT filename, 1 - (embedding <=> $1::vector) AS score
+            FROM (
+                SELECT filename, embedding
+                FROM pictures
+                WHERE \(filter)
+                ORDER BY \(index.expression) \(index.distance.sqlOperator) \(query)
+                LIMIT \(bind(.int64(Int64(candidates))))
+            ) AS candidates
+            ORDER BY (embedding <=> $1::vector) + 0, filename
+            LIMIT \(limit) OFFSET \(offset)
+            """, values)
+    }
+}

@@ -1,0 +1,84 @@
+/// An index of pgvector that can answer "what is nearest".
+struct SearchIndex: Sendable, Equatable {
+    enum Method: String, Sendable {
+        case hnsw, ivfflat
+    }
+
+    let name: String
+    let method: Method
+    /// What its operator class compares by; a query must use the same operator, or the index is
+    /// passed over.
+    let distance: Distance
+    /// What it stores: `embedding` itself, or a shorter form of it.
+    let expression: String
+    /// `vector(512)` or `halfvec(512)`.
+    let type: String
+    /// False while it is being built, and for good when a build broke off.
+    let isValid: Bool
+    /// IVFFlat's number of lists.
+    let lists: Int
+
+    /// pgvector's distances of which the nearest unit vectors are the same.
+    enum Distance: String, Sendable {
+        case cosine, l2, innerProduct
+
+        init?(operatorClass: String) {
+            switch operatorClass {
+            case "vector_cosine_ops", "halfvec_cosine_ops": self = .cosine
+            case "vector_l2_ops", "halfvec_l2_ops": self = .l2
+            case "vector_ip_ops", "halfvec_ip_ops": self = .innerProduct
+            default: return nil
+            }
+        }
+
+        var sqlOperator: String {
+            switch self {
+            case .cosine: "<=>"
+            case .l2: "<->"
+            case .innerProduct: "<#>"
+            }
+        }
+    }
+
+    /// - Parameter definition: of the index's only column, as `pg_get_indexdef` writes it.
+    /// - Returns: nil for an index that searches make no use of.
+    init?(
+        name: String, method: String, operatorClass: String, definition: String, type: String,
+        isValid: Bool, options: [String]
+    ) {
+        guard let method = Method(rawValue: method),
+            let distance = Distance(operatorClass: operatorClass)
+        else { return nil }
+        // `embedding`, or `((embedding)::halfvec(512))` with or without the type's schema.
+        let plain = definition.filter { $0 != "(" && $0 != ")" && $0 != " " }
+        let flatType = type.filter { $0 != "(" && $0 != ")" }
+        if plain == "embedding", type.hasPrefix("vector(") {
+            expression = "embedding"
+        } else if plain == "embedding::\(flatType)"
+            || plain.hasPrefix("embedding::") && plain.hasSuffix(".\(flatType)"),
+            type.hasPrefix("halfvec(")
+        {
+            expression = "embedding::\(type)"
+        } else {
+            return nil
+        }
+        self.name = name
+        self.method = method
+        self.distance = distance
+        self.type = type
+        self.isValid = isValid
+        let lists = options.first { $0.hasPrefix("lists=") }
+        self.lists = lists.flatMap { Int($0.dropFirst("lists=".count)) } ?? 100
+    }
+
+    /// The best of several: graphs before lists, the distance that is asked for before its
+    /// likenesses, small entries before large ones.
+    static func best(of indexes: [SearchIndex]) -> SearchIndex? {
+        indexes.filter(\.isValid).min { $0.order < $1.order }
+    }
+
+    private var order: Int {
+        (method == .hnsw ? 0 : 4) + (distance == .cosine ? 0 : 2)
+            + (expression == "embedding" ? 1 : 0)
+    }
+}

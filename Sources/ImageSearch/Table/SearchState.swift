@@ -1,0 +1,78 @@
+import PGClient
+
+/// What a search has to know of the table before it asks: which index is there, and what pgvector
+/// understands.
+struct SearchState: Sendable {
+    let index: SearchIndex?
+    /// `[0, 8, 5]` for 0.8.5.
+    let extensionVersion: [Int]
+
+    /// Whether an index is asked on when a filter left too little of what it gave (pgvector 0.8.0).
+    var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
+
+    /// Before 0.8.4 pgvector had faults of memory safety and of vacuuming (its CHANGELOG).
+    static let safeVersion = [0, 8, 4]
+}
+
+/// A connection's memory of ``SearchState``.
+final class SearchStateCache {
+    /// An index that was built or dropped meanwhile costs speed, not rightness, until then.
+    private static let lifetime = Duration.seconds(10)
+    private var known: (state: SearchState, until: ContinuousClock.Instant)?
+
+    func state(_ read: () throws -> SearchState) rethrows -> SearchState {
+        if let known, ContinuousClock.now < known.until { return known.state }
+        let state = try read()
+        known = (state, .now + Self.lifetime)
+        return state
+    }
+
+    func forget() { known = nil }
+}
+
+extension PicturesTable {
+    /// What a search needs to know of the table. Every search comes through here, so this is where
+    /// what forbids searching is found out too. One query every ten seconds of a connection's life.
+    func searchState() throws -> SearchState {
+        try searchStateCache.state {
+            SearchState(
+                index: SearchIndex.best(of: try searchIndexes()),
+                extensionVersion: versionNumbers(try extensionVersion() ?? ""))
+        }
+    }
+
+    /// The table's indexes of pgvector that searches can use, valid or not.
+    func searchIndexes(of table: String = "pictures") throws -> [SearchIndex] {
+        let rows = try connection.execute(
+            """
+            SELECT relname::text, amname::text, opcname::text, pg_get_indexdef(indexrelid, 1, true),
+                format_type(atttypid, atttypmod), indisvalid AND indisready,
+                coalesce(reloptions, '{}')
+            FROM pg_index
+                JOIN pg_class ON pg_class.oid = indexrelid
+                JOIN pg_am ON pg_am.oid = relam
+                JOIN pg_opclass ON pg_opclass.oid = indclass[0]
+                JOIN pg_attribute ON attrelid = indexrelid AND attnum = 1
+            WHERE indrelid = to_regclass($1) AND amname IN ('hnsw', 'ivfflat')
+                AND indpred IS NULL AND indnatts = 1
+            ORDER BY relname
+            """, [.text(table)])
+        return try rows.compactMap { row in
+            SearchIndex(
+                name: try row.string(0), method: try row.string(1),
+                operatorClass: try row.string(2), definition: try row.string(3),
+                type: unqualified(try row.string(4)), isValid: try row.bool(5),
+                options: try row.textArray(6))
+        }
+    }
+
+    /// `"Ex tensions".halfvec(512)` without its schema, which is on the search path.
+    private func unqualified(_ type: String) -> String {
+        String(type.split(separator: ".").last ?? "")
+    }
+}
+
+/// The numbers of a version such as `0.8.5`.
+func versionNumbers(_ version: String) -> [Int] {
+    version.split(separator: ".").map { part in Int(part.prefix { $0.isNumber }) ?? 0 }
+}

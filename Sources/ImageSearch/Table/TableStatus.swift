@@ -1,0 +1,194 @@
+import PGClient
+
+/// The state of the table and of what searches depend on: what `create-table --status` shows.
+public struct TableStatus: Sendable, Equatable {
+    public struct Index: Sendable, Equatable {
+        public let name: String
+        /// `hnsw` or `ivfflat`.
+        public let method: String
+        /// `halfvec(512)`, say, and what it compares by.
+        public let type: String
+        public let distance: String
+        public let isValid: Bool
+        public let bytes: Int
+    }
+
+    /// A model that the table's embeddings were made with.
+    public struct Model: Sendable, Equatable {
+        public let name: String
+        public let digest: String
+        public let precision: String
+    }
+
+    public let server: String
+    public let isReplica: Bool
+    /// Names with versions, in order of the names.
+    public let extensions: [Extension]
+
+    public struct Extension: Sendable, Equatable {
+        public let name: String
+        public let version: String
+    }
+
+    public let dimension: Int
+    /// Rows with an embedding.
+    public let pictures: Int
+    /// Rows without one.
+    public let withoutEmbedding: Int
+    /// Objects that are known to hold no usable picture; nil where nobody keeps count.
+    public let failures: Int?
+    /// What the table's rows say they were made with; empty when they say nothing.
+    public let models: [Model]
+    public let indexes: [Index]
+    public let partitions: Int
+    /// Of the rows alone, of all indexes, and of what is stored out of line.
+    public let tableBytes: Int
+    public let indexBytes: Int
+    public let outOfLineBytes: Int
+    /// Of some of the rows; 1 where only these tools stored. Nil for an empty table.
+    public let meanNorm: Double?
+    /// Numbers of the changes that were made to the table.
+    public let migrations: [Int]
+
+    /// What whoever runs the table should know, one sentence each.
+    public var warnings: [String] {
+        var warnings: [String] = []
+        if let vector = extensions.first(where: { $0.name == "vector" }),
+            let warning = Self.warning(aboutExtension: vector.version)
+        {
+            warnings.append(warning)
+        }
+        for index in indexes where !index.isValid {
+            warnings.append(
+                "the index \(index.name) is invalid, which is what a build that broke off leaves: create-table --index \(index.method) builds it anew"
+            )
+        }
+        // A little is there for long keys.
+        if outOfLineBytes > tableBytes / 4, outOfLineBytes > 1 << 20 {
+            warnings.append(
+                "\(outOfLineBytes >> 20) MB of embeddings are stored outside their rows, where an earlier version left them, which makes exact searches several times slower: VACUUM FULL pictures moves them in, while nobody can use the table"
+            )
+        }
+        if let meanNorm, abs(meanNorm - 1) > 0.001 {
+            warnings.append(
+                "the embeddings have a mean length of \(meanNorm), not 1: another program stored some of them"
+            )
+        }
+        return warnings
+    }
+
+    /// Said to whoever creates the table too; nil for a version without known faults.
+    package static func warning(aboutExtension version: String) -> String? {
+        guard versionNumbers(version).lexicographicallyPrecedes(SearchState.safeVersion) else {
+            return nil
+        }
+        return
+            "pgvector \(version) has faults of memory safety and of vacuuming that 0.8.4 mended: update it on the server, then run ALTER EXTENSION vector UPDATE"
+    }
+}
+
+extension PicturesTable.Creation {
+    /// What is wrong with the server's pgvector.
+    public var extensionWarning: String? { TableStatus.warning(aboutExtension: extensionVersion) }
+}
+
+extension PicturesTable {
+    /// Rows whose lengths are looked at.
+    private static let sampledRows = 1_000
+
+    /// Counts every row, so it takes as long as reading the table's rows once.
+    /// - Throws: ``TableError`` when there is no table of the right shape; `PGError` otherwise.
+    public func status() throws -> TableStatus {
+        let dimension = try dimension()
+        let counts = try connection.execute(
+            "SELECT count(embedding), count(*) - count(embedding), pg_is_in_recovery() FROM pictures"
+        )
+        guard let row = counts.first else { throw TableError.noTable }
+        let sizes = try sizes()
+        return TableStatus(
+            server: connection.parameter("server_version") ?? "unknown",
+            isReplica: try row.bool(2),
+            extensions: try connection.execute(
+                "SELECT extname::text, extversion FROM pg_extension ORDER BY extname"
+            ).map { .init(name: try $0.string(0), version: try $0.string(1)) },
+            dimension: dimension, pictures: try row.int(0), withoutEmbedding: try row.int(1),
+            failures: try failures(), models: try models(), indexes: try indexStatus(),
+            partitions: sizes.partitions, tableBytes: sizes.table, indexBytes: sizes.indexes,
+            outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
+            migrations: try migrationNumbers())
+    }
+
+    private func sizes() throws -> (partitions: Int, table: Int, indexes: Int, outOfLine: Int) {
+        let rows = try connection.execute(
+            """
+            SELECT count(*) FILTER (WHERE relid <> to_regclass('pictures')),
+                coalesce(sum(pg_relation_size(relid)), 0)::bigint,
+                coalesce(sum(pg_indexes_size(relid)), 0)::bigint,
+                coalesce(sum(pg_relation_size(nullif(reltoastrelid, 0))), 0)::bigint
+            FROM pg_partition_tree(to_regclass('pictures')) AS tree
+                JOIN pg_class ON pg_class.oid = tree.relid
+            WHERE isleaf
+            """)
+        guard let row = rows.first else { throw TableError.noTable }
+        return (try row.int(0), try row.int(1), try row.int(2), try row.int(3))
+    }
+
+    private func indexStatus() throws -> [TableStatus.Index] {
+        try searchIndexes().map { index in
+            let size = try connection.execute(
+                """
+                SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint
+                FROM pg_partition_tree(to_regclass(quote_ident($1)))
+                """, [.text(index.name)])
+            return TableStatus.Index(
+                name: index.name, method: index.method.rawValue, type: index.type,
+                distance: index.distance.rawValue, isValid: index.isValid,
+                bytes: try size.first?.int(0) ?? 0)
+        }
+    }
+
+    private func meanNorm() throws -> Double? {
+        let rows = try connection.execute(
+            """
+            SELECT avg(vector_norm(embedding)) FROM (
+                SELECT embedding FROM pictures WHERE embedding IS NOT NULL LIMIT $1
+            ) AS sample
+            """, [.int64(Int64(Self.sampledRows))])
+        guard let row = rows.first, try !row.isNull(0) else { return nil }
+        return try row.double(0)
+    }
+
+    /// Whether a table beside `pictures` is there, which the ingest keeps.
+    private func has(_ table: String) throws -> Bool {
+        try connection.execute(
+            "SELECT coalesce(has_table_privilege(to_regclass($1), 'SELECT'), false)",
+            [.text(table)]
+        ).first?.bool(0) ?? false
+    }
+
+    private func failures() throws -> Int? {
+        guard try has("picture_refusals") else { return nil }
+        return try connection.execute(
+            "SELECT count(*) FROM picture_refusals WHERE reason IS NOT NULL"
+        ).first?.int(0)
+    }
+
+    private func models() throws -> [TableStatus.Model] {
+        guard try has("picture_models") else { return [] }
+        return try connection.execute(
+            """
+            SELECT name, digest, precision FROM picture_models
+            WHERE active_since IS NOT NULL ORDER BY id
+            """
+        ).map {
+            TableStatus.Model(
+                name: try $0.string(0), digest: try $0.string(1), precision: try $0.string(2))
+        }
+    }
+
+    private func migrationNumbers() throws -> [Int] {
+        guard try has("picture_schema") else { return [] }
+        return try connection.execute("SELECT version FROM picture_schema ORDER BY version")
+            .map { try $0.int(0) }
+    }
+}
