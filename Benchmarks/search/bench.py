@@ -1,0 +1,323 @@
+"""What scripts/bench-search runs: loads, builds, asks, compares. See there.
+
+The vectors are clustered, since uniform noise has no neighbours worth finding: pictures of the same
+thing lie together, in places crowded and in places sparse, and all pictures lie in a narrow cone.
+  centre  c_j = unit(2 m + B z_j)      one for about 50 vectors; B: 48 directions of 512, m the cone's axis
+  vector  x_i = unit(c_j + s_j B' z_i) j drawn with weights 1/rank^0.7; spread s_j log-normal around 0.7;
+                                       B': 96 directions, B's and 48 more
+  query   q   = unit(c_j + s_j B' z + t) held out; t is one direction that no vector has, as texts lie
+                                       apart from pictures
+Everything is drawn from a fixed seed.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import threading
+import time
+
+import numpy as np
+import psycopg
+
+DIMENSION = 512
+NEIGHBOURS = 10
+QUERIES = 200
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+class Clusters:
+    def __init__(self, count, seed=20240613):
+        self.rng = np.random.default_rng(seed)
+        basis, _ = np.linalg.qr(self.rng.standard_normal((DIMENSION, 98)))
+        self.axis, self.text, self.basis = basis[:, 0], basis[:, 1], basis[:, 2:]
+        self.clusters = max(16, count // 50)
+        z = self.rng.standard_normal((self.clusters, 48)).astype("f4") / np.sqrt(48)
+        self.centres = unit(2 * self.axis + z @ self.basis[:, :48].T).astype("f4")
+        self.spread = (0.7 * np.exp(0.4 * self.rng.standard_normal(self.clusters))).astype("f4")
+        weights = 1 / np.arange(1, self.clusters + 1) ** 0.7
+        self.cumulative = np.cumsum(weights / weights.sum())
+
+    def draw(self, n, text=0.0):
+        j = np.minimum(np.searchsorted(self.cumulative, self.rng.random(n)), self.clusters - 1)
+        z = self.rng.standard_normal((n, 96)).astype("f4") / np.sqrt(96)
+        x = self.centres[j] + self.spread[j, None] * (z @ self.basis.T.astype("f4"))
+        return unit(x + text * self.text).astype("f4")
+
+
+def vectors(folder, count):
+    """The file of `count` vectors, and the queries."""
+    path = folder / f"vectors-{count}.f32"
+    clusters = Clusters(count)
+    if not path.exists():
+        part = path.with_suffix(".part")
+        with open(part, "wb") as file:
+            for start in range(0, count, 20_000):
+                file.write(clusters.draw(min(20_000, count - start)).tobytes())
+        part.rename(path)
+    held_out = Clusters(count, seed=20240613)
+    held_out.rng = np.random.default_rng(7)
+    return path, held_out.draw(QUERIES, text=0.7)
+
+
+def exact(path, count, queries):
+    """The true neighbours by numpy: ids and cosines."""
+    x = np.memmap(path, dtype="f4", mode="r", shape=(count, DIMENSION))
+    best = [[] for _ in queries]
+    for start in range(0, count, 100_000):
+        scores = queries @ np.asarray(x[start : start + 100_000]).T
+        top = np.argpartition(-scores, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
+        for q, ids in enumerate(top):
+            best[q] += [(float(scores[q, i]), start + int(i)) for i in ids]
+    return [sorted(b, reverse=True)[:NEIGHBOURS] for b in best]
+
+
+def key(i):
+    return f"pictures/{i // 1000 % 1000:03d}/{i:09d}.jpg"
+
+
+def recall(answers, truth):
+    found = sum(
+        len(set(answer) & {key(i) for _, i in true}) for answer, true in zip(answers, truth)
+    )
+    return found / (NEIGHBOURS * len(truth))
+
+
+def load_average():
+    return round(os.getloadavg()[0], 1)
+
+
+class Report:
+    def __init__(self, path):
+        self.path, self.rows = path, []
+
+    def add(self, **row):
+        row["load_average"] = load_average()
+        self.rows.append(row)
+        print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+        if self.path:
+            self.path.write_text(json.dumps(self.rows, indent=1) + "\n")
+
+
+def latencies(ask, clients, total, open_client=lambda: None):
+    """Runs `total` queries from `clients` threads; ask(client, number)."""
+    times, lock, numbers = [], threading.Lock(), iter(range(total))
+    failures = []
+
+    def work():
+        try:
+            client = open_client()
+            while True:
+                with lock:
+                    number = next(numbers, None)
+                if number is None:
+                    return
+                start = time.perf_counter()
+                ask(client, number)
+                elapsed = time.perf_counter() - start
+                with lock:
+                    times.append(elapsed * 1e3)
+        except Exception as error:  # told below, by the thread that waits
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    seconds = time.perf_counter() - start
+    times.sort()
+    return {
+        "clients": clients,
+        "p50_ms": round(times[len(times) // 2], 2),
+        "p99_ms": round(times[min(len(times) - 1, len(times) * 99 // 100)], 2),
+        "qps": round(len(times) / seconds, 1),
+    }
+
+
+# The statements that Sources/ImageSearch/Table/NearestPlan.swift sends, and the seed's.
+INDEXED = """
+    SELECT filename, 1 - (embedding <=> %(q)b::vector) AS score
+    FROM (
+        SELECT filename, embedding FROM pictures WHERE embedding IS NOT NULL
+        ORDER BY embedding::halfvec(512) <=> %(q)b::vector::halfvec(512) LIMIT %(candidates)s
+    ) AS candidates
+    ORDER BY (embedding <=> %(q)b::vector) + 0, filename LIMIT %(limit)s
+"""
+EXACT = """
+    SELECT filename, 1 - (embedding <=> %(q)b::vector) AS score FROM pictures
+    WHERE embedding IS NOT NULL ORDER BY (embedding <=> %(q)b::vector) + 0, filename LIMIT %(limit)s
+"""
+SEED = "SELECT * FROM pictures_seed ORDER BY embedding <-> %s LIMIT 4"
+
+
+def binary(q):
+    return b"\x02\x00\x00\x00" + q.astype(">f4").tobytes()
+
+
+class Postgres:
+    def __init__(self, uri, queries):
+        self.uri, self.queries = uri, queries
+        self.packed = [binary(q) for q in queries]
+        self.texts = [str(q.tolist()) for q in queries]
+
+    def open(self):
+        return psycopg.connect(self.uri, autocommit=True)
+
+    def ask(self, connection, number, sql, width=None, limit=NEIGHBOURS):
+        q = self.packed[number % len(self.packed)]
+        values = {"q": q, "limit": limit + 1, "candidates": limit + 1 + (limit + 1) // 4 + 8}
+        with connection.pipeline(), connection.cursor() as cursor:
+            connection.execute("BEGIN READ ONLY")
+            if width:
+                connection.execute(f"SET LOCAL hnsw.ef_search = {width}")
+            cursor.execute(sql, values, binary=True, prepare=False)
+            connection.execute("COMMIT")
+            rows = cursor.fetchall()
+        return [r[0] for r in rows[:limit]]
+
+    def ask_seed(self, connection, number, limit=4):
+        return connection.execute(SEED, (self.texts[number % len(self.texts)],)).fetchall()
+
+    def ask_seed_new(self, _, number):
+        with psycopg.connect(self.uri) as connection:
+            self.ask_seed(connection, number)
+
+
+def build_index(uri, options):
+    build = pathlib.Path(options.build)
+    environment = dict(os.environ, PG_SERVICE_URI=uri)
+    start = time.perf_counter()
+    subprocess.run(
+        [build / "create-table", "--index", "hnsw", "--memory", options.memory,
+         "--index-workers", str(options.workers)],
+        check=True, env=environment, cwd=options.folder,
+    )
+    return time.perf_counter() - start
+
+
+def measure(options, count, report):
+    folder = pathlib.Path(options.folder)
+    path, queries = vectors(folder, count)
+    truth = exact(path, count, queries)
+    uri = options.uri
+    postgres = Postgres(uri, queries)
+    admin = postgres.open()
+    admin.execute("DROP TABLE IF EXISTS pictures, pictures_seed, picture_schema, picture_models, "
+                  "picture_workers, picture_claims, picture_refusals CASCADE")
+    subprocess.run([pathlib.Path(options.build) / "create-table"], check=True, cwd=folder,
+                   env=dict(os.environ, PG_SERVICE_URI=uri), stdout=subprocess.DEVNULL)
+    for table in ["pictures", "pictures_seed"]:
+        if table == "pictures_seed":
+            if options.no_seed:
+                continue
+            admin.execute("CREATE TABLE pictures_seed (filename text PRIMARY KEY, embedding vector(512))")
+        result = subprocess.run(
+            [options.loader, uri, table, path, str(DIMENSION), str(count)],
+            check=True, capture_output=True, text=True)
+        taken = json.loads(result.stdout)
+        admin.execute(f"VACUUM ANALYZE {table}")
+        size, toast = admin.execute(
+            "SELECT pg_relation_size(oid), pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = %s::regclass",
+            (table,)).fetchone()
+        report.add(what="load", table=table, rows=count, rows_per_s=round(count / taken["seconds"]),
+                   client_user_us_per_row=round(taken["client_user_seconds"] / count * 1e6, 1),
+                   bytes_per_row=round(size / count), out_of_line_per_row=round(toast / count))
+
+    few = options.exact_queries
+    for name, sql in [("exact", EXACT)]:
+        with postgres.open() as c:
+            answers = [postgres.ask(c, n, sql) for n in range(few)]
+        report.add(what=name, rows=count, recall=round(recall(answers, truth[:few]), 4))
+        for clients in options.clients:
+            report.add(what=name, rows=count, **latencies(
+                lambda c, n: postgres.ask(c, n, sql), clients, max(few, clients), postgres.open))
+    if not options.no_seed:
+        with postgres.open() as c:
+            postgres.ask_seed(c, 0)
+            report.add(what="seed, warm connection", rows=count,
+                       **latencies(lambda _, n: postgres.ask_seed(c, n), 1, few))
+        for clients in options.clients:
+            report.add(what="seed, new connection a query", rows=count,
+                       **latencies(postgres.ask_seed_new, clients, max(few, clients)))
+        admin.execute("DROP TABLE pictures_seed")
+
+    seconds = build_index(uri, options)
+    size = admin.execute("SELECT pg_relation_size('pictures_embedding_hnsw')").fetchone()[0]
+    admin.execute("SELECT count(*) FROM pictures")
+    report.add(what="hnsw build", rows=count, seconds=round(seconds, 1), bytes_per_row=round(size / count),
+               memory=options.memory, workers=options.workers)
+    for width in options.widths:
+        with postgres.open() as c:
+            for n in range(QUERIES):
+                postgres.ask(c, n, INDEXED, width)
+            answers = [postgres.ask(c, n, INDEXED, width) for n in range(QUERIES)]
+        report.add(what="hnsw", rows=count, ef_search=width, recall=round(recall(answers, truth), 4),
+                   **latencies(lambda c, n: postgres.ask(c, n, INDEXED, width), 1, QUERIES, postgres.open))
+    for clients in options.clients:
+        report.add(what="hnsw", rows=count, ef_search=200, **latencies(
+            lambda c, n: postgres.ask(c, n, INDEXED, 200), clients, 4 * QUERIES, postgres.open))
+    admin.close()
+    if not options.no_faiss:
+        measure_faiss(options, path, count, queries, truth, report)
+
+
+def measure_faiss(options, path, count, queries, truth, report):
+    import faiss
+
+    faiss.omp_set_num_threads(options.workers + 1)
+    x = np.memmap(path, dtype="f4", mode="r", shape=(count, DIMENSION))
+    kinds = {"faiss flat": lambda: faiss.IndexFlatIP(DIMENSION),
+             "faiss HNSW32": lambda: faiss.IndexHNSWFlat(DIMENSION, 32, faiss.METRIC_INNER_PRODUCT)}
+    for name, make in kinds.items():
+        index = make()
+        start = time.perf_counter()
+        for first in range(0, count, 100_000):
+            index.add(np.ascontiguousarray(x[first : first + 100_000]))
+        report.add(what=name + " build", rows=count, seconds=round(time.perf_counter() - start, 1))
+        total = QUERIES if "HNSW" in name else options.exact_queries
+        for width in [64, 200] if "HNSW" in name else [None]:
+            if width:
+                index.hnsw.efSearch = width
+            answers = [[key(i) for i in index.search(q[None], NEIGHBOURS)[1][0]] for q in queries[:total]]
+            report.add(what=name, rows=count, ef_search=width,
+                       recall=round(recall(answers, truth[:total]), 4),
+                       **latencies(lambda _, n: index.search(queries[n % total][None], NEIGHBOURS), 1, total))
+        for clients in options.clients[1:]:
+            report.add(what=name, rows=count, ef_search=width, **latencies(
+                lambda _, n: index.search(queries[n % total][None], NEIGHBOURS), clients, total))
+        del index
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--uri", required=True)
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--loader", required=True)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--widths", type=int, nargs="+", default=[40, 100, 200, 400])
+    parser.add_argument("--exact-queries", type=int, default=20)
+    parser.add_argument("--memory", default="2GB")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    parser.add_argument("--no-faiss", action="store_true")
+    parser.add_argument("--no-seed", action="store_true")
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+    report = Report(options.json)
+    for count in options.rows:
+        measure(options, count, report)
+
+
+if __name__ == "__main__":
+    main()
