@@ -53,7 +53,7 @@ extension SearchError {
 
     init(_ error: ImageError) {
         switch error {
-        case .empty, .notAPicture, .unsupportedFormat, .unsupportedComponents:
+        case .empty, .notAPicture, .unsupportedVariant, .unsupportedComponents:
             self = .unsupportedPicture(reason: "\(error)")
         default:
             self = .damagedPicture(reason: "\(error)")
