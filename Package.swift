@@ -83,6 +83,9 @@ let package = Package(
             name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
         .target(name: "TestSupport", path: "Tests/TestSupport"),
+        // scripts/fuzz-images runs this.
+        .executableTarget(
+            name: "FuzzImages", dependencies: ["ClipCore", "TestSupport"], path: "Tests/FuzzImages"),
         .testTarget(
             name: "ClipCoreTests",
             dependencies: ["ClipCore", "CKernels", "CPixels", "TestSupport"],

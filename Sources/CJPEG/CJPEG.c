@@ -65,10 +65,14 @@ static void output_message(j_common_ptr jpeg) {
     (void)jpeg;  // never on stderr
 }
 
-// A warning is damage that libjpeg has a defined way around. Pillow accepts the result.
+// A warning is damage that libjpeg has a defined way around. Pillow accepts the result, but it may
+// depend on what has been saved.
 static void emit_message(j_common_ptr jpeg, int level) {
-    if (level < 0)
-        jpeg->err->num_warnings++;
+    if (level >= 0)
+        return;
+    jpeg->err->num_warnings++;
+    if (owner(jpeg)->saving)
+        fail(owner(jpeg), CJPEG_DAMAGED);
 }
 
 static void no_operation(j_decompress_ptr jpeg) {
@@ -78,7 +82,7 @@ static void no_operation(j_decompress_ptr jpeg) {
 static boolean fill_input_buffer(j_decompress_ptr jpeg) {
     cjpeg_decoder *decoder = owner((j_common_ptr)jpeg);
     if (decoder->saving)  // jpeg_skip_scanlines cannot suspend; all bytes have been shown
-        fail(decoder, CJPEG_TRUNCATED);
+        fail(decoder, CJPEG_DAMAGED);
     return FALSE;  // suspend; the caller grows the window and calls again
 }
 
@@ -250,7 +254,7 @@ cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request) {
     jpeg->do_fancy_upsampling = TRUE;
     jpeg->do_block_smoothing = TRUE;
 
-    decoder->saving = request->saving && can_save(jpeg);
+    decoder->saving = request->saving && jpeg->err->num_warnings == 0 && can_save(jpeg);
     // libjpeg's arithmetic decoder cannot suspend either.
     if (jpeg->arith_code || decoder->saving)
         show(decoder, decoder->count);
@@ -292,7 +296,7 @@ cjpeg_status cjpeg_read_line(cjpeg_decoder *decoder, const uint8_t **line) {
     return status;
 }
 
-cjpeg_status cjpeg_finish(cjpeg_decoder *decoder, int *damaged) {
+cjpeg_status cjpeg_finish(cjpeg_decoder *decoder) {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     if (setjmp(decoder->failed))
         return decoder->status;
@@ -311,6 +315,5 @@ cjpeg_status cjpeg_finish(cjpeg_decoder *decoder, int *damaged) {
     // here and that marker is an error, again as by Pillow.
     decoder->saving = 0;
     jpeg_finish_decompress(jpeg);
-    *damaged = jpeg->err->num_warnings > 0;
     return CJPEG_OK;
 }

@@ -14,6 +14,8 @@ typedef uint8_t bytes16 __attribute__((vector_size(16)));
 typedef uint32_t lanes16 __attribute__((vector_size(64)));
 typedef uint32_t lanes8 __attribute__((vector_size(32)));
 typedef uint32_t lanes4 __attribute__((vector_size(16)));
+typedef int32_t signed4 __attribute__((vector_size(16)));
+typedef uint8_t bytes4 __attribute__((vector_size(4)));
 
 static const uint32_t half = 1u << (CPX_FRACTION_BITS - 1);
 
@@ -58,9 +60,15 @@ static inline __attribute__((always_inline)) void resample_line(
             + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
         if (channels <= 2) four += __builtin_shufflevector(four, four, 2, 3, 0, 1);
         if (channels == 1) four += __builtin_shufflevector(four, four, 1, 0, 3, 2);
-        four += half;
-        for (int channel = 0; channel < channels; channel++)
-            out[x * channels + channel] = sample(four[channel]);
+        signed4 values = (signed4)(four + half) >> CPX_FRACTION_BITS;
+        values = __builtin_elementwise_max(values, (signed4){0, 0, 0, 0});
+        values = __builtin_elementwise_min(values, (signed4){255, 255, 255, 255});
+        bytes4 samples4 = __builtin_convertvector(values, bytes4);
+        // Four at once; those too many are written over by the next output.
+        if (x * channels + 4 <= outputs * channels)
+            memcpy(out + x * channels, &samples4, 4);
+        else
+            memcpy(out + x * channels, &samples4, (size_t)channels);
     }
 }
 

@@ -18,6 +18,7 @@ typedef enum {
     CJPEG_TOO_MANY_SCANS,  // more scans than allowed
     CJPEG_NO_MEMORY,
     CJPEG_TOO_MUCH_MEMORY,  // more than allowed
+    CJPEG_DAMAGED,          // something is wrong, and a decoder that does not save decides what
 } cjpeg_status;
 
 typedef struct {
@@ -40,9 +41,8 @@ typedef struct {
     // scan max_scans + 1, and when its coefficients need more than max_memory bytes.
     int max_scans;
     size_t max_memory;
-    // Saves what the wanted part does not need. The pixels are the same, except where libjpeg warns of
-    // damage, which cjpeg_finish tells; then, and after an error, only a decoder that does not save
-    // has the last word.
+    // Saves what the wanted part does not need. The pixels are the same; of damage nothing is made but
+    // CJPEG_DAMAGED.
     int saving;
 } cjpeg_request;
 
@@ -54,8 +54,8 @@ cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request);
 // it may be read.
 cjpeg_status cjpeg_read_line(cjpeg_decoder *decoder, const uint8_t **line);
 
-// Last step: reads to the picture's end. `damaged` tells whether libjpeg has warned.
-cjpeg_status cjpeg_finish(cjpeg_decoder *decoder, int *damaged);
+// Last step: reads to the picture's end.
+cjpeg_status cjpeg_finish(cjpeg_decoder *decoder);
 
 // libjpeg's sentence for the last CJPEG_CORRUPT; NUL-terminated, lives as long as the decoder.
 const char *cjpeg_message(const cjpeg_decoder *decoder);

@@ -318,5 +318,5 @@ private final class BMPLines: LineReader {
         return UnsafePointer(line)
     }
 
-    func finish() -> Bool { true }
+    func finish() {}
 }

@@ -34,42 +34,35 @@ public struct ImageDecoder: Sendable {
         }
         switch format {
         case .jpeg:
-            let saving: PixelImage?
             do throws(ImageError) {
-                saving = try run(
+                return try run(
                     JPEGReader(bytes, limits: limits, isSaving: true), into: consumer)
-            } catch .truncated {
-                saving = nil
-            } catch .corrupt {
-                saving = nil
+            } catch JPEGReader.damage {
+                // What becomes of damage is decided by a decoder that works as Pillow's does.
+                return try run(
+                    JPEGReader(bytes, limits: limits, isSaving: false), into: consumer)
             }
-            // What becomes of damage is decided by a decoder that works as Pillow's does.
-            if let saving { return saving }
-            let reader = try JPEGReader(bytes, limits: limits, isSaving: false)
-            guard let picture = try run(reader, into: consumer) else { throw .truncated }
-            return picture
         case .png:
-            return try run(PNGReader(bytes, limits: limits), into: consumer)!
+            return try run(PNGReader(bytes, limits: limits), into: consumer)
         case .webP:
-            return try run(WebPReader.open(bytes, limits: limits), into: consumer)!
+            return try run(WebPReader.open(bytes, limits: limits), into: consumer)
         case .gif:
-            return try run(GIFReader.open(bytes, limits: limits), into: consumer)!
+            return try run(GIFReader.open(bytes, limits: limits), into: consumer)
         case .bmp:
-            return try run(BMPReader.open(bytes, limits: limits), into: consumer)!
+            return try run(BMPReader.open(bytes, limits: limits), into: consumer)
         case .tiff:
-            return try run(TIFFReader.open(bytes, limits: limits), into: consumer)!
+            return try run(TIFFReader.open(bytes, limits: limits), into: consumer)
         }
     }
 
-    /// - Returns: nil when the reader does not answer for what it read
     private func run(
         _ reader: any LineReader,
         into makeConsumer: (PictureShape) throws(ImageError) -> any LineConsumer
-    ) throws(ImageError) -> PixelImage? {
+    ) throws(ImageError) -> PixelImage {
         let consumer = try makeConsumer(reader.shape)
         try reader.start(rows: consumer.sourceRows, columns: consumer.sourceColumns)
         for _ in consumer.sourceRows { consumer.add(try reader.nextLine()) }
-        guard try reader.finish() else { return nil }
+        try reader.finish()
         return consumer.result()
     }
 

@@ -10,6 +10,10 @@ import CJPEG
 /// A sequential picture takes no memory beyond some lines; one of several scans (progressive, or a
 /// component at a time) 2 bytes for each stored sample, so 3 to 8 a pixel.
 final class JPEGReader: LineReader {
+    /// What a saving reader throws when one that does not save should be asked.
+    static let damage = ImageError.corrupt(damaged)
+    private static let damaged = "it is damaged"
+
     let shape: PictureShape
     private let handle: OpaquePointer
     private let limits: ImageLimits
@@ -18,8 +22,8 @@ final class JPEGReader: LineReader {
 
     /// - Parameters:
     ///   - bytes: the whole file; must outlive this value
-    ///   - isSaving: skips the inverse transform of what is not wanted; see
-    ///     ``LineReader/finish()``
+    ///   - isSaving: leaves out the inverse transform of what is not wanted. Such a reader makes nothing
+    ///     of damage, but throws ``damage``.
     init(
         _ bytes: UnsafeRawBufferPointer, limits: ImageLimits, isSaving: Bool
     ) throws(ImageError) {
@@ -71,10 +75,8 @@ final class JPEGReader: LineReader {
         return line!
     }
 
-    func finish() throws(ImageError) -> Bool {
-        var isDamaged: Int32 = 0
-        try check(cjpeg_finish(handle, &isDamaged))
-        return !(isSaving && isDamaged != 0)
+    func finish() throws(ImageError) {
+        try check(cjpeg_finish(handle))
     }
 
     private func check(_ status: cjpeg_status) throws(ImageError) {
@@ -89,6 +91,7 @@ final class JPEGReader: LineReader {
         case CJPEG_TRUNCATED: .truncated
         case CJPEG_TOO_MANY_SCANS: .tooManyScans(limit: scanLimit)
         case CJPEG_NO_MEMORY: .outOfMemory
+        case CJPEG_DAMAGED: .corrupt(damaged)
         case CJPEG_TOO_MUCH_MEMORY: .tooMuchMemory(limit: limits.maximumMemory)
         default: .corrupt(String(cString: cjpeg_message(handle)))
         }

@@ -39,10 +39,7 @@ package protocol LineReader: AnyObject {
     func nextLine() throws(ImageError) -> UnsafePointer<UInt8>
 
     /// Reads what is after the wanted rows.
-    ///
-    /// - Returns: false when a reader that saves work has met damage, which it may have mended
-    ///   otherwise than one that does not.
-    func finish() throws(ImageError) -> Bool
+    func finish() throws(ImageError)
 }
 
 /// Takes a picture's lines.
@@ -98,7 +95,7 @@ package final class WholePictureReader: LineReader {
         return next
     }
 
-    package func finish() -> Bool { true }
+    package func finish() {}
 }
 
 /// Gathers the whole picture.

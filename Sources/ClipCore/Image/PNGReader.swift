@@ -87,9 +87,8 @@ final class PNGReader: LineReader {
         return UnsafePointer(line)
     }
 
-    func finish() throws(ImageError) -> Bool {
+    func finish() throws(ImageError) {
         for _ in 0..<remaining { _ = try storedLine() }
-        return true
     }
 
     private func storedLine() throws(ImageError) -> UnsafePointer<UInt8> {

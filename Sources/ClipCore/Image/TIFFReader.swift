@@ -51,7 +51,9 @@ final class TIFFReader: LineReader {
             }
             return buffer.firstIndex(of: 0) ?? 0
         }
-        guard let handle = opened else { throw .corrupt(message) }
+        guard let handle = opened else {
+            throw .corrupt(message.isEmpty ? "libtiff finds no picture in it" : message)
+        }
         do throws(ImageError) {
             var header = ctiff_header()
             ctiff_read_header(handle, &header)
@@ -108,9 +110,8 @@ final class TIFFReader: LineReader {
         return UnsafePointer(line)
     }
 
-    func finish() throws(ImageError) -> Bool {
+    func finish() throws(ImageError) {
         while row < shape.height { try readLine() }
-        return true
     }
 
     private func readLine() throws(ImageError) {
@@ -118,7 +119,10 @@ final class TIFFReader: LineReader {
         row += 1
     }
 
-    private var failure: ImageError { .corrupt(String(cString: ctiff_message(handle))) }
+    private var failure: ImageError {
+        let message = String(cString: ctiff_message(handle))
+        return .corrupt(message.isEmpty ? "libtiff finds it damaged" : message)
+    }
 
     // MARK: Tiles and orientation
 

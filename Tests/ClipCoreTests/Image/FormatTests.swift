@@ -135,6 +135,30 @@ struct GoldenFormat: Decodable, CustomTestStringConvertible {
         #expect(throws: Never.self) { try limited(1, sequential) }
     }
 
+    /// `scripts/fuzz-images` does this with thousands, under sanitizers.
+    @Test("Damage is an error or a picture, never a trap", arguments: PictureFormat.allCases)
+    func damage(_ format: PictureFormat) throws {
+        let folders = [GoldenFormat.folder, GoldenImages.folder]
+        let files = try folders.flatMap { folder in
+            try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+                .compactMap { FileManager.default.contents(atPath: folder.path + "/" + $0) }
+        }
+        let whole = files.map { [UInt8]($0) }.filter { PictureFormat(prefix: $0) == format }
+        #expect(whole.count >= 30)
+        var damage = PictureDamage(seed: 2)
+        let preprocessor = ImagePreprocessor(resolution: 32)
+        var read = 0
+        for _ in 0..<100 {
+            let bytes = damage.damaged(whole)
+            guard let values = try? preprocessor.values(encoded: bytes) else { continue }
+            #expect(values.count == preprocessor.valueCount)
+            #expect(values.allSatisfy { abs($0) < 3 })
+            read += 1
+        }
+        // Some damage is survived, and none of it always.
+        #expect(read > 0 && read < 100)
+    }
+
     @Test func picturesTooNarrowToResizeAreRefused() throws {
         // 1,200,000 × 1 pixels of one colour: deflate makes little of them.
         let bytes = try GoldenFormat.picture("narrow.png")

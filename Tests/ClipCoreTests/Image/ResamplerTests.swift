@@ -1,3 +1,4 @@
+import CPixels
 import ClipCore
 import TestSupport
 import Testing
@@ -34,6 +35,39 @@ import Testing
             #expect(
                 window == whole.cropped(columns: columns, rows: rows),
                 "\(mode) \(width)×\(height) to \(toWidth)×\(toHeight), \(columns), \(rows)")
+        }
+    }
+
+    @Test func theKernelIsTheTextbook() {
+        var random = SplitMix(state: 5)
+        for round in 0..<200 {
+            let channels = round % 4 + 1
+            let outputs = Int.random(in: 1...40, using: &random)
+            let steps = Int.random(in: 1...5, using: &random)
+            let width = steps * cpx_taps_in_step(Int32(channels)) + 20
+            let line = (0..<width * channels + Int(CPX_LINE_PADDING)).map { _ in
+                UInt8.random(in: 0...255, using: &random)
+            }
+            let starts = (0..<outputs).map { _ in
+                Int32(Int.random(in: 0...20, using: &random) * channels)
+            }
+            var weights = [Int32](repeating: 0, count: outputs * steps * 16)
+            weights.withUnsafeMutableBufferPointer { weights in
+                for output in 0..<outputs {
+                    for tap in 0..<steps * cpx_taps_in_step(Int32(channels)) {
+                        cpx_place_weight(
+                            weights.baseAddress! + output * steps * 16, Int32(channels), tap,
+                            Int32.random(in: -700_000...900_000, using: &random))
+                    }
+                }
+            }
+            var fast = [UInt8](repeating: 1, count: outputs * channels + 1)
+            var plain = fast
+            cpx_resample_line(
+                line, Int32(channels), outputs, starts, steps, weights, &fast)
+            cpx_reference_resample_line(
+                line, Int32(channels), outputs, starts, steps, weights, &plain)
+            #expect(fast == plain, "\(channels) channels, \(outputs) outputs, \(steps) steps")
         }
     }
 
