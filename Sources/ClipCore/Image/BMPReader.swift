@@ -94,7 +94,11 @@ struct BMPReader {
 
         switch compression {
         case 0: layout = Self.plainLayout(bits)
-        case 1, 2: layout = .bits(8)
+        case 1, 2:
+            guard bits <= 8 else {
+                throw .unsupportedVariant(.bmp, "runs of \(bits) bits a pixel")
+            }
+            layout = .bits(8)
         case 3: (layout, mode) = try Self.layout(bits: bits, masks: masks)
         default: throw .unsupportedVariant(.bmp, "compression \(compression)")
         }

@@ -430,6 +430,8 @@ def make_bmp():
     made["runs-top-down.bmp"] = bmp(
         rle(scene(*size, 1, 8)[..., 0] // 3, 8), 8, size, quads(colors(256)), compression=1,
         top_down=True)
+    for bits in (16, 24, 32):
+        made[f"runs-of-{bits}.bmp"] = bmp(rle(scene(*size, 1)[..., 0], 8) * 4, bits, size, compression=1)
     made["jpeg-inside.bmp"] = bmp(packed(rgb, 8), 24, size, compression=4)
     made["bits-2.bmp"] = bmp(packed(scene(*size, 1, 2), 2), 2, size, quads(colors(4)))
     made["palette-300.bmp"] = bmp(
