@@ -57,8 +57,9 @@ enum Multiplication {
         }
     }
 
-    /// Beyond so many rows, widening a matrix for BLAS pays; see SPEED.md.
-    static let rowsWorthWidening = 24
+    /// Beyond so many rows, widening a matrix for BLAS pays; see SPEED.md. With AVX-512 that is beyond
+    /// any text.
+    static let rowsWorthWidening = ck_best_isa() == CK_ISA_V4 ? 96 : 24
 
     /// The same for a matrix in fp32.
     static func linear(
