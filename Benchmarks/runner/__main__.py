@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -131,6 +132,8 @@ def print_report(data, as_markdown):
         print(ingest.render(data["ingest"]))
 
 
+# Ended from outside, it still stops what it has started.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 try:
     main()
 except KeyboardInterrupt:

@@ -117,10 +117,12 @@ def render(results, as_markdown=False):
     machine = results["machine"]
     lines.append(
         f"{machine['processor']}, {machine['cores']} cores; {results['model']}; "
-        f"{results['photos']} photos; {results['rounds']} rounds in turn, order rotated; load before: "
-        f"{machine['load']}")
-    lines.append("Median, least and largest of the rounds. × NAME: how many times as fast NAME is "
-                 "(with memory: how many times as small), median and range of the rounds' ratios.")
+        + (f"{results['photos']} photos; " if results["photos"] else "")
+        + f"{results['rounds']} rounds in turn, order rotated; load before: {machine['load']}")
+    if results["samples"]:
+        lines.append(
+            "Median, least and most of the rounds. × NAME: how many times as fast NAME is (with memory: "
+            "how many times as small), median and range of the rounds' ratios.")
     lines.append("")
     for measure in MEASURES:
         if (found := table(results, measure)) is None:
