@@ -11,17 +11,16 @@ Everything is drawn from a fixed seed.
 """
 
 import argparse
-import concurrent.futures
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import threading
 import time
 
 import numpy as np
 import psycopg
+import psycopg.adapt
 
 DIMENSION = 512
 NEIGHBOURS = 10
@@ -160,8 +159,23 @@ EXACT = """
 SEED = "SELECT * FROM pictures_seed ORDER BY embedding <-> %s LIMIT 4"
 
 
+class Packed(bytes):
+    """A vector in the format that pgvector receives."""
+
+
+class PackedDumper(psycopg.adapt.Dumper):
+    format = psycopg.pq.Format.BINARY
+    oid = 0  # for the server to infer
+
+    def dump(self, value):
+        return bytes(value)
+
+
+psycopg.adapters.register_dumper(Packed, PackedDumper)
+
+
 def binary(q):
-    return b"\x02\x00\x00\x00" + q.astype(">f4").tobytes()
+    return Packed(len(q).to_bytes(2, "big") + bytes(2) + q.astype(">f4").tobytes())
 
 
 class Postgres:
