@@ -16,11 +16,10 @@ struct QueryTests {
             let table = try database.table()
             _ = try table.create()
             try table.upsert(Array(IndexTests.rows.prefix(200)))
-            let directory = FileManager.default.temporaryDirectory.path
             let searcher = try Searcher(
                 settings([
-                    "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": "file://\(directory)",
-                    "S3_BUCKET_NAME": ".",
+                    "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": "file://\(Fixtures.directory.path)",
+                    "S3_BUCKET_NAME": "Fixtures",
                 ]), modelPath: Fixtures.tinyModel, threads: 2, pictureThreads: 1)
             try await body(database, searcher, table)
         }
@@ -131,11 +130,10 @@ struct QueryTests {
     }
 
     @Test func databaseAwayIsTold() async throws {
-        let directory = FileManager.default.temporaryDirectory.path
         let searcher = try Searcher(
             settings([
                 "PG_SERVICE_URI": "postgres://u:sesame-9@127.0.0.1:1/d",
-                "S3_ENDPOINT": "file://\(directory)", "S3_BUCKET_NAME": ".",
+                "S3_ENDPOINT": "file://\(Fixtures.directory.path)", "S3_BUCKET_NAME": "Fixtures",
             ]), modelPath: Fixtures.tinyModel, threads: 1)
         do {
             _ = try await searcher.search("cat", limit: 1)

@@ -51,6 +51,7 @@ final class SearchConnection {
             } catch let error as PGError where error.isSerializationFailure && !isFallback {
                 // A replica gives a query up that stands in the way of what it has to replay.
                 self.table = try primary()
+                replicasMissedUntil = .now + Self.pause
             }
         }
         return try body(usableTable())

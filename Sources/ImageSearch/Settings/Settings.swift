@@ -1,4 +1,5 @@
 import ClipCore
+import PGClient
 import S3Client
 
 #if canImport(FoundationEssentials)
@@ -76,8 +77,11 @@ public struct Settings: Sendable {
 
     /// Where searches go: `PG_READ_URI` (streaming replicas, several hosts allowed), and
     /// `PG_SERVICE_URI` when none of them answers, or without the former.
-    func searchRoute() throws(SettingsError) -> SearchRoute {
-        SearchRoute(replicas: self["PG_READ_URI"], primary: try databaseURI())
+    /// - Throws: `PGError` when `PG_READ_URI` cannot be read: falling back would hide it.
+    func searchRoute() throws -> SearchRoute {
+        let replicas = self["PG_READ_URI"]
+        if let replicas { _ = try ConnectionString(replicas) }
+        return SearchRoute(replicas: replicas, primary: try databaseURI())
     }
 
     /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`: a real one, or a directory when the

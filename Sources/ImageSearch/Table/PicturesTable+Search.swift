@@ -43,9 +43,17 @@ extension PicturesTable {
     ///   otherwise.
     public func nearest(to embedding: [Float], _ selection: Selection) throws -> Nearest {
         try explainingFailures(dimension: embedding.count) {
-            let plan = NearestPlan(selection, state: try searchState())
-            let rows = try connection.pipeline(plan.queries(for: embedding)).dropLast().last ?? nil
-            let hits = try (rows.map(Array.init) ?? []).enumerated().map { index, row in
+            let state = try searchState()
+            let plan = NearestPlan(selection, state: state)
+            var rows = try run(plan, embedding)
+            // An index gives up after so many rows that a filter refuses: then every row that the
+            // filter takes is compared.
+            if plan.mayMissFiltered, rows.count <= selection.limit {
+                var exact = selection
+                exact.isExact = true
+                rows = try run(NearestPlan(exact, state: state), embedding)
+            }
+            let hits = try rows.enumerated().map { index, row in
                 SearchHit(
                     rank: selection.offset + index + 1, key: try row.string(0),
                     score: try row.double(1))
@@ -56,6 +64,11 @@ extension PicturesTable {
             return Nearest(
                 hits: Array(near.prefix(selection.limit)), hasMore: near.count > selection.limit)
         }
+    }
+
+    private func run(_ plan: NearestPlan, _ embedding: [Float]) throws -> [PGRow] {
+        let answers = try connection.pipeline(plan.queries(for: embedding))
+        return answers.dropLast().last.map(Array.init) ?? []
     }
 
     /// The server's plan for a search: what `EXPLAIN` prints, line by line.
