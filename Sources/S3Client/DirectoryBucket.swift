@@ -88,9 +88,13 @@ public struct DirectoryBucket: ObjectStore {
                 } else {
                     guard key.utf8.starts(with: prefix),
                         start.isEmpty || start.lexicographicallyPrecedes(key.utf8),
-                        let size = DirectoryBucket.size(ofFileAt: root + "/" + key, below: root)
+                        let status = DirectoryBucket.status(
+                            ofFileAt: root + "/" + key, below: root)
                     else { continue }
-                    found.append(ObjectSummary(key: key, size: size, etag: nil))
+                    found.append(
+                        ObjectSummary(
+                            key: key, size: Int64(status.st_size),
+                            etag: DirectoryBucket.entityTag(status)))
                     if found.count == 1_000 {
                         let full = found
                         found = []
@@ -232,8 +236,14 @@ public struct DirectoryBucket: ObjectStore {
             "The object \(quoted(key)) in \(quoted(root)) cannot be read: \(Self.words(number)).")
     }
 
-    /// The size of a regular file, also at the end of a symbolic link that stays below `root`.
-    private static func size(ofFileAt path: String, below root: String) -> Int64? {
+    /// What stands for an object's entity tag: when the file was last written to, in nanoseconds, and
+    /// its size, as `make` and `rsync` tell changed files.
+    private static func entityTag(_ status: stat) -> String {
+        "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)-\(status.st_size)"
+    }
+
+    /// A regular file, also at the end of a symbolic link that stays below `root`.
+    private static func status(ofFileAt path: String, below root: String) -> stat? {
         var status = stat()
         guard lstat(path, &status) == 0 else { return nil }
         if status.st_mode & S_IFMT == S_IFLNK {
@@ -241,7 +251,7 @@ public struct DirectoryBucket: ObjectStore {
             else { return nil }
         }
         guard status.st_mode & S_IFMT == S_IFREG else { return nil }
-        return Int64(status.st_size)
+        return status
     }
 
     private static func realPath(_ path: String) -> String? {

@@ -95,6 +95,18 @@ public struct Checkpoint: Sendable {
         return Tensor(name: name, layout: layout, file: file)
     }
 
+    /// Calls `body` for each tensor of numbers that are trained (fractions, at least one dimension),
+    /// ordered by name, with a few of its elements; see ``Tensor/sample(limit:)``.
+    package func forEachSample(
+        limit: Int, _ body: (_ name: String, _ shape: [Int], _ elements: [Float]) -> Void
+    ) {
+        for (name, layout) in tensors.sorted(by: { $0.key < $1.key })
+        where layout.type.isFraction && !layout.shape.isEmpty {
+            let tensor = Tensor(name: name, layout: layout, file: file)
+            body(name, layout.shape, tensor.sample(limit: limit))
+        }
+    }
+
     /// Names of all tensors, for messages and tests.
     package var tensorNames: [String] { tensors.keys.sorted() }
 

@@ -14,6 +14,14 @@ package enum ElementType: String, Sendable {
         }
     }
 
+    /// Whether elements are floating-point numbers, as trained ones are.
+    var isFraction: Bool {
+        switch self {
+        case .float16, .bfloat16, .float32, .float64: true
+        default: false
+        }
+    }
+
     /// By the name of PyTorch's storage class, such as `HalfStorage`.
     init?(storageClass name: String) {
         switch name {

@@ -30,6 +30,28 @@ package struct Tensor: Sendable {
         try checkFinite(destination)
     }
 
+    /// At most `limit` elements, the same ones every time, as fp32: the first ones of the tensor, and
+    /// the first ones of the last row of a matrix. For telling models apart without reading them.
+    package func sample(limit: Int) -> [Float] {
+        guard layout.count > 0, limit > 0 else { return [] }
+        let start = file.bytes.baseAddress! + layout.storage.lowerBound
+        func run(_ offset: Int, _ count: Int, _ stride: Int) -> [Float] {
+            [Float](unsafeUninitializedCapacity: count) { buffer, written in
+                convertStrided(
+                    start + offset * layout.type.size, count, stride: stride,
+                    to: buffer.baseAddress!)
+                written = count
+            }
+        }
+        // One run along the innermost dimension; of a vector that is all of it.
+        let width = layout.shape.last ?? 1
+        let stride = layout.strides.last ?? 1
+        guard layout.shape.count == 2 else { return run(0, min(width, limit), stride) }
+        let count = min(width, max(1, limit / 2))
+        let last = (layout.shape[0] - 1) * layout.strides[0]
+        return run(0, count, stride) + run(last, count, stride)
+    }
+
     /// The elements in the mapped file, when they are fp16 in row-major order. Not aligned; valid as
     /// long as the checkpoint.
     var mappedHalves: UnsafeRawPointer? {

@@ -5,6 +5,10 @@
 /// alone, as upstream leaves them. Values are independent of one another: any number of threads may
 /// decode at once.
 public struct ImageDecoder: Sendable {
+    /// Rises whenever pictures can be decoded that could not be before, so that those that were
+    /// refused then get another chance.
+    public static let version = 1
+
     public var limits: ImageLimits
 
     public init(limits: ImageLimits = ImageLimits()) {

@@ -1,4 +1,5 @@
 import ClipCore
+import S3Client
 
 /// Pictures that one thread gathers until it encodes them together.
 final class EncodingBatch {
@@ -9,9 +10,11 @@ final class EncodingBatch {
     /// Floats of one picture.
     private let size: Int
     private let capacity: Int
-    private var keys: [String] = []
+    private let decoder: ImageDecoder
+    private var objects: [ObjectSummary] = []
 
-    init(_ encoder: ImageEncoder, capacity: Int) {
+    init(_ encoder: ImageEncoder, capacity: Int, limits: ImageLimits = ImageLimits()) {
+        decoder = ImageDecoder(limits: limits)
         session = ImageEncoder.Session(encoder, capacity: capacity)
         preprocessor = ImagePreprocessor(resolution: encoder.configuration.imageResolution)
         size = encoder.pixelCount
@@ -23,26 +26,26 @@ final class EncodingBatch {
         pixels.deallocate()
     }
 
-    var isFull: Bool { keys.count == capacity }
+    var isFull: Bool { objects.count == capacity }
 
     /// Decodes and preprocesses a picture file; when that throws, the batch is as before.
-    func add(_ key: String, _ file: [UInt8]) throws {
-        let start = keys.count * size
+    func add(_ object: ObjectSummary, _ file: [UInt8]) throws {
+        let start = objects.count * size
         let target = UnsafeMutableBufferPointer(rebasing: pixels[start..<start + size])
         try file.withUnsafeBytes { bytes in
-            try preprocessor.write(encoded: bytes, into: target)
+            try preprocessor.write(encoded: bytes, decoder: decoder, into: target)
         }
-        keys.append(key)
+        objects.append(object)
     }
 
     /// Embeds what was gathered and begins anew.
-    func encode() -> [PicturesTable.Row] {
-        guard !keys.isEmpty else { return [] }
-        let batch = UnsafeBufferPointer(rebasing: pixels[..<(keys.count * size)])
-        let rows = zip(keys, session.encode(batch)).map { key, embedding in
-            PicturesTable.Row(key: key, embedding: embedding)
+    func encode() -> [Findings.Picture] {
+        guard !objects.isEmpty else { return [] }
+        let batch = UnsafeBufferPointer(rebasing: pixels[..<(objects.count * size)])
+        let rows = zip(objects, session.encode(batch)).map { object, embedding in
+            Findings.Picture(object: object, embedding: embedding)
         }
-        keys.removeAll(keepingCapacity: true)
+        objects.removeAll(keepingCapacity: true)
         return rows
     }
 }

@@ -4,9 +4,11 @@ import S3Client
 
 /// From a bucket to the `pictures` table, in stages that overlap:
 ///
-///     list ─▶ fetch (several threads) ─▶ decode, preprocess, encode (a thread a processor) ─▶ store
+///     list, compare ─▶ claim ─▶ fetch (several threads) ─▶ decode, preprocess, encode (a thread a
+///     processor) ─▶ store
 ///
-/// Queues of bounded size between the stages keep memory flat, whatever the bucket's size.
+/// Queues of bounded size between the stages keep memory flat, whatever the bucket's size. Any number
+/// of processes may fill one table from one bucket at the same time; `docs/ingest.md` says how.
 public struct Ingest: Sendable {
     /// What may be set; the defaults fit the machine.
     public struct Options: Sendable {
@@ -18,21 +20,31 @@ public struct Ingest: Sendable {
         public var fetchers = 16
         /// A larger object is not taken for a picture.
         public var maximumObjectBytes = 128 << 20
+        /// What decoding one picture may cost.
+        public var limits = ImageLimits()
         /// Bytes of pictures that may be on their way from the store or wait for a worker.
         public var maximumWaitingBytes = 256 << 20
+        /// How long the database or the store may be away.
+        public var retryFor = Duration.seconds(300)
+        /// Whether to embed everything with another model than the table's, in a table of its own that
+        /// takes the place of `pictures` when it is complete.
+        public var replacesModel = false
 
         public init() {}
     }
 
-    private let store: any ObjectStore
-    private let databaseURI: String
-    private let modelPath: String
-    private let precision: Precision
-    private let options: Options
+    let store: any ObjectStore
+    let connect: @Sendable () throws -> PicturesTable
+    let modelPath: String
+    let precision: Precision
+    let options: Options
+    /// Set by ``stop()``.
+    let isStopping = Monitor(false)
 
     public init(_ settings: Settings, modelPath: String, options: Options = Options()) throws {
         store = try settings.objectStore()
-        databaseURI = try settings.databaseURI()
+        let databaseURI = try settings.databaseURI()
+        connect = { try PicturesTable(uri: databaseURI, applicationName: "process-images") }
         precision = try settings.precision()
         self.modelPath = modelPath
         self.options = options
@@ -41,35 +53,63 @@ public struct Ingest: Sendable {
     /// The bucket and where it is, for messages.
     public var storeName: String { store.displayName }
 
+    /// Ends a run early but in order: pictures in hand are embedded and stored, others left to the
+    /// next run. May be called from any thread; a run that is to come ends at once.
+    public func stop() {
+        isStopping.update { $0 = true }
+    }
+
+    /// The decoder's version and limits: what was refused under others gets another chance.
+    var rules: String {
+        "\(ImageDecoder.version);\(options.limits.maximumPixels);\(options.maximumObjectBytes)"
+    }
+
     /// Processes the whole bucket. Blocks the calling thread, on which it calls `report` several
-    /// times a second and `onFailure` once for every picture that could not be processed.
+    /// times a second, `onFailure` once for every picture that could not be processed, and `onNote`
+    /// with sentences for people.
     ///
     /// - Throws: the error of an unusable model, table or store before anything was stored, or
-    ///   ``IngestInterruption`` when the database or the store is lost on the way.
+    ///   ``IngestInterruption`` when the database or the store was away for too long, or the run was
+    ///   stopped.
     public func run(
-        report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void
+        report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
+        onNote: (String) -> Void = { _ in }
     ) throws -> IngestProgress {
-        // First what fails fast: the table, and whether the model fits it.
-        let table = try PicturesTable(uri: databaseURI, applicationName: "process-images")
+        // First what fails fast: the table, and whether the model is its own.
+        let table = try connect()
         let checkpoint = try Checkpoint(path: modelPath)
-        let dimension = try table.dimension()
-        guard dimension == checkpoint.configuration.embeddingDimension else {
-            throw TableError.differentDimension(
-                table: dimension, model: checkpoint.configuration.embeddingDimension)
-        }
+        let identity = ModelIdentity(checkpoint, precision: precision)
+        _ = try table.dimension()
         try table.checkWritable()
-        let pipeline = IngestPipeline(store: store, options: options)
-        // The storing thread closes the run, whatever becomes of the others.
-        try pipeline.startStoring { [databaseURI] in
-            try PicturesTable(uri: databaseURI, applicationName: "process-images")
+        try table.upgrade()
+        try table.checkSideTables()
+        let model =
+            options.replacesModel
+            ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
+        let pipeline = IngestPipeline(self, model: model, encoder: LazyEncoder(checkpoint, precision))
+        try pipeline.start()
+        return try pipeline.wait(report: report, onFailure: onFailure, onNote: onNote)
+    }
+}
+
+/// The image tower, whose weights are converted when the first picture needs them: a run that finds
+/// everything unchanged never does.
+final class LazyEncoder: Sendable {
+    private let checkpoint: Checkpoint
+    private let precision: Precision
+    private let result = Monitor<Result<ImageEncoder, any Error>?>(nil)
+
+    init(_ checkpoint: Checkpoint, _ precision: Precision) {
+        self.checkpoint = checkpoint
+        self.precision = precision
+    }
+
+    /// Converts the weights if nobody has yet; whoever comes meanwhile waits.
+    func get() throws -> ImageEncoder {
+        try result.update { result in
+            let known = result ?? Result { try ImageEncoder(checkpoint, precision: precision) }
+            result = known
+            return try known.get()
         }
-        do {
-            // Listing and fetching go on while the weights are loaded.
-            try pipeline.startFetching()
-            try pipeline.startEncoding(try ImageEncoder(checkpoint, precision: precision))
-        } catch {
-            pipeline.stop(error, canStore: false)
-        }
-        return try pipeline.wait(report: report, onFailure: onFailure)
     }
 }

@@ -4,69 +4,126 @@ import S3Client
 
 /// The threads and queues of one ingest.
 final class IngestPipeline: Sendable {
-    private struct State {
+    struct State {
         var progress = IngestProgress()
-        /// Failures not yet told to the caller.
+        /// Failures and sentences not yet told to the caller.
         var failures: [IngestFailure] = []
+        var notes: [String] = []
         /// What ended the ingest early.
         var error: (any Error)?
-        /// Failures of the store, rather than of one object, since the last success.
-        var storeFailures = 0
+        /// Successes of the store so far, by which one object's trouble is told from the store's.
+        var storeSuccesses = 0
+        /// Refusals of the store, rather than of one object, since the last success.
+        var storeRefusals = 0
+        /// Pictures that are claimed and not yet through the encoder.
+        var inHand = 0
+        /// Pictures that failed although they may be good: the store did not give them.
+        var doubtful = 0
         /// Threads of each stage that still run; the last one out closes the next stage's queue.
         var fetchers = 0
         var workers = 0
+        /// Whether only storing is left to do, for which no loss is waited out any more.
+        var isOver = false
         var isFinished = false
     }
 
     /// A picture file on its way to a worker.
-    private struct Fetched: Sendable {
-        let key: String
+    struct Fetched: Sendable {
+        let object: ObjectSummary
         let bytes: [UInt8]
         /// What it takes of the pipeline's room.
         let reserved: Int
     }
 
-    /// So many failures of the store in a row mean that it is the store: the run ends instead of
-    /// failing every picture that is left, one time-out after the other.
-    private static let maximumStoreFailures = 50
+    /// What became of an object that was claimed.
+    enum Finding: Sendable {
+        case picture(Findings.Picture)
+        case refusal(Findings.Refusal)
+        case failure(key: String)
+    }
 
-    /// Rows that are stored at once, and how long rows may wait for company.
-    private static let rowsAtOnce = 256
-    private static let longestWait = Duration.seconds(2)
+    /// So many refusals of the store in a row mean that it is the store: the run ends instead of
+    /// failing every picture that is left.
+    static let maximumStoreRefusals = 50
 
-    private let store: any ObjectStore
-    private let options: Ingest.Options
-    private let state = Monitor(State())
-    private let listed: BoundedQueue<ObjectSummary>
-    private let fetched: BoundedQueue<Fetched>
-    private let embedded: BoundedQueue<PicturesTable.Row>
+    let store: any ObjectStore
+    let options: Ingest.Options
+    let rules: String
+    let model: Int
+    let encoder: LazyEncoder
+    let state: Monitor<State>
+    let worker: Worker
+    let patience: Patience
+    let storing: PatientTable
+    /// Set when the run is to end in order.
+    let isStopping: Monitor<Bool>
+    /// New and changed objects, by pages; claimed objects; picture files; what became of them.
+    let candidates: BoundedQueue<ObjectSummary>
+    let claimed: BoundedQueue<ObjectSummary>
+    let fetched: BoundedQueue<Fetched>
+    let found: BoundedQueue<Finding>
+    /// Whether the weights are being converted or are.
+    let isEncoderWanted = Monitor(false)
+    /// Successes of the store when it was last said to be away.
+    let isStoreLost = Monitor(-1)
     /// Bytes that may still be fetched before a worker takes some; a picture larger than all of it
     /// takes all of it, so it waits until there are no others.
-    private let room: Monitor<Int>
+    let room: Monitor<Int>
 
-    init(store: any ObjectStore, options: Ingest.Options) {
-        self.store = store
-        self.options = options
-        listed = BoundedQueue(capacity: 2_000)
+    init(_ ingest: Ingest, model: Int, encoder: LazyEncoder) {
+        store = ingest.store
+        options = ingest.options
+        rules = ingest.rules
+        isStopping = ingest.isStopping
+        self.model = model
+        self.encoder = encoder
+        let state = Monitor(State())
+        let isStopping = ingest.isStopping
+        self.state = state
+        patience = Patience(
+            limit: ingest.options.retryFor,
+            isOver: { isStopping.read { $0 } || state.read { $0.isOver || $0.error != nil } },
+            note: { sentence in state.update { $0.notes.append(sentence) } })
+        worker = Worker(connect: ingest.connect, patience: patience)
+        storing = PatientTable(patience: patience, connect: ingest.connect)
+        candidates = BoundedQueue(capacity: 2_000)
+        // How many there are is bounded by what may be in hand.
+        claimed = BoundedQueue(capacity: .max)
         // Its bytes are counted before they are fetched, by `room`.
         fetched = BoundedQueue(capacity: .max)
-        room = Monitor(options.maximumWaitingBytes)
-        embedded = BoundedQueue(capacity: 4 * Self.rowsAtOnce)
+        room = Monitor(ingest.options.maximumWaitingBytes)
+        found = BoundedQueue(capacity: 4 * Self.rowsAtOnce)
+    }
+
+    func start() throws {
+        try worker.enrol()
+        // The storing thread closes the run, whatever becomes of the others.
+        try startStoring()
+        do {
+            try startListing()
+            try startFetching()
+            try startEncoding()
+        } catch {
+            stop(error, canStore: false)
+        }
     }
 
     // MARK: The caller's thread
 
-    /// Waits for the end, telling of progress and failures meanwhile.
+    /// Waits for the end, telling of progress, failures and notes meanwhile.
     func wait(
-        report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void
+        report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
+        onNote: (String) -> Void
     ) throws -> IngestProgress {
         while true {
             let isFinished = state.wait(milliseconds: 200) { $0.isFinished ? true : nil } ?? false
-            let (progress, failures) = state.update { state in
-                defer { state.failures = [] }
-                return (state.progress, state.failures)
+            if isStopping.read({ $0 }) { stop(IngestStop(), canStore: true) }
+            let (progress, failures, notes) = state.update { state in
+                defer { (state.failures, state.notes) = ([], []) }
+                return (state.progress, state.failures, state.notes)
             }
             failures.forEach(onFailure)
+            notes.forEach(onNote)
             report(progress)
             guard isFinished else { continue }
             if let error = state.read({ $0.error }) {
@@ -80,249 +137,56 @@ final class IngestPipeline: Sendable {
     ///
     /// - Parameter canStore: whether embeddings that are made can and shall still be stored.
     func stop(_ error: any Error, canStore: Bool) {
-        state.update { state in
-            if state.error == nil { state.error = error }
+        let isFirst = state.update { state in
+            guard state.error == nil else { return false }
+            state.error = error
+            return true
         }
-        listed.cancel()
+        guard isFirst || !canStore else { return }
+        candidates.cancel()
+        claimed.cancel()
         fetched.cancel()
-        if !canStore { embedded.cancel() }
+        if !canStore { found.cancel() }
         // Nobody shall wait for room that nobody makes any more.
         room.update { $0 = .max / 2 }
     }
 
-    // MARK: Listing and fetching
-
-    func startFetching() throws {
-        try WorkerThread.start { self.list() }
-        for _ in 0..<options.fetchers {
-            state.update { $0.fetchers += 1 }
-            try WorkerThread.start { self.fetch() }
-        }
+    func note(_ sentence: String) {
+        state.update { $0.notes.append(sentence) }
     }
 
-    private struct Stopped: Error {}
+    // MARK: What becomes of a picture
 
-    private func list() {
-        do {
-            try store.list { page in
-                state.update { $0.progress.listed += page.count }
-                for object in page {
-                    guard listed.push(object) else { throw Stopped() }
-                }
-            }
-            state.update { $0.progress.isListingComplete = true }
-        } catch is Stopped {
-        } catch {
-            stop(error, canStore: true)
-        }
-        listed.finish()
+    /// An object that failed for this run.
+    /// - Parameter isDoubtful: whether the object itself may be good.
+    func fail(_ object: ObjectSummary, _ reason: String, isDoubtful: Bool) {
+        tell(object.key, reason, isDoubtful: isDoubtful)
+        leaveHand()
+        found.push(.failure(key: object.key))
     }
 
-    private func fetch() {
-        while let object = listed.pop() {
-            let reserved = reserve(object)
-            do {
-                let bytes = try fetch(object)
-                state.update { $0.storeFailures = 0 }
-                if let bytes {
-                    guard fetched.push(Fetched(key: object.key, bytes: bytes, reserved: reserved))
-                    else { break }
-                    continue
-                }
-                state.update { $0.progress.skipped += 1 }
-            } catch let error as S3Error where error.isStoreUnreachable {
-                stop(error, canStore: true)
-            } catch {
-                fail(object.key, error)
-                if let error = error as? S3Error, error.isAboutStore { countStoreFailure(error) }
-            }
-            release(reserved)
+    /// An object that will fail again as long as it is unchanged; or with no reason, one that is no
+    /// picture and never claimed to be.
+    func refuse(_ object: ObjectSummary, reason: String?) {
+        if let reason {
+            tell(object.key, reason, isDoubtful: false)
+        } else {
+            state.update { $0.progress.skipped += 1 }
         }
-        // The last one out. Others may not have started yet, but then nothing is left for them.
-        if state.update({
-            $0.fetchers -= 1
-            return $0.fetchers == 0
-        }) {
-            fetched.finish()
-        }
+        leaveHand()
+        found.push(.refusal(Findings.Refusal(object: object, reason: reason)))
     }
 
-    /// Waits until an object's bytes fit.
-    private func reserve(_ object: ObjectSummary) -> Int {
-        let whole = options.maximumWaitingBytes
-        let size = Int(clamping: max(0, object.size))
-        let wanted = size > options.maximumObjectBytes ? 0 : min(size, whole)
-        return room.wait { room in
-            guard room >= wanted else { return nil }
-            room -= wanted
-            return wanted
-        }
-    }
-
-    private func release(_ bytes: Int) {
-        room.update { $0 += bytes }
-    }
-
-    private func countStoreFailure(_ error: S3Error) {
-        let isTooMuch = state.update { state in
-            state.storeFailures += 1
-            return state.storeFailures == Self.maximumStoreFailures
-        }
-        if isTooMuch { stop(error, canStore: true) }
-    }
-
-    /// The bytes of a picture, or nil for an object that is none.
-    private func fetch(_ object: ObjectSummary) throws -> [UInt8]? {
-        if ObjectFilter.isSkippable(object) { return nil }
-        guard !object.key.utf8.contains(0) else { throw KeyError.nul }
-        let isExpected = ObjectFilter.isNamedLikePicture(object.key)
-        let listedSize = Int(clamping: max(0, object.size))
-        guard listedSize <= options.maximumObjectBytes else {
-            guard isExpected else { return nil }
-            throw KeyError.tooLarge(bytes: listedSize, limit: options.maximumObjectBytes)
-        }
-        // What was listed was reserved; an object that has grown since is for the next run.
-        return try store.object(object.key, maximumBytes: max(listedSize, 1)) { prefix in
-            // The transfer of a film or an archive ends here, with its first bytes.
-            isExpected || PictureFormat(prefix: prefix) != nil
-        }
-    }
-
-    private func fail(_ key: String, _ error: any Error) {
-        fail(key, "\(error)")
-    }
-
-    private func fail(_ key: String, _ reason: String) {
+    /// Counts and reports a failure.
+    func tell(_ key: String, _ reason: String, isDoubtful: Bool) {
         state.update { state in
             state.progress.failed += 1
+            if isDoubtful { state.doubtful += 1 }
             state.failures.append(IngestFailure(key: key, reason: reason))
         }
     }
 
-    // MARK: Encoding
-
-    func startEncoding(_ encoder: ImageEncoder) throws {
-        for _ in 0..<(options.workers ?? WorkerThread.processorCount) {
-            state.update { $0.workers += 1 }
-            try WorkerThread.start { self.encode(encoder) }
-        }
-    }
-
-    private func encode(_ encoder: ImageEncoder) {
-        let batch = EncodingBatch(encoder, capacity: options.batchSize)
-        var isFinished = false
-        while !isFinished {
-            switch fetched.pop(milliseconds: 200) {
-            case .element(let picture):
-                do {
-                    try batch.add(picture.key, picture.bytes)
-                } catch {
-                    fail(picture.key, error)
-                }
-                release(picture.reserved)
-                if batch.isFull { push(batch.encode()) }
-            case .nothingYet: push(batch.encode())
-            case .finished:
-                push(batch.encode())
-                isFinished = true
-            }
-        }
-        if state.update({
-            $0.workers -= 1
-            return $0.workers == 0
-        }) {
-            embedded.finish()
-        }
-    }
-
-    private func push(_ rows: [PicturesTable.Row]) {
-        for row in rows {
-            // What is not finite PostgreSQL would refuse, with all rows of its batch.
-            guard row.embedding.allSatisfy(\.isFinite) else {
-                fail(row.key, EmbeddingError())
-                continue
-            }
-            guard embedded.push(row) else { return }
-        }
-    }
-
-    // MARK: Storing
-
-    func startStoring(_ connect: @escaping @Sendable () throws -> PicturesTable) throws {
-        try WorkerThread.start {
-            do {
-                try self.storeRows(connect())
-            } catch {
-                self.stop(error, canStore: false)
-            }
-            self.state.update { $0.isFinished = true }
-        }
-    }
-
-    private func storeRows(_ table: PicturesTable) throws {
-        let clock = ContinuousClock()
-        var rows: [PicturesTable.Row] = []
-        var oldest = clock.now
-        var isFinished = false
-        while !isFinished {
-            switch embedded.pop(milliseconds: 200) {
-            case .element(let row):
-                if rows.isEmpty { oldest = clock.now }
-                rows.append(row)
-            case .nothingYet: break
-            case .finished: isFinished = true
-            }
-            if isFinished || rows.count >= Self.rowsAtOnce || clock.now - oldest > Self.longestWait
-            {
-                let stored = try table.upsertEach(rows) { row, error in
-                    fail(row.key, (error as? PGError)?.message ?? "\(error)")
-                }
-                state.update { $0.progress.stored += stored }
-                rows.removeAll(keepingCapacity: true)
-            }
-        }
-    }
-}
-
-/// An object that is not fetched at all.
-enum KeyError: Error, CustomStringConvertible {
-    case nul
-    case tooLarge(bytes: Int, limit: Int)
-
-    var description: String {
-        switch self {
-        case .nul: "its key holds a NUL character, which PostgreSQL cannot store"
-        case .tooLarge(let bytes, let limit):
-            "it has \(bytes) bytes, more than the \(limit) that are taken for a picture"
-        }
-    }
-}
-
-/// Weights so absurd that a picture's embedding overflows.
-struct EmbeddingError: Error, CustomStringConvertible {
-    var description: String { "the model gives it an embedding that is not finite" }
-}
-
-extension S3Error {
-    /// Whether the whole store is out of reach, rather than one object.
-    fileprivate var isStoreUnreachable: Bool {
-        switch reason {
-        case .connection(.connect), .connection(.nameResolution), .connection(.tls): true
-        default: false
-        }
-    }
-
-    /// Whether the store may be at fault rather than the object: it does not answer, is overloaded,
-    /// or takes the keys no longer.
-    fileprivate var isAboutStore: Bool {
-        switch reason {
-        case .connection: true
-        // An archived object (Glacier) is refused too, but for itself.
-        case .service(403, "InvalidObjectState", _): false
-        case .service(let status, let code, _):
-            status >= 500 || status == 429 || status == 401 || status == 403
-                || code == "ExpiredToken"
-        default: false
-        }
+    func leaveHand() {
+        state.update { $0.inHand -= 1 }
     }
 }

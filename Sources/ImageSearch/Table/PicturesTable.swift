@@ -216,43 +216,6 @@ public struct PicturesTable {
         }
     }
 
-    /// Stores rows as ``upsert(_:)`` does, but a row that the database cannot take (a key that its
-    /// encoding or its index has no room for) costs only itself.
-    ///
-    /// Of rows with equal keys the last counts.
-    /// - Parameter onFailure: told of each row that could not be stored, with the reason.
-    /// - Returns: how many of the rows were stored or replaced by a later one of the same key.
-    func upsertEach(_ rows: [Row], onFailure: (Row, any Error) -> Void) throws -> Int {
-        // By bytes: to Swift, two spellings of é are equal.
-        var last: [[UInt8]: Row] = [:]
-        for row in rows { last[Array(row.key.utf8)] = row }
-        var failed = 0
-        var pending = [Array(last.values)]
-        while let part = pending.popLast() {
-            do {
-                try upsert(part)
-            } catch let error as PGError where error.isAboutValues {
-                guard part.count > 1 else {
-                    failed += 1
-                    onFailure(part[0], error)
-                    continue
-                }
-                let middle = part.count / 2
-                pending += [Array(part[middle...]), Array(part[..<middle])]
-            }
-        }
-        return rows.count - failed
-    }
-
     /// Whether the connection can still be used.
     var isUsable: Bool { connection.isUsable }
-}
-
-extension PGError {
-    /// Whether the values of a statement were at fault rather than the statement or the server:
-    /// refused before it was sent, a data exception (class 22), a constraint (23), or a program
-    /// limit (54) such as the size of an index row.
-    fileprivate var isAboutValues: Bool {
-        kind == .invalidUse || ["22", "23", "54"].contains(sqlState?.prefix(2))
-    }
 }

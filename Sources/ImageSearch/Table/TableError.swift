@@ -17,6 +17,14 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case tooManyDimensionsForIndex(dimension: Int)
     case noIndex
     case otherPartitions(table: Int, asked: Int)
+    case otherModel(table: ModelIdentity, given: ModelIdentity)
+    case otherModelSearched(table: ModelIdentity, given: ModelIdentity)
+    case otherReplacement(next: ModelIdentity, given: ModelIdentity)
+    case modelReplaced
+    case mayNotUseSideTables(role: String)
+    case mayNotReplace(role: String)
+    case mayNotPrune(role: String)
+    case nothingListed(rows: Int)
 
     public var description: String {
         switch self {
@@ -54,6 +62,22 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures has no index to measure: run create-table --index hnsw first"
         case .otherPartitions(let table, let asked):
             "the table pictures is there and has \(table == 0 ? "no" : "\(table)") partitions, not \(asked): drop it or use another database"
+        case .otherModel(let table, let given):
+            "the table pictures holds embeddings of the model \(table.label), but the model given is \(given.label): use the former, or process-images --replace-model, which embeds everything with the latter"
+        case .otherModelSearched(let table, let given):
+            "the table pictures holds embeddings of the model \(table.label), with which those of \(given.label) cannot be compared: let CLIP_MODEL name the former, and start again"
+        case .otherReplacement(let next, let given):
+            "the model is being replaced by \(next.label), not by \(given.label): finish that with process-images --replace-model, or give it up with DROP TABLE pictures_next and start again"
+        case .modelReplaced:
+            "the model of the table pictures was replaced by another while this ran: run process-images with that one"
+        case .mayNotUseSideTables(let role):
+            "the role \"\(role)\" may not use the tables beside pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE, DELETE ON picture_models, picture_workers, picture_claims, picture_refusals TO \"\(role)\""
+        case .mayNotReplace(let role):
+            "the role \"\(role)\" may not exchange the table pictures: let its owner run process-images --replace-model"
+        case .mayNotPrune(let role):
+            "the role \"\(role)\" may not remove rows: let the table's owner run GRANT DELETE ON pictures TO \"\(role)\""
+        case .nothingListed(let rows):
+            "the bucket lists no object at all, so --prune would remove every row (\(rows)): check S3_BUCKET_NAME, or say --force if that is meant"
         }
     }
 }

@@ -1,14 +1,29 @@
-/// The progress of an ingest as one line: count, rate and time left.
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// The progress of an ingest for people: a line with a bar on a terminal, plain lines elsewhere.
+///
+///     ██████████▌           512/1000  98.4 pictures/s  5 s left  2 failed
 public struct ProgressLine {
     private let clock = ContinuousClock()
     private let start: ContinuousClock.Instant
     private var shown: ContinuousClock.Instant
+    /// What was done, and when, some seconds ago: the rate is that of the last seconds, so that what
+    /// was unchanged and went by in a moment does not count.
+    private var samples: [(time: Double, done: Int, encoded: Int)] = []
     private let isTerminal: Bool
+    private let isQuiet: Bool
 
-    public init(isTerminal: Bool = Console.isTerminal) {
+    public init(isTerminal: Bool = Console.isTerminal, isQuiet: Bool = false) {
         start = clock.now
         shown = start
         self.isTerminal = isTerminal
+        self.isQuiet = isQuiet
     }
 
     /// Seconds since the beginning.
@@ -16,37 +31,122 @@ public struct ProgressLine {
 
     /// Shows where the ingest is: on a terminal all the time, elsewhere every five seconds.
     public mutating func show(_ progress: IngestProgress) {
+        guard !isQuiet else { return }
+        sample(progress)
         if isTerminal {
-            Console.rewriteLine(Self.text(progress, seconds: seconds))
+            let width = Self.terminalWidth
+            Console.rewriteLine(
+                Self.bar(progress, rates: rates, width: width).truncated(to: width - 1))
         } else if clock.now - shown >= .seconds(5) {
             shown = clock.now
-            Console.note(Self.text(progress, seconds: seconds))
+            Console.note(Self.text(progress, rates: rates))
         }
     }
 
     /// Takes the line away, for a message or for the end.
     public func clear() {
-        if isTerminal { Console.rewriteLine("") }
+        if isTerminal, !isQuiet { Console.rewriteLine("") }
     }
 
-    static func text(_ progress: IngestProgress, seconds: Double) -> String {
+    /// A sentence for people, above the line.
+    public func note(_ text: String) {
+        clear()
+        Console.note(text)
+    }
+
+    /// Objects and pictures a second.
+    struct Rates {
+        var done = 0.0
+        var encoded = 0.0
+    }
+
+    private var rates: Rates {
+        guard let first = samples.first, let last = samples.last, last.time - first.time > 0.1
+        else { return Rates() }
+        let time = last.time - first.time
+        return Rates(
+            done: Double(last.done - first.done) / time,
+            encoded: Double(last.encoded - first.encoded) / time)
+    }
+
+    private mutating func sample(_ progress: IngestProgress) {
+        samples.append((seconds, progress.done, progress.encoded))
+        while samples.count > 2, samples[samples.count - 1].time - samples[1].time > 10 {
+            samples.removeFirst()
+        }
+    }
+
+    static func text(_ progress: IngestProgress, rates: Rates) -> String {
         let total = progress.isListingComplete ? "\(progress.listed)" : "\(progress.listed)+"
         var parts = ["\(progress.done)/\(total)"]
-        let rate = seconds > 0 ? Double(progress.stored) / seconds : 0
-        parts.append("\(oneDecimal(rate)) pictures/s")
-        if progress.isListingComplete, progress.done > 0 {
-            let left = seconds / Double(progress.done) * Double(progress.listed - progress.done)
-            parts.append("\(duration(left)) left")
+        parts.append("\(oneDecimal(rates.encoded)) pictures/s")
+        let left = progress.listed - progress.done
+        if progress.isListingComplete, rates.done > 0, left > 0 {
+            parts.append("\(duration(Double(left) / rates.done)) left")
         }
         if progress.failed > 0 { parts.append("\(progress.failed) failed") }
         return parts.joined(separator: ", ")
     }
 
+    /// The text with a bar before it; without one while nobody knows the total, or if the terminal is
+    /// narrow.
+    static func bar(_ progress: IngestProgress, rates: Rates, width: Int) -> String {
+        let text = text(progress, rates: rates)
+        let room = min(30, width - text.count - 3)
+        guard progress.isListingComplete, progress.listed > 0, room >= 10 else { return text }
+        let eighths = room * 8 * min(progress.done, progress.listed) / progress.listed
+        let parts = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
+        let full = String(repeating: "█", count: eighths / 8) + parts[eighths % 8]
+        return full + String(repeating: " ", count: room - full.count) + "  " + text
+    }
+
+    private static var terminalWidth: Int {
+        var size = winsize()
+        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+
+    // MARK: The end
+
     /// What is said at the end.
     public static func summary(_ progress: IngestProgress, seconds: Double) -> String {
         let rate = seconds > 0 ? Double(progress.stored) / seconds : 0
-        return
-            "stored \(progress.stored), skipped \(progress.skipped), failed \(progress.failed) in \(oneDecimal(seconds)) s (\(oneDecimal(rate)) pictures/s)"
+        var parts = ["stored \(progress.stored)"]
+        if progress.unchanged > 0 { parts.append("unchanged \(progress.unchanged)") }
+        if progress.elsewhere > 0 { parts.append("done by others \(progress.elsewhere)") }
+        parts += ["skipped \(progress.skipped)", "failed \(progress.failed)"]
+        if let pruned = progress.pruned { parts.append("removed \(pruned)") }
+        return parts.joined(separator: ", ")
+            + " in \(oneDecimal(seconds)) s (\(oneDecimal(rate)) pictures/s)"
+    }
+
+    /// What a dry run says.
+    public static func drySummary(_ progress: IngestProgress) -> String {
+        var parts = [
+            "would fetch \(progress.changed)", "unchanged \(progress.unchanged)",
+            "skipped \(progress.skipped)", "failed \(progress.failed)",
+        ]
+        if let pruned = progress.pruned { parts.append("would remove \(pruned)") }
+        return parts.joined(separator: ", ")
+    }
+
+    /// The same as one JSON object on one line.
+    public static func json(
+        _ progress: IngestProgress, seconds: Double, isComplete: Bool, isDryRun: Bool = false
+    ) -> String {
+        var fields = [
+            ("listed", progress.listed), ("stored", progress.stored),
+            ("encoded", progress.encoded), ("unchanged", progress.unchanged),
+            ("elsewhere", progress.elsewhere), ("skipped", progress.skipped),
+            ("failed", progress.failed),
+        ]
+        if isDryRun { fields.append(("changed", progress.changed)) }
+        if let pruned = progress.pruned { fields.append(("pruned", pruned)) }
+        let milliseconds = Int((seconds * 1_000).rounded())
+        let fraction = String(milliseconds % 1_000 + 1_000).dropFirst()
+        return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",")
+            + ",\"replaced_model\":\(progress.hasReplacedModel),\"dry_run\":\(isDryRun)"
+            + ",\"complete\":\(isComplete),\"seconds\":\(milliseconds / 1_000).\(fraction)}"
     }
 
     private static func oneDecimal(_ value: Double) -> String {
@@ -55,9 +155,15 @@ public struct ProgressLine {
     }
 
     private static func duration(_ seconds: Double) -> String {
-        let whole = Int(seconds.rounded())
+        let whole = Int(min(seconds, 1e9).rounded())
         if whole < 60 { return "\(whole) s" }
         if whole < 3_600 { return "\(whole / 60) min \(whole % 60) s" }
         return "\(whole / 3_600) h \(whole % 3_600 / 60) min"
+    }
+}
+
+extension String {
+    fileprivate func truncated(to length: Int) -> String {
+        count > length ? String(prefix(max(0, length))) : self
     }
 }

@@ -1,0 +1,108 @@
+import PGClient
+
+extension PicturesTable {
+    /// A model that the database knows.
+    struct KnownModel: Sendable {
+        /// Its number in `picture_models`.
+        let id: Int
+        let identity: ModelIdentity
+        /// Whether `pictures` holds its embeddings.
+        let isActive: Bool
+        /// Whether `pictures_next` is being filled with its embeddings.
+        let isNext: Bool
+    }
+
+    /// All models that the database knows; none when the table is of an earlier version.
+    func models() throws -> [KnownModel] {
+        guard try connection.execute("SELECT 1 WHERE to_regclass('picture_models') IS NULL").isEmpty
+        else { return [] }
+        return try connection.execute(
+            """
+            SELECT id, name, digest, dimension, precision, active_since IS NOT NULL,
+                next_since IS NOT NULL
+            FROM picture_models ORDER BY id
+            """
+        ).map { row in
+            KnownModel(
+                id: try row.int(0),
+                identity: ModelIdentity(
+                    name: try row.string(1), digest: try row.string(2), dimension: try row.int(3),
+                    precision: try row.string(4)),
+                isActive: try row.bool(5), isNext: try row.bool(6))
+        }
+    }
+
+    /// The model whose embeddings the table holds; nil while nobody knows.
+    public func activeModel() throws -> ModelIdentity? {
+        try models().first(where: \.isActive)?.identity
+    }
+
+    /// Makes sure that embeddings of this model belong into `pictures`.
+    ///
+    /// A table of which nobody knows the model (the demo filled it, or it is empty) becomes this
+    /// model's: its dimension fits, and rows that others stored are embedded again anyway, because
+    /// nothing is known of their objects.
+    /// - Returns: the model's number.
+    /// - Throws: ``TableError/otherModel(table:given:)`` when the table holds another model's.
+    func adopt(_ model: ModelIdentity) throws -> Int {
+        try connection.transaction {
+            try lockDefinitions()
+            let active = try models().first(where: \.isActive)
+            if let active, active.identity.isSame(as: model) { return active.id }
+            if let active {
+                guard try isEmpty() else {
+                    throw TableError.otherModel(table: active.identity, given: model)
+                }
+            }
+            let table = try dimension()
+            guard table == model.dimension else {
+                throw TableError.differentDimension(table: table, model: model.dimension)
+            }
+            try connection.execute(
+                "UPDATE picture_models SET active_since = NULL WHERE active_since IS NOT NULL")
+            let id = try register(model)
+            try connection.execute(
+                "UPDATE picture_models SET active_since = now() WHERE id = $1",
+                [.int32(Int32(id))])
+            return id
+        }
+    }
+
+    /// The number of a model, which it gets here if it is new.
+    func register(_ model: ModelIdentity) throws -> Int {
+        let rows = try connection.execute(
+            """
+            INSERT INTO picture_models (name, digest, dimension, precision)
+            VALUES ($1, $2, $3, $4)
+            ON CONFLICT (digest, precision) DO UPDATE SET name = excluded.name
+            RETURNING id
+            """,
+            [
+                .text(model.name), .text(model.digest), .int32(Int32(model.dimension)),
+                .text(model.precision),
+            ])
+        guard let row = rows.first else { throw TableError.noTable }
+        return try row.int(0)
+    }
+
+    private func isEmpty() throws -> Bool {
+        try connection.execute("SELECT 1 FROM pictures WHERE embedding IS NOT NULL LIMIT 1").isEmpty
+    }
+
+    /// Refuses a search with another model than the table's, whose answer would be nonsense.
+    ///
+    /// Called after the search itself and in the same transaction, it also sees a model that was
+    /// replaced meanwhile: the search keeps the table from being exchanged until the transaction ends.
+    func checkSearchable(with model: ModelIdentity) throws {
+        if let active = try activeModel(), active.digest != model.digest {
+            throw TableError.otherModelSearched(table: active, given: model)
+        }
+    }
+}
+
+extension ModelIdentity {
+    /// Whether two models' picture embeddings are the same. Names are for people.
+    func isSame(as other: ModelIdentity) -> Bool {
+        digest == other.digest && precision == other.precision
+    }
+}

@@ -1,0 +1,185 @@
+import PGClient
+
+/// Exchanging the model: everything is embedded again into `pictures_next`, while searches go on in
+/// `pictures`; when it is complete the two change places in one transaction.
+extension PicturesTable {
+    /// Makes sure that embeddings of this model belong into `pictures_next`, or into `pictures` if they
+    /// are there already.
+    /// - Returns: the model's number.
+    /// - Throws: ``TableError/otherReplacement(next:given:)`` when another model is on its way.
+    func prepareReplacement(by model: ModelIdentity) throws -> Int {
+        try connection.transaction {
+            try lockDefinitions()
+            let known = try models()
+            if let active = known.first(where: \.isActive), active.identity.isSame(as: model) {
+                return active.id
+            }
+            // Whoever gave a replacement up by dropping its table may begin another.
+            let isThere = try connection.execute(
+                "SELECT 1 WHERE to_regclass('pictures_next') IS NOT NULL")
+            if !isThere.isEmpty, let next = known.first(where: \.isNext) {
+                guard next.identity.isSame(as: model) else {
+                    throw TableError.otherReplacement(next: next.identity, given: model)
+                }
+                return next.id
+            }
+            try checkMayReplace()
+            let id = try register(model)
+            try connection.execute("UPDATE picture_models SET next_since = NULL")
+            try connection.execute(
+                "UPDATE picture_models SET next_since = now() WHERE id = $1", [.int32(Int32(id))])
+            try createNext(dimension: model.dimension)
+            return id
+        }
+    }
+
+    private func checkMayReplace() throws {
+        let rows = try connection.execute(
+            """
+            SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('pictures')
+            """)
+        guard let row = rows.first, try row.bool(0) else {
+            throw TableError.mayNotReplace(role: connection.user)
+        }
+    }
+
+    /// A table as `pictures` is: columns, their storage, partitions, key; without its rows and the
+    /// indexes for searching, which are built when the rows are there.
+    private func createNext(dimension: Int) throws {
+        try connection.executeScript("DROP TABLE IF EXISTS pictures_next")
+        let rows = try connection.execute(
+            """
+            SELECT quote_ident(nspname), quote_ident(pg_get_userbyid(relowner)),
+                coalesce(pg_get_partkeydef(pg_class.oid), ''), attstorage::text
+            FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'embedding'
+            WHERE pg_class.oid = to_regclass('pictures')
+            """)
+        guard let row = rows.first else { throw TableError.noTable }
+        let (schema, owner) = (try row.string(0), try row.string(1))
+        let key = try row.string(2)
+        let storage =
+            ["p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"][try row.string(3)]
+        try connection.executeScript(
+            """
+            CREATE TABLE \(schema).pictures_next
+                (LIKE pictures INCLUDING ALL EXCLUDING INDEXES)
+                \(key.isEmpty ? "" : "PARTITION BY \(key)");
+            ALTER TABLE \(schema).pictures_next
+                ALTER COLUMN embedding TYPE vector(\(dimension)),
+                ALTER COLUMN embedding SET STORAGE \(storage ?? "EXTERNAL"),
+                ADD CONSTRAINT pictures_next_pkey PRIMARY KEY (filename);
+            """)
+        let partitions = try connection.execute(
+            """
+            SELECT quote_ident(relname || '_next'), pg_get_expr(relpartbound, pg_class.oid)
+            FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+            WHERE inhparent = to_regclass('pictures') ORDER BY relname
+            """)
+        for row in partitions {
+            try connection.executeScript(
+                """
+                CREATE TABLE \(schema).\(try row.string(0))
+                    PARTITION OF \(schema).pictures_next \(try row.string(1))
+                """)
+        }
+        try connection.executeScript("ALTER TABLE \(schema).pictures_next OWNER TO \(owner)")
+    }
+
+    /// Lets `pictures_next` take the place of `pictures`, if nobody is at work on it any more.
+    ///
+    /// - Returns: whether this call did it; false when another worker had done it or has pictures in
+    ///   hand, and will do it.
+    func finishReplacement(model: Int, worker: Int) throws -> Bool {
+        guard try filledTable(model: model) == .next,
+            try claimsOfOthers(than: worker, model: model, before: .max) == 0
+        else { return false }
+        try buildIndexesOfNext()
+        return try connection.transaction {
+            try lockDefinitions()
+            // From here on nobody stores into either table; see `filledTable(model:isLocked:)`.
+            let rows = try connection.execute(
+                "SELECT id FROM picture_models WHERE next_since IS NOT NULL FOR UPDATE")
+            guard let row = rows.first, try row.int(0) == model,
+                try claimsOfOthers(than: worker, model: model, before: .max) == 0
+            else { return false }
+            try exchangeTables()
+            try connection.execute(
+                "UPDATE picture_models SET active_since = NULL WHERE active_since IS NOT NULL")
+            try connection.execute(
+                """
+                UPDATE picture_models SET active_since = now(), next_since = NULL WHERE id = $1
+                """, [.int32(Int32(model))])
+            return true
+        }
+    }
+
+    /// Builds on `pictures_next` what indexes for searching `pictures` has. Those of another dimension
+    /// are built for the new one. Repeating it builds what is missing.
+    private func buildIndexesOfNext() throws {
+        let rows = try connection.execute(
+            """
+            SELECT quote_ident(relname || '_next'), pg_get_indexdef(indexrelid),
+                (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+                    WHERE attrelid = to_regclass('pictures') AND attname = 'embedding'),
+                (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+                    WHERE attrelid = to_regclass('pictures_next') AND attname = 'embedding')
+            FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+            WHERE indrelid = to_regclass('pictures') AND NOT indisprimary AND indisvalid
+                AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+            """)
+        for row in rows {
+            let definition = try row.string(1)
+            guard let start = definition.firstRange(of: " USING ") else { continue }
+            func size(_ type: String) -> Substring { type.drop { $0 != "(" } }
+            let body = definition[start.lowerBound...].replacing(
+                "vec\(size(try row.string(2)))", with: "vec\(size(try row.string(3)))"
+            ).replacing(
+                "vector\(size(try row.string(2)))", with: "vector\(size(try row.string(3)))")
+            let unique = definition.hasPrefix("CREATE UNIQUE") ? "UNIQUE" : ""
+            try connection.executeScript(
+                "CREATE \(unique) INDEX IF NOT EXISTS \(try row.string(0)) ON pictures_next\(body)")
+        }
+    }
+
+    /// The exchange itself: rights come along, names end up as they were.
+    private func exchangeTables() throws {
+        try connection.executeScript(
+            """
+            SET LOCAL lock_timeout = '60s';
+            LOCK TABLE pictures, pictures_next IN ACCESS EXCLUSIVE MODE;
+            DO $$
+            DECLARE item record;
+            BEGIN
+                FOR item IN
+                    SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC'
+                            ELSE quote_ident(pg_get_userbyid(acl.grantee)) END AS grantee,
+                        acl.privilege_type AS privilege
+                    FROM pg_class, aclexplode(relacl) AS acl
+                    WHERE pg_class.oid = 'pictures'::regclass AND acl.grantee <> relowner
+                LOOP
+                    EXECUTE format('GRANT %s ON pictures_next TO %s', item.privilege, item.grantee);
+                END LOOP;
+                DROP TABLE pictures;
+                ALTER TABLE pictures_next RENAME TO pictures;
+                -- Partitions, and indexes of the table and of its partitions.
+                FOR item IN
+                    SELECT pg_class.oid::regclass AS name, relkind,
+                        regexp_replace(relname, '_next(_|$)', '\\1') AS wanted
+                    FROM pg_class
+                    WHERE relname ~ '_next(_|$)' AND oid IN (
+                        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'pictures'::regclass
+                        UNION SELECT indexrelid FROM pg_index
+                        WHERE indrelid = 'pictures'::regclass OR indrelid IN (
+                            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'pictures'::regclass))
+                LOOP
+                    IF to_regclass(quote_ident(item.wanted)) IS NULL THEN
+                        EXECUTE format('ALTER %s %s RENAME TO %I',
+                            CASE WHEN item.relkind IN ('i', 'I') THEN 'INDEX' ELSE 'TABLE' END,
+                            item.name, item.wanted);
+                    END IF;
+                END LOOP;
+            END $$
+            """)
+    }
+}
