@@ -77,8 +77,10 @@ struct IngestTests {
             }
             #expect(worst > 0.99999, "worst cosine \(worst)")
 
-            // Again: the same rows, nothing twice.
-            #expect(try Self.run(settings).progress.stored == golden.count)
+            // Again: nothing to do.
+            let second = try Self.run(settings).progress
+            #expect(second.stored == 0 && second.encoded == 0)
+            #expect(second.unchanged == golden.count)
             let again = try database.rows()
             #expect(again.keys.sorted() == rows.keys.sorted())
             for (name, embedding) in again {
@@ -114,8 +116,126 @@ struct IngestTests {
             for failure in result.failures {
                 #expect(!failure.reason.isEmpty && !failure.reason.contains("\n"))
             }
-            #expect(
-                try database.rows().keys.sorted() == ["a.jpg", "no-ending", "sub/dir/b c+%.JPG"])
+            let keys = ["a.jpg", "no-ending", "sub/dir/b c+%.JPG"]
+            #expect(try database.rows().keys.sorted() == keys)
+
+            // The second run knows all of that without embedding anything.
+            let again = try Self.run(settings)
+            #expect(again.progress.unchanged == 3 && again.progress.skipped == 3)
+            #expect(again.progress.encoded == 0 && again.failures == result.failures)
+            // One that was put right is embedded now.
+            try FileManager.default.removeItem(at: bucket.appending(path: "cut.jpg"))
+            try put("cut.jpg", good)
+            let third = try Self.run(settings)
+            #expect(third.progress.stored == 1 && third.progress.failed == 2)
+        }
+    }
+
+    @Test func changedPicturesAreEmbeddedAgain() throws {
+        try Self.with { bucket, database, settings in
+            let file = bucket.appending(path: "a.jpg")
+            try Self.picture("grey.jpg").write(to: file)
+            #expect(try Self.run(settings).progress.stored == 1)
+            let first = try #require(try database.rows()["a.jpg"])
+            try Self.picture("progressive.jpg").write(to: file)
+            #expect(try Self.run(settings).progress.stored == 1)
+            let second = try #require(try database.rows()["a.jpg"])
+            #expect(first != second)
+            // What cannot be embedded any more keeps its row: only --prune removes any.
+            try Data("no picture".utf8).write(to: file)
+            #expect(try Self.run(settings).failures.map(\.key) == ["a.jpg"])
+            #expect(try database.rows()["a.jpg"] == second)
+        }
+    }
+
+    @Test func limitsAreSettable() throws {
+        try Self.with { bucket, _, settings in
+            let picture = try Self.picture("grey.jpg")
+            try picture.write(to: bucket.appending(path: "a.jpg"))
+            var options = Ingest.Options()
+            options.limits.maximumPixels = 10
+            let small = try Self.run(settings, options: options)
+            #expect(small.progress.failed == 1)
+            options = Ingest.Options()
+            options.maximumObjectBytes = picture.count - 1
+            let short = try Self.run(settings, options: options)
+            #expect(short.failures.first?.reason.contains("\(picture.count) bytes") == true)
+            // What was refused under other limits gets another chance.
+            #expect(try Self.run(settings).progress.stored == 1)
+        }
+    }
+
+    /// A table of which nobody knows the model becomes the model's; another model is refused then, and
+    /// an empty table may become another's.
+    @Test func theTableRemembersItsModel() throws {
+        try Self.with { bucket, database, settings in
+            try Self.picture("grey.jpg").write(to: bucket.appending(path: "a.jpg"))
+            #expect(try database.table().activeModel() == nil)
+            _ = try Self.run(settings)
+            let model = try #require(try database.table().activeModel())
+            #expect(model.name == "tiny-clip.pt" && model.dimension == 512)
+            let connection = try database.connect()
+            try connection.executeScript(
+                "UPDATE picture_models SET digest = 'abcdefabcdefabcdef', name = 'other.pt'")
+            let refusal = sentence { _ = try Self.run(settings) }
+            #expect(refusal.contains("other.pt") && refusal.contains("--replace-model"))
+            let search = sentence {
+                var table = try database.table()
+                table.searchModel = model
+                _ = try table.nearest(to: unitVector(0), limit: 1)
+            }
+            #expect(search.contains("other.pt") && search.contains("cannot be compared"))
+            // Without the other model's rows nothing is in the way.
+            try connection.executeScript("DELETE FROM pictures")
+            #expect(try Self.run(settings).progress.stored == 1)
+            #expect(try database.table().activeModel() == model)
+        }
+    }
+
+    @Test func pruningRemovesWhatIsGone() throws {
+        try Self.with { bucket, database, settings in
+            for name in ["a.jpg", "b.jpg", "c.jpg"] {
+                try Self.picture("grey.jpg").write(to: bucket.appending(path: name))
+            }
+            let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel)
+            let progress = try ingest.run(report: { _ in }, onFailure: { _ in })
+            try FileManager.default.removeItem(at: bucket.appending(path: "b.jpg"))
+            let survey = try ingest.survey(prunes: true, report: { _ in }, onFailure: { _ in })
+            #expect(survey.pruned == 1 && survey.unchanged == 2)
+            #expect(try database.rows().count == 3)
+            #expect(try ingest.prune(after: progress, force: false) { _ in }.pruned == 1)
+            #expect(try database.rowKeys() == ["a.jpg", "c.jpg"])
+            // An empty listing removes nothing unless that is meant.
+            for name in ["a.jpg", "c.jpg"] {
+                try FileManager.default.removeItem(at: bucket.appending(path: name))
+            }
+            let refusal = sentence {
+                _ = try ingest.prune(after: progress, force: false) { _ in }
+            }
+            #expect(refusal.contains("--force"))
+            #expect(try database.rows().count == 2)
+            #expect(try ingest.prune(after: progress, force: true) { _ in }.pruned == 2)
+            #expect(try database.rows().isEmpty)
+        }
+    }
+
+    /// A row that is younger than the listing stays: its object may have come after its place in the
+    /// listing had passed. So does one that a worker has in hand.
+    @Test func pruningSparesWhatIsYounger() throws {
+        try Self.with { bucket, database, settings in
+            try Self.picture("grey.jpg").write(to: bucket.appending(path: "a.jpg"))
+            let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel)
+            let progress = try ingest.run(report: { _ in }, onFailure: { _ in })
+            try database.connect().executeScript(
+                """
+                INSERT INTO pictures (filename, stored_at) VALUES
+                    ('old.jpg', now() - interval '1 hour'), ('new.jpg', now() + interval '1 hour'),
+                    ('claimed.jpg', now() - interval '1 hour'), ('unknown.jpg', NULL);
+                INSERT INTO picture_claims (model, filename, worker, size)
+                    VALUES (1, 'claimed.jpg', 77, 1);
+                """)
+            #expect(try ingest.prune(after: progress, force: false) { _ in }.pruned == 2)
+            #expect(try database.rowKeys() == ["a.jpg", "claimed.jpg", "new.jpg"])
         }
     }
 
@@ -214,26 +334,102 @@ struct IngestTests {
         }
     }
 
-    /// The server ends the connections: the run ends with the server's reason, and says truly what
-    /// was stored.
+    /// The server ends the connections again and again, while the run goes on.
+    @Test func lostConnectionsComeBack() throws {
+        try Self.with { bucket, database, settings in
+            let good = try Self.picture("grey.jpg")
+            for index in 0..<400 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
+            let killer = try database.connect()
+            var ended = 0
+            let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel)
+            let progress = try ingest.run(
+                report: { _ in
+                    guard ended < 5 else { return }
+                    ended += 1
+                    Self.endIngests(killer)
+                }, onFailure: { _ in })
+            #expect(progress.stored + progress.elsewhere == 400 && progress.failed == 0)
+            let rows = try database.rows().count
+            #expect(rows == 400)
+        }
+    }
+
+    /// Without patience a lost database ends the run with the server's reason, and what is said to be
+    /// stored is.
     @Test func lostDatabaseEndsTheRun() throws {
         try Self.with { bucket, database, settings in
             let good = try Self.picture("grey.jpg")
             for index in 0..<400 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
-            let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel)
+            var options = Ingest.Options()
+            options.retryFor = .zero
+            let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
             let killer = try database.connect()
             // No row can be stored while this lock is held, so the ingest cannot be done too early.
             let locker = try database.connect()
-            try locker.executeScript("BEGIN; LOCK TABLE pictures")
+            var isLocked = false
             let interruption = #expect(throws: IngestInterruption.self) {
                 _ = try ingest.run(
-                    report: { _ in Self.endIngests(killer) }, onFailure: { _ in })
+                    report: { _ in
+                        if !isLocked {
+                            try? locker.executeScript("BEGIN; LOCK TABLE picture_claims")
+                        }
+                        isLocked = true
+                        Self.endIngests(killer)
+                    }, onFailure: { _ in })
             }
             try locker.executeScript("COMMIT")
             let error = try #require(interruption)
             #expect((error.cause as? PGError)?.isConnectionLost == true)
             let stored = try database.rows().count
             #expect(stored == error.progress.stored)
+            // The next run does the rest.
+            let next = try Self.run(settings).progress
+            #expect(next.stored == 400 - stored)
+        }
+    }
+
+    /// Stopping stores what is in hand and gives the rest back.
+    @Test func stoppingIsInOrder() throws {
+        try Self.with { bucket, database, settings in
+            let good = try Self.picture("grey.jpg")
+            for index in 0..<2_000 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
+            var options = Ingest.Options()
+            (options.workers, options.batchSize) = (1, 1)
+            let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
+            let interruption = #expect(throws: IngestInterruption.self) {
+                _ = try ingest.run(
+                    report: { if $0.listed > 0 { ingest.stop() } }, onFailure: { _ in })
+            }
+            let error = try #require(interruption)
+            #expect(error.isStop && error.description.contains("again"))
+            #expect(error.progress.stored == error.progress.encoded)
+            let rows = try database.rows().count
+            #expect(rows == error.progress.stored)
+            let claims = try database.connect().execute("SELECT 1 FROM picture_claims")
+            #expect(claims.isEmpty)
+        }
+    }
+
+    /// Several runs at once share the pictures.
+    @Test func pictureIsEmbeddedOnce() throws {
+        try Self.with { bucket, database, settings in
+            let good = try Self.picture("grey.jpg")
+            for index in 0..<300 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
+            var options = Ingest.Options()
+            (options.workers, options.batchSize) = (1, 4)
+            let encoded = Counter()
+            let failures = Failures()
+            DispatchQueue.concurrentPerform(iterations: 3) { [options] _ in
+                do {
+                    encoded.add(try Self.run(settings, options: options).progress.encoded)
+                } catch {
+                    failures.add("\(error)")
+                }
+            }
+            #expect(failures.all == [])
+            #expect(encoded.value == 300)
+            let rows = try database.rows().count
+            #expect(rows == 300)
         }
     }
 
@@ -244,4 +440,13 @@ struct IngestTests {
             WHERE application_name = 'process-images' AND datname = current_database()
             """)
     }
+}
+
+/// Adds numbers up from several threads.
+final class Counter: @unchecked Sendable {
+    private let lock = NSLock()
+    private var sum = 0
+
+    func add(_ number: Int) { lock.withLock { sum += number } }
+    var value: Int { lock.withLock { sum } }
 }

@@ -45,6 +45,11 @@ struct TestDatabase {
 
     func connect() throws -> PGConnection { try PGConnection(uri: uri) }
 
+    func rowKeys() throws -> [String] {
+        try connect().execute("SELECT filename FROM pictures ORDER BY filename COLLATE \"C\"")
+            .map { try $0.string(0) }
+    }
+
     /// All rows by key.
     func rows() throws -> [String: [Float]] {
         var rows: [String: [Float]] = [:]

@@ -25,6 +25,8 @@ extension IngestPipeline {
                 refuse(object, reason: nil)
             } catch let error as KeyError {
                 refuse(object, reason: "\(error)")
+            } catch let error as ChangedObject {
+                fail(object, "\(error)", isDoubtful: true)
             } catch is IngestStop {
                 // Left to the next run, with its claim.
             } catch {
@@ -78,6 +80,14 @@ extension IngestPipeline {
         while true {
             do {
                 let bytes = try fetch(object)
+                if let bytes, bytes.count != object.size {
+                    // Cut short on the way, or no longer what was listed.
+                    own += 1
+                    guard own < Self.attempts, !patience.isOver() else {
+                        throw ChangedObject(listed: object.size, given: bytes.count)
+                    }
+                    continue
+                }
                 state.update { state in
                     state.storeSuccesses += 1
                     state.storeRefusals = 0
@@ -126,6 +136,16 @@ extension IngestPipeline {
             // The transfer of a film or an archive ends here, with its first bytes.
             isExpected || PictureFormat(prefix: prefix) != nil
         }
+    }
+}
+
+/// An object that is not the one that was listed.
+struct ChangedObject: Error, CustomStringConvertible {
+    let listed: Int64
+    let given: Int
+
+    var description: String {
+        "it has \(given) bytes, not the \(listed) that were listed: it has changed since, and the next run will see"
     }
 }
 

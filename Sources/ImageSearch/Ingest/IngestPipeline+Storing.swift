@@ -2,9 +2,10 @@ import PGClient
 import S3Client
 
 extension IngestPipeline {
-    /// Findings that are stored at once, and how long they may wait for company.
+    /// Findings that are stored at once, and how long they may wait for company: what is not stored
+    /// when a process dies has to be done again.
     static let rowsAtOnce = 256
-    private static let longestWait = Duration.seconds(2)
+    private static let longestWait = Duration.milliseconds(500)
 
     func startStoring() throws {
         try WorkerThread.start { [self] in
@@ -27,7 +28,7 @@ extension IngestPipeline {
         var oldest = clock.now
         var isFinished = false
         while !isFinished {
-            switch found.pop(milliseconds: 200) {
+            switch found.pop(milliseconds: 100) {
             case .element(let finding):
                 if findings.count == 0 { oldest = clock.now }
                 switch finding {

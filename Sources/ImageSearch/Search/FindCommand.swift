@@ -117,6 +117,10 @@ public final class FindCommand {
             pictures: { place in
                 guard case .picture(let bytes) = query.terms[place].content else { return nil }
                 return try self.embedding(of: bytes)
+            },
+            identity: {
+                if let loaded = self.loadedTexts { return loaded.identity }
+                return ModelIdentity(try Checkpoint(path: self.model()), precision: .fp32)
             })
     }
 

@@ -5,6 +5,9 @@ struct QueryResolver {
     /// The embedding of the picture that is the term at a place.
     let pictures: (Int) throws -> [Float]?
 
+    /// The model; only asked for when the query has a text or a picture.
+    let identity: () throws -> ModelIdentity
+
     /// A query's place in the space that pictures share.
     struct Resolved {
         /// A unit vector, `[embedding dimension]`.
@@ -17,6 +20,9 @@ struct QueryResolver {
         let selection = PicturesTable.Selection(
             limit: query.limit, offset: query.offset, minimumScore: query.minimumScore,
             prefix: query.prefix, isExact: query.isExact)
+        var table = table
+        // Stored embeddings are of the table's model, whichever that is.
+        table.searchModel = try query.isOfStoredPictures ? nil : identity()
         let nearest = try table.nearest(to: resolved.vector, selection)
         return SearchResult(
             hits: nearest.hits, isTruncated: resolved.isTruncated, hasMore: nearest.hasMore)
@@ -63,5 +69,14 @@ struct QueryResolver {
             )
         }
         return vector.map { Float(Double($0) / length) }
+    }
+}
+
+extension SearchQuery {
+    /// Whether no model is needed to answer it.
+    fileprivate var isOfStoredPictures: Bool {
+        terms.allSatisfy { term in
+            if case .key = term.content { true } else { false }
+        }
     }
 }

@@ -52,7 +52,8 @@ public final class Searcher: PictureSearch {
         do {
             let pictures = try await embedPictures(of: query)
             return try await threads.run { [texts] connection in
-                let resolver = QueryResolver(texts: { texts }, pictures: { pictures[$0] })
+                let resolver = QueryResolver(
+                    texts: { texts }, pictures: { pictures[$0] }, identity: { texts.identity })
                 return try connection.withTable { try resolver.answer(query, from: $0) }
             }
         } catch {

@@ -12,6 +12,8 @@ public struct TextEmbedder: Sendable {
 
     private let tokenizer = Tokenizer()
     private let encoder: TextEncoder
+    /// The model, by which a search finds out whether the table's embeddings are its own.
+    public let identity: ModelIdentity
 
     /// - Parameter path: the model file.
     /// - Throws: `CheckpointError`, one sentence naming the file and the fault.
@@ -25,6 +27,8 @@ public struct TextEmbedder: Sendable {
             )
         }
         encoder = try TextEncoder(checkpoint)
+        // Texts are embedded in fp32 whatever pictures are embedded in.
+        identity = ModelIdentity(checkpoint, precision: .fp32)
     }
 
     /// Tokens that a text can have, start and end included.

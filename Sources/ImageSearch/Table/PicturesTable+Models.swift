@@ -89,13 +89,26 @@ extension PicturesTable {
         try connection.execute("SELECT 1 FROM pictures WHERE embedding IS NOT NULL LIMIT 1").isEmpty
     }
 
-    /// Refuses a search with another model than the table's, whose answer would be nonsense.
+    /// Refuses the answer to a search with another model than the table's, which is nonsense.
     ///
-    /// Called after the search itself and in the same transaction, it also sees a model that was
-    /// replaced meanwhile: the search keeps the table from being exchanged until the transaction ends.
-    func checkSearchable(with model: ModelIdentity) throws {
-        if let active = try activeModel(), active.digest != model.digest {
-            throw TableError.otherModelSearched(table: active, given: model)
+    /// Asked after the search: whatever table the search saw, the model that is active by now is that
+    /// table's or a later one, so a model that is replaced meanwhile is never overlooked.
+    func checkSearched(with model: ModelIdentity) throws {
+        do {
+            let rows = try connection.execute(
+                """
+                SELECT name, digest, dimension, precision FROM picture_models
+                WHERE active_since IS NOT NULL
+                """)
+            // Of a table that others filled nobody knows the model.
+            guard let row = rows.first, try row.string(1) != model.digest else { return }
+            throw TableError.otherModelSearched(
+                table: ModelIdentity(
+                    name: try row.string(0), digest: try row.string(1),
+                    dimension: try row.int(2), precision: try row.string(3)),
+                given: model)
+        } catch let error as PGError where error.isUndefinedTable {
+            // A table of an earlier version, or the demo's.
         }
     }
 }

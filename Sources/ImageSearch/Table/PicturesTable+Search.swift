@@ -58,6 +58,7 @@ extension PicturesTable {
                     rank: selection.offset + index + 1, key: try row.string(0),
                     score: try row.double(1))
             }
+            if let searchModel { try checkSearched(with: searchModel) }
             // A row that some other program stored with a zero vector has no angle with anything;
             // PostgreSQL sorts NaN last.
             let near = hits.filter { !$0.score.isNaN && $0.score >= selection.minimumScore ?? -2 }
@@ -113,6 +114,8 @@ extension PicturesTable {
             guard try columns().isEmpty else { throw error }
             throw TableError.noTable
         } catch let error as PGError where error.sqlState == "22000" {
+            // Two models of different dimensions: their names say more than the numbers.
+            if let searchModel { try checkSearched(with: searchModel) }
             guard let dimension else { throw error }
             throw TableError.differentDimension(table: try self.dimension(), model: dimension)
         }

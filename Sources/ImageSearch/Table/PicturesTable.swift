@@ -13,6 +13,10 @@ public struct PicturesTable {
     let connection: PGConnection
     let searchStateCache = SearchStateCache()
 
+    /// The model that searches are made with: when it is set, a search of another model's embeddings
+    /// is refused.
+    public var searchModel: ModelIdentity?
+
     /// Connects to the database of a service URI.
     ///
     /// - Parameter responseTimeout: how long the server may keep silent while a statement runs, so that

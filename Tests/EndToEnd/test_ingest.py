@@ -1,0 +1,537 @@
+"""process-images as one runs it nightly on a large bucket: killed, cut off, shared by several, repeated.
+
+The numbers are small, so that the tests are quick. INGEST_FULL=1 runs them at full size: 1,000 pictures
+and 100 kills, outages of 10 s, a listing of a million keys.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+import urllib.parse
+
+import psycopg
+import pytest
+from faults import SIZE, FaultProxy, invented_store
+from tools import GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_settings, tool
+
+FULL = os.environ.get("INGEST_FULL") == "1"
+SERVICES = TESTS.parent / "scripts" / "services"
+SAMPLE_MODEL = TESTS.parent / "samples" / "model" / "sample-clip.pt"
+
+
+def pictures(count):
+    """Keys, each with one of the pictures whose embedding upstream gave."""
+    names = sorted(GOLDEN)
+    bodies = {name: (PICTURES / name).read_bytes() for name in names}
+    return {f"folder {i % 7}/{i:05d}.jpg": bodies[names[i % len(names)]] for i in range(count)}
+
+
+def expected(count):
+    names = sorted(GOLDEN)
+    return {f"folder {i % 7}/{i:05d}.jpg": GOLDEN[names[i % len(names)]] for i in range(count)}
+
+
+def put(folder, objects):
+    for name, body in objects.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+
+@pytest.fixture
+def album(workplace, tmp_path):
+    """A directory that stands for a bucket, with the settings for it, and a table."""
+    folder = tmp_path / "store" / "album"
+    folder.mkdir(parents=True)
+    workplace.write(
+        workplace.settings | {"S3_ENDPOINT": f"file://{tmp_path}/store", "S3_BUCKET_NAME": "album"}
+    )
+    workplace.run("create-table")
+    return folder
+
+
+def rows(uri):
+    with psycopg.connect(uri) as connection:
+        found = connection.execute("SELECT filename, embedding::text FROM pictures").fetchall()
+    assert len({name for name, _ in found}) == len(found)
+    return {name: json.loads(vector) for name, vector in found}
+
+
+def count_rows(connection):
+    return connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+
+
+def check_rows(uri, golden):
+    """Exactly the right rows: each picture's own embedding, as upstream's code gives it."""
+    stored = rows(uri)
+    assert stored.keys() == golden.keys()
+    for name, embedding in stored.items():
+        cosine = sum(a * b for a, b in zip(embedding, golden[name], strict=True))
+        assert cosine > 0.99999, (name, cosine)
+    return stored
+
+
+def summary(result):
+    return json.loads(result.stdout)
+
+
+def start(place, *arguments, **options):
+    return subprocess.Popen(
+        [tool("process-images"), "--json", *arguments], cwd=place.folder, env=place.environment,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )
+
+
+def finish(process, code=0):
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == code, (output, errors)
+    return json.loads(output)
+
+
+def wait_until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.02)
+
+
+# Bar 1 ---------------------------------------------------------------------------------------------
+
+
+def test_killed_again_and_again(workplace, album):
+    """Whenever the process is killed, the next one goes on: every row is there, right, and only once."""
+    count, kills = (1_000, 100) if FULL else (200, 12)
+    put(album, pictures(count))
+    draw = random.Random(5)
+    killed = 0
+    with psycopg.connect(workplace.database, autocommit=True) as watcher:
+        for _ in range(50 * kills):
+            if killed == kills:
+                break
+            process = start(workplace, "--workers", "1", "--batch-size", "2")
+            try:
+                process.wait(timeout=draw.uniform(0.02, 1.5))
+                # It was done before it was killed: take some rows away, so that there is work.
+                watcher.execute("DELETE FROM pictures WHERE random() < 0.5")
+            except subprocess.TimeoutExpired:
+                process.kill()
+                killed += 1
+            process.communicate()
+        assert killed == kills
+        workplace.run("process-images")
+        check_rows(workplace.database, expected(count))
+        assert watcher.execute("SELECT count(*) FROM picture_claims").fetchone()[0] == 0
+        undisturbed = {row[0]: row[1] for row in all_vectors(watcher)}
+        watcher.execute("TRUNCATE pictures")
+        workplace.run("process-images")
+        for name, vector in all_vectors(watcher):
+            # Only the order of sums may differ: batches are not put together alike.
+            there = json.loads(undisturbed[name])
+            assert max(abs(a - b) for a, b in zip(json.loads(vector), there)) < 1e-6
+
+
+def all_vectors(connection):
+    return connection.execute("SELECT filename, embedding::text FROM pictures").fetchall()
+
+
+# Bar 2 ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def service(name, folder, *options):
+    """A service of one's own that can be stopped; gives its settings and functions that stop and start
+    it again."""
+
+    def run(action, *more):
+        result = subprocess.run(
+            [SERVICES / name, action, str(folder), *more], check=True, stdout=subprocess.PIPE,
+            text=True, timeout=120, stdin=subprocess.DEVNULL,
+        )
+        return dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
+
+    settings = run("start", *options)
+    try:
+        yield settings, lambda: run("stop"), lambda *more: run("start", *options, *more)
+    finally:
+        run("stop")
+
+
+def test_database_is_restarted(tmp_path):
+    outage = 10 if FULL else 3
+    count = 1_000
+    folder = tmp_path / "store" / "album"
+    put(folder, pictures(count))
+    os.chmod(tmp_path, 0o755)
+    for parent in tmp_path.parents[:2]:
+        os.chmod(parent, 0o755)
+    with service("postgres", tmp_path / "postgres", "--no-fsync") as (settings, stop, again):
+        uri = settings["PG_SERVICE_URI"]
+        port = str(urllib.parse.urlsplit(uri).port)
+        place = Workplace(
+            tmp_path / "work",
+            {
+                "PG_SERVICE_URI": uri, "CLIP_MODEL": str(MODEL),
+                "S3_ENDPOINT": f"file://{tmp_path}/store", "S3_BUCKET_NAME": "album",
+            },
+        )
+        place.run("create-table")
+        process = start(place, "--workers", "1", "--batch-size", "1")
+        stop_halfway(uri, stop)
+        time.sleep(outage)
+        assert process.poll() is None
+        again("--port", port)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, (output, errors)
+        assert "trying again" in errors and "the database is back" in errors
+        done = json.loads(output)
+        assert done["stored"] + done["elsewhere"] == count and done["failed"] == 0
+        check_rows(uri, expected(count))
+        # Without patience the same is the end.
+        with psycopg.connect(uri, autocommit=True) as watcher:
+            watcher.execute("TRUNCATE pictures")
+        process = start(place, "--workers", "1", "--batch-size", "1", "--retry-for", "0")
+        stop_halfway(uri, stop)
+        assert finish(process, code=1)["complete"] is False
+
+
+def stop_halfway(uri, stop):
+    """Stops the database when some rows are there, and none is added any more."""
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(uri) as locker:
+        with psycopg.connect(uri, autocommit=True) as watcher:
+            wait_until(lambda: count_rows(watcher) > 0)
+        locker.execute("LOCK TABLE picture_claims IN SHARE MODE")
+        stop()
+
+
+def test_store_is_restarted(workplace, tmp_path):
+    outage = 10 if FULL else 3
+    count = 1_000 if FULL else 60
+    with service("object-store", tmp_path / "objects") as (settings, stop, again):
+        proxy = FaultProxy(settings["S3_ENDPOINT"], hold_after=10)
+        with proxy.running() as address:
+            environment = {
+                f"TEST_{name}": value for name, value in settings.items() if name.startswith("S3_")
+            }
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in environment.items():
+                    patch.setenv(name, value)
+                with new_bucket(pictures(count)) as bucket:
+                    place = workplace
+                    place.write(place.settings | s3_settings(bucket) | {"S3_ENDPOINT": address})
+                    place.run("create-table")
+                    process = start(place, "--workers", "1", "--batch-size", "1")
+                    wait_until(lambda: len(proxy.objects) > 10)
+                    stop()
+                    proxy.gate.set()
+                    time.sleep(outage)
+                    assert process.poll() is None
+                    restarted = again()
+                    patch.setenv("TEST_S3_ENDPOINT", restarted["S3_ENDPOINT"])
+                    proxy.upstream = urllib.parse.urlsplit(restarted["S3_ENDPOINT"])
+                    done = finish(process)
+                    assert done["stored"] == count and done["failed"] == 0
+                    check_rows(place.database, expected(count))
+
+
+def test_bad_network(workplace):
+    """Transfers that are cut off or refused, and bodies that end early, are asked for again."""
+    count, more = (1_000, 1) if FULL else (80, 3)
+    faults = {"cut": 0.05 * more, "refused": 0.05 * more, "long": 0.02 * more, "short": 0.02 * more}
+    with new_bucket(pictures(count)) as bucket:
+        settings = s3_settings(bucket)
+        proxy = FaultProxy(settings["S3_ENDPOINT"], faults)
+        with proxy.running() as address:
+            workplace.write(workplace.settings | settings | {"S3_ENDPOINT": address})
+            workplace.run("create-table")
+            result = workplace.run("process-images", "--json", "--quiet")
+            assert summary(result)["stored"] == count
+            assert result.stderr == "" or "trying again" in result.stderr.lower()
+            assert proxy.harmed.keys() == faults.keys()
+            check_rows(workplace.database, expected(count))
+
+            # Bar 6: what is unchanged is not asked for at all.
+            asked, listings = dict(proxy.objects), proxy.listings
+            again = summary(workplace.run("process-images", "--json"))
+            assert (again["unchanged"], again["stored"], again["encoded"]) == (count, 0, 0)
+            assert proxy.objects == asked and proxy.listings > listings
+            print(f"{count} unchanged pictures: {again['seconds']} s")
+
+
+# Bar 3 ---------------------------------------------------------------------------------------------
+
+
+def test_several_share_a_bucket(workplace, album):
+    """Four workers, of which two are killed: those who live do what is left, and nothing twice."""
+    count = 1_000 if FULL else 300
+    put(album, pictures(count))
+    # It takes its time, so that the workers meet.
+    workplace.write(workplace.settings | album_settings(album) | {"CLIP_MODEL": str(SAMPLE_MODEL)})
+    arguments = ["--workers", "1", "--batch-size", "4"]
+    with psycopg.connect(workplace.database, autocommit=True) as watcher:
+        for _ in range(10):
+            workers = start_together(watcher, [lambda: start(workplace, *arguments)] * 4)
+            wait_until(lambda: count_rows(watcher) > 0)
+            for worker in workers[:2]:
+                worker.kill()
+                worker.communicate()
+            lived = [finish(worker) for worker in workers[2:]]
+            if all(worker.returncode == -signal.SIGKILL for worker in workers[:2]):
+                break
+            # They were done already.
+            watcher.execute("TRUNCATE pictures")
+        else:
+            raise AssertionError("the workers were always done before they could be killed")
+        disturbed = rows(workplace.database)
+        assert disturbed.keys() == pictures(count).keys()
+        for worker in lived:
+            # Nothing that they embedded was another's.
+            assert worker["encoded"] == worker["stored"]
+            assert worker["listed"] == count
+        assert 0 < sum(worker["stored"] for worker in lived) <= count
+        assert watcher.execute("SELECT count(*) FROM picture_claims").fetchone()[0] == 0
+        # One that comes later finds nothing to do.
+        assert summary(workplace.run("process-images", "--json"))["unchanged"] == count
+
+        # Undisturbed, each picture is embedded exactly once, and everybody gets some.
+        watcher.execute("TRUNCATE pictures")
+        done = [
+            finish(worker)
+            for worker in start_together(watcher, [lambda: start(workplace, *arguments)] * 4)
+        ]
+        assert sum(worker["encoded"] for worker in done) == count
+        assert sum(worker["stored"] for worker in done) == count
+        for name, embedding in rows(workplace.database).items():
+            assert max(abs(a - b) for a, b in zip(embedding, disturbed[name])) < 1e-6
+
+
+def start_together(connection, starts):
+    """Starts workers, and lets none of them claim anything before all want to."""
+    with psycopg.connect(connection.info.dsn, password=connection.info.password) as locker:
+        locker.execute("LOCK TABLE picture_claims IN SHARE MODE")
+        processes = [start() for start in starts]
+        wait_until(
+            lambda: connection.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                " AND relation = 'picture_claims'::regclass"
+            ).fetchone()[0] >= len(starts)
+        )
+    return processes
+
+
+def album_settings(album):
+    return {"S3_ENDPOINT": f"file://{album.parent}", "S3_BUCKET_NAME": album.name}
+
+
+# Bar 5 ---------------------------------------------------------------------------------------------
+
+
+def test_a_long_listing_is_streamed(workplace):
+    """Nothing is fetched, and memory does not grow with the listing."""
+    count = 1_000_000 if FULL else 50_000
+    with invented_store(count) as (address, others):
+        workplace.write(
+            workplace.settings
+            | {
+                "S3_ENDPOINT": address, "S3_BUCKET_NAME": "endless", "S3_ACCESS_KEY": "a",
+                "S3_SECRET_KEY": "b",
+            }
+        )
+        workplace.run("create-table")
+        with psycopg.connect(workplace.database, autocommit=True) as connection:
+            # Makes the model known.
+            adopt_model(workplace, connection)
+            connection.execute("ALTER TABLE pictures ALTER embedding SET STORAGE EXTENDED")
+            # As faults.key() and faults.etag() have them.
+            connection.execute(
+                """
+                INSERT INTO pictures (filename, etag, size, model, embedding)
+                SELECT 'all/' || lpad(i::text, 9, '0') || '.jpg',
+                    lpad(to_hex(i * 2654435761 %% 4294967296), 32, '0'), %s, 1, vector
+                FROM generate_series(0::bigint, %s) AS i,
+                    (SELECT array_fill(0.5, array[512])::vector AS vector) AS one
+                """,
+                (SIZE, count - 1),
+            )
+            connection.execute("ANALYZE pictures")
+        process = start(workplace)
+        _, status, usage = os.wait4(process.pid, 0)
+        output, errors = process.stdout.read(), process.stderr.read()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, (output, errors)
+        done = json.loads(output)
+        assert (done["unchanged"], done["encoded"], others) == (count, 0, [])
+        megabytes = usage.ru_maxrss / 1024
+        print(f"{count} unchanged keys: {done['seconds']} s, {megabytes:.0f} MB")
+        assert megabytes < 300
+        if FULL:
+            assert done["seconds"] < 180
+
+
+def adopt_model(place, connection):
+    """Lets the table know the model, by a run over an empty directory."""
+    (place.folder / "empty" / "album").mkdir(parents=True)
+    place.run(
+        "process-images",
+        env={"S3_ENDPOINT": f"file://{place.folder}/empty", "S3_BUCKET_NAME": "album"},
+    )
+    known = connection.execute("SELECT id FROM picture_models WHERE active_since IS NOT NULL")
+    assert known.fetchall() == [(1,)]
+
+
+# Ctrl-C, failures, dry runs, another model -----------------------------------------------------------
+
+
+def test_interrupting(workplace, album):
+    put(album, pictures(600))
+    with psycopg.connect(workplace.database, autocommit=True) as watcher:
+        process = start(workplace, "--workers", "1", "--batch-size", "1")
+        wait_until(lambda: count_rows(watcher) > 0)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert "run process-images again" in errors
+        done = json.loads(output)
+        assert not done["complete"] and 0 < done["stored"] == done["encoded"] < 600
+        assert count_rows(watcher) == done["stored"]
+        assert watcher.execute("SELECT count(*) FROM picture_claims").fetchone()[0] == 0
+        assert summary(workplace.run("process-images", "--json"))["stored"] == 600 - done["stored"]
+
+        # A second signal ends it at once, even while it waits for a lock.
+        watcher.execute("TRUNCATE pictures")
+        with psycopg.connect(workplace.database) as locker:
+            locker.execute("LOCK TABLE picture_claims")
+            process = start(workplace)
+            wait_until(
+                lambda: watcher.execute(
+                    "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                ).fetchone()[0]
+            )
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+            assert process.returncode == 143
+        workplace.run("process-images")
+        assert count_rows(watcher) == 600
+
+
+def test_failures_are_listed(workplace, album, tmp_path):
+    put(album, pictures(5))
+    broken = {
+        "cut.jpg": (PICTURES / "progressive.jpg").read_bytes()[:900], "text.jpg": b"no picture",
+        "empty.jpg": b"", 'quote".jpg': b"\0",
+    }
+    put(album, broken)
+    log = tmp_path / "failed.jsonl"
+    for _ in range(2):
+        result = workplace.run("process-images", "--failed", str(log), "--json", "--quiet", code=2)
+        assert summary(result)["failed"] == len(broken)
+        failures = [json.loads(line) for line in log.read_text().splitlines()]
+        assert {failure["key"] for failure in failures} == broken.keys()
+        assert all(failure["reason"] for failure in failures)
+        assert len(result.stderr.splitlines()) == len(broken)
+    assert "cannot be written" in workplace.run(
+        "process-images", "--failed", "/nonexistent/file", code=1
+    ).stderr
+
+
+def test_dry_run_and_prune(workplace, album):
+    put(album, pictures(20))
+    assert "would fetch 20" in workplace.run("process-images", "--dry-run").stdout
+    with psycopg.connect(workplace.database, autocommit=True) as watcher:
+        assert count_rows(watcher) == 0
+        workplace.run("process-images")
+        for name in list(pictures(20))[:5]:
+            (album / name).unlink()
+        workplace.run("process-images")
+        assert count_rows(watcher) == 20
+        dry = workplace.run("process-images", "--dry-run", "--prune").stdout
+        assert "unchanged 15" in dry and "would remove 5" in dry
+        assert count_rows(watcher) == 20
+        assert "removed 5" in workplace.run("process-images", "--prune").stdout
+        assert rows(workplace.database).keys() == set(list(pictures(20))[5:])
+        # A bucket that is suddenly empty is more likely a mistake.
+        for name in list(pictures(20))[5:]:
+            (album / name).unlink()
+        assert "--force" in workplace.run("process-images", "--prune", code=1).stderr
+        assert count_rows(watcher) == 15
+        workplace.run("process-images", "--prune", "--force")
+        assert count_rows(watcher) == 0
+
+
+def test_replacing_the_model(workplace, album):
+    """Searches are answered from the former embeddings until all new ones are there; killed halfway,
+    the next run goes on; a web-app with the former model says so instead of talking nonsense."""
+    count = 120
+    put(album, pictures(count))
+    workplace.run("process-images")
+    with psycopg.connect(workplace.database, autocommit=True) as connection:
+        connection.execute("CREATE INDEX by_angle ON pictures USING hnsw (embedding vector_cosine_ops)")
+        before = rows(workplace.database)
+        new = {"CLIP_MODEL": str(SAMPLE_MODEL)}
+        refused = workplace.run("process-images", code=1, env=new).stderr
+        assert "tiny-clip.pt" in refused and "--replace-model" in refused
+        refused = workplace.run("find-images", "cat", code=1, env=new).stderr
+        assert "tiny-clip.pt" in refused
+
+        # Killed halfway: the former embeddings are still what is searched.
+        environment = workplace.environment | new
+        process = subprocess.Popen(
+            [tool("process-images"), "--replace-model", "--workers", "1", "--batch-size", "1"],
+            cwd=workplace.folder, env=environment, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        )
+        wait_until(
+            lambda: connection.execute("SELECT to_regclass('pictures_next')").fetchone()[0]
+            and connection.execute("SELECT count(*) FROM pictures_next").fetchone()[0] > 0
+        )
+        process.kill()
+        process.wait()
+        assert rows(workplace.database) == before
+        workplace.run("find-images", "cat")
+
+        with workplace.web_app() as address:
+            assert search(address)[0] == 200
+            done = summary(workplace.run("process-images", "--replace-model", "--json", env=new))
+            assert done["replaced_model"] and 0 < done["stored"] < count and done["unchanged"] > 0
+            status, page = search(address)
+            assert status != 200 and "sample-clip.pt" in page
+        after = rows(workplace.database)
+        assert after.keys() == before.keys()
+        assert all(after[name] != before[name] for name in after)
+        workplace.run("find-images", "cat", env=new)
+        assert "sample-clip.pt" in workplace.run("find-images", "cat", code=1).stderr
+        # Nothing is left over, and the index came along.
+        names = connection.execute(
+            "SELECT relname FROM pg_class WHERE relname LIKE '%next%' AND relkind IN ('r', 'i')"
+        ).fetchall()
+        assert names == [("picture_models_next",)]
+        indexes = connection.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'pictures' ORDER BY 1"
+        ).fetchall()
+        assert indexes == [("by_angle",), ("pictures_pkey",)]
+        again = summary(workplace.run("process-images", "--replace-model", "--json", env=new))
+        assert again["unchanged"] == count and not again["replaced_model"]
+
+
+def search(address):
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{address}/search?q=cat") as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--retry-for", "soon"], ["--max-pixels", "0"], ["--max-bytes", "-1"], ["--force"]],
+)
+def test_wrong_usage(arguments, tmp_path):
+    assert "Usage:" in Workplace(tmp_path, {}).run("process-images", *arguments, code=64).stderr
