@@ -1,10 +1,14 @@
+import HTTPTypes
 import Hummingbird
+import ImageSearch
 
-/// Turns what routes throw into pages, or into a fragment for the script.
+/// Turns what routes throw into pages, into a fragment for the script, or into a problem document for
+/// programs.
 struct ErrorPages: RouterMiddleware {
     let pages: Pages
     /// Path to methods; a known path asked with another method is answered 405.
     let allowedMethods: [String: String]
+    let showsReasons: Bool
 
     func handle(
         _ request: Request, context: SiteContext,
@@ -12,14 +16,26 @@ struct ErrorPages: RouterMiddleware {
     ) async throws -> Response {
         do {
             return try await next(request, context)
-        } catch let failure as SiteFailure {
-            return pages.failure(failure, for: request)
-        } catch let error as any HTTPResponseError where error.status == .notFound {
-            // Only the router throws this.
-            return pages.failure(unrouted(request), for: request)
         } catch {
+            let failure = failure(error, request, context)
+            return request.isByProgram
+                ? Problem.response(failure) : pages.failure(failure, for: request)
+        }
+    }
+
+    private func failure(
+        _ error: any Error, _ request: Request, _ context: SiteContext
+    ) -> SiteFailure {
+        switch error {
+        case let failure as SiteFailure: return failure
+        case let error as any HTTPResponseError where error.status == .notFound:
+            // Only the router throws this.
+            return unrouted(request)
+        case is BlockingWork.Overload: return .overloaded
+        case let error as SearchError: return SiteFailure(error, showsReasons: showsReasons)
+        default:
             context.logger.error("\(request.method) \(request.uri.path) failed: \(error)")
-            return pages.failure(.internalError, for: request)
+            return .internalError
         }
     }
 
@@ -29,9 +45,68 @@ struct ErrorPages: RouterMiddleware {
             return .methodNotAllowed(allowed: allowed)
         }
         let reads = request.method == .get || request.method == .head
-        if path.utf8.starts(with: PicturePath.prefix.utf8), !reads {
+        let prefixes = [
+            PicturePath.prefix, PicturePath.thumbnailPrefix, SearchAPI.picturePrefix, "/search/",
+        ]
+        if !reads, prefixes.contains(where: { path.utf8.starts(with: $0.utf8) }) {
             return .methodNotAllowed(allowed: "GET, HEAD")
         }
         return .notFound
+    }
+}
+
+extension Request {
+    /// Whether a program asks rather than a browser's visitor.
+    var isByProgram: Bool {
+        ["/api/", "/health", "/ready", "/metrics", "/openapi.json"]
+            .contains { uri.path.utf8.starts(with: $0.utf8) }
+    }
+}
+
+/// A failure as programs read it: `application/problem+json` (RFC 9457).
+enum Problem {
+    static func response(_ failure: SiteFailure) -> Response {
+        var members: [(String, JSON)] = [
+            ("title", .string(failure.heading)), ("status", .integer(failure.status.code)),
+            ("detail", .string(failure.message)),
+        ]
+        if let reason = failure.operatorDetail { members.append(("reason", .string(reason))) }
+        var headers: HTTPFields = [
+            .contentType: "application/problem+json", .cacheControl: "no-store",
+        ]
+        headers.append(contentsOf: failure.headers)
+        return Response(
+            status: failure.status, headers: headers,
+            body: ResponseBody(byteBuffer: ByteBuffer(string: JSON.object(members).text)))
+    }
+}
+
+extension SiteFailure {
+    /// What a search threw.
+    init(_ error: SearchError, showsReasons: Bool) {
+        switch error {
+        case .invalid(let reason):
+            self = .badAddress("The search cannot be made: \(reason).")
+        case .termsCancelOut:
+            self = SiteFailure(
+                status: .badRequest, heading: "These words cancel each other out",
+                message: "Nothing is left to search for. Leave out one of them.")
+        case .unsupportedPicture:
+            self = SiteFailure(
+                status: .unsupportedMediaType, heading: "This is no picture that can be read",
+                message: "Please choose another file, such as a JPEG.")
+        case .damagedPicture:
+            self = SiteFailure(
+                status: .unprocessableContent, heading: "This picture cannot be read",
+                message: "The file is damaged, cut off, or has far too many pixels.")
+        case .pictureTooLarge(_, let limit): self = .tooLarge(limit: limit)
+        case .unknownKey:
+            self = SiteFailure(
+                status: .notFound, heading: "There is no such picture",
+                message: "No picture of that key is in the index. It may have been removed.")
+        case .overloaded: self = .overloaded
+        case .databaseUnavailable(let reason), .modelMismatch(let reason):
+            self = .searchUnavailable(reason: showsReasons ? reason : nil)
+        }
     }
 }

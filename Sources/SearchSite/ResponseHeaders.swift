@@ -4,6 +4,9 @@ import Hummingbird
 /// What every answer carries, whatever made it: the headers that keep a browser from doing more
 /// than was meant, and no body for HEAD.
 struct ResponseHeaders: RouterMiddleware {
+    /// Whether the site answers over TLS itself.
+    let isSecure: Bool
+
     func handle(
         _ request: Request, context: SiteContext,
         next: (Request, SiteContext) async throws -> Response
@@ -21,9 +24,8 @@ struct ResponseHeaders: RouterMiddleware {
         if headers[.contentSecurityPolicy] == nil {
             headers[.contentSecurityPolicy] = "default-src 'none'; frame-ancestors 'none'; sandbox"
         }
+        if isSecure { headers[.strictTransportSecurity] = "max-age=31536000" }
         response.headers = headers
-        // Without the query: it is what somebody searched for.
-        context.logger.debug("\(request.method) \(request.uri.path) \(response.status.code)")
         // A 304 and an answer to HEAD keep their Content-Length but have no body (RFC 9110, 8.6).
         return request.method == .head ? response.createHeadResponse() : response
     }

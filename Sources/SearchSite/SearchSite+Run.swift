@@ -1,28 +1,40 @@
 import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
 import Logging
 import NIOCore
+import NIOSSL
 import ServiceLifecycle
 
 extension SearchSite {
+    /// Connections that are open at the same time; those after them wait until one is closed.
+    private static let maximumConnections = 2_048
+
     /// Serves the site until the process gets SIGINT or SIGTERM; then requests under way get ten
     /// seconds to finish.
     /// - Parameters:
     ///   - host: a name or address of this machine.
     ///   - port: 0 takes a free one.
     ///   - onReady: called once, when requests are answered, with the address to open in a browser.
-    /// - Throws: ``ListenError`` when host and port cannot be listened on.
+    /// - Throws: ``ListenError`` when host and port cannot be listened on, ``TLSFilesError`` when
+    ///   certificate or key cannot be used.
     public func run(
         host: String, port: Int, onReady: @escaping @Sendable (_ address: String) -> Void
     ) async throws {
         guard (0...65_535).contains(port) else {
             throw ListenError(host: host, port: port, reason: .notAPort)
         }
+        let scheme = configuration.tls == nil ? "http" : "https"
         let application = Application(
             responder: responder(),
-            server: .http1(configuration: .init(idleTimeout: .seconds(75))),
-            configuration: .init(address: .hostname(host, port: port)),
+            server: try server(),
+            configuration: .init(
+                address: .hostname(host, port: port),
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    Self.maximumConnections)),
             onServerRunning: { channel in
-                onReady(Self.address(host: host, port: channel.localAddress?.port ?? port))
+                let port = channel.localAddress?.port ?? port
+                onReady(Self.address(scheme: scheme, host: host, port: port))
             },
             logger: logger)
         // What a failed start throws is told by the caller; the libraries need not log it as well.
@@ -46,8 +58,56 @@ extension SearchSite {
         }
     }
 
+    private func server() throws(TLSFilesError) -> HTTPServerBuilder {
+        let limits = configuration.deadlines
+        let plain = HTTPServerBuilder.http1(
+            configuration: .init(
+                additionalChannelHandlers: [RequestDeadline(limits)],
+                idleTimeout: .seconds(75),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10,
+                    maxHeaderFieldCount: 100)))
+        guard let files = configuration.tls else { return plain }
+        let tls = try files.configuration()
+        do {
+            return try .tls(plain, tlsConfiguration: tls)
+        } catch {
+            throw TLSFilesError("the TLS certificate \(files.certificate) cannot be used: \(error)")
+        }
+    }
+
     /// `http://host:port/`; an IPv6 address in brackets (RFC 3986, 3.2.2).
-    private static func address(host: String, port: Int) -> String {
-        host.contains(":") ? "http://[\(host)]:\(port)/" : "http://\(host):\(port)/"
+    private static func address(scheme: String, host: String, port: Int) -> String {
+        host.contains(":") ? "\(scheme)://[\(host)]:\(port)/" : "\(scheme)://\(host):\(port)/"
+    }
+}
+
+/// Why certificate and key cannot be used; one sentence that names the file.
+public struct TLSFilesError: Error, CustomStringConvertible {
+    public let description: String
+    init(_ description: String) { self.description = description }
+}
+
+extension SearchSite.TLSFiles {
+    /// TLS 1.2 and later, with the library's choice of ciphers.
+    fileprivate func configuration() throws(TLSFilesError) -> TLSConfiguration {
+        let chain: [NIOSSLCertificate]
+        do {
+            chain = try NIOSSLCertificate.fromPEMFile(certificate)
+        } catch {
+            throw TLSFilesError(
+                "the TLS certificate \(certificate) cannot be read: it must be a PEM file")
+        }
+        let privateKey: NIOSSLPrivateKey
+        do {
+            privateKey = try NIOSSLPrivateKey(file: key, format: .pem)
+        } catch {
+            throw TLSFilesError(
+                "the TLS key \(key) cannot be read: it must be a PEM file without a password")
+        }
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
+        configuration.minimumTLSVersion = .tlsv12
+        return configuration
     }
 }

@@ -1,42 +1,83 @@
 import Hummingbird
 import ImageSearch
 import Logging
+import NIOCore
 
-/// The web pages of the search: a box to type in, the nearest pictures below it.
+/// The web pages of the search and its interface for programs.
 ///
 /// | route | answers |
 /// |---|---|
 /// | `GET /` | the page with the search box |
-/// | `GET /search?q=…` | the whole page with results; works without JavaScript |
+/// | `GET /search?q=…` | a search, or one of its pictures large; works without JavaScript |
+/// | `GET /search/<picture>` | a search with an uploaded picture |
+/// | `POST /search` | takes a picture, leads to its search |
 /// | `POST /search_form` | the results alone, an HTML fragment for field `search_text` |
-/// | `GET /pictures/<key>` | a picture's bytes, when the store is a directory |
-/// | `GET /health` | `{"status":"ok"}`, or 503 and why searches cannot be answered |
+/// | `GET /pictures/<key>`, `/thumbnails/<key>` | a picture's bytes, where the site hands them out |
+/// | `GET`, `POST /api/search`, `GET /api/pictures/<key>` | the same as JSON |
+/// | `GET /openapi.json` | the description of the interface |
+/// | `GET /health` | `{"status":"ok"}` while the process lives |
+/// | `GET /ready` | the same when searches can be answered, else 503 |
+/// | `GET /metrics` | numbers for Prometheus |
 ///
 /// Style sheet, script and icon come from the site itself; nothing is loaded from other hosts
 /// except the pictures, whose origin the content security policy names.
 public struct SearchSite: Sendable {
     let search: any PictureSearch
-    let resultCount: Int
-    let showsReasons: Bool
+    let embedder: (any PictureEmbedding)?
+    let configuration: Configuration
     let logger: Logger
     let pages: Pages
+    let pictures: PictureStock
+    let metrics: Metrics
+    /// Decodes and encodes the pictures of visitors.
+    let encodings: BlockingWork
+    /// Uploads whose bytes are being received or wait.
+    let uploads: Permits
+    private let gate: Gate
+    private let clients: ClientAddress
 
     /// - Parameters:
     ///   - search: answers the searches.
-    ///   - resultCount: how many pictures a results page shows, at least 1.
-    ///   - showsReasons: whether pages and `/health` say why a search failed. A reason names servers
-    ///     and tables, so it is for sites that only their operator can reach; the log has it always.
-    ///   - logger: told about failed searches and, at level `debug`, about every request. Texts
-    ///     that people search for are never logged. Without one, stderr gets warnings and errors.
+    ///   - embedder: turns visitors' pictures into embeddings; without one there is no search with
+    ///     pictures.
+    ///   - source: where pictures are got from when the site hands them out itself.
+    ///   - configuration: what the operator has chosen.
+    ///   - statistics: what the cache of query embeddings has done, for `/metrics`.
+    ///   - logger: told about failed searches and about every request. Texts that people search for are
+    ///     only logged when the configuration says so. Without one, stderr gets warnings and errors.
     public init(
-        search: any PictureSearch, resultCount: Int = 4, showsReasons: Bool = false,
+        search: any PictureSearch, embedder: (any PictureEmbedding)? = nil,
+        source: (any PictureSource)? = nil, configuration: Configuration = Configuration(),
+        statistics: @escaping @Sendable () -> CachedSearch.Statistics? = { nil },
         logger: Logger? = nil
     ) {
         self.search = search
-        self.showsReasons = showsReasons
-        self.resultCount = max(1, resultCount)
+        self.embedder = embedder
+        self.configuration = configuration
         self.logger = logger ?? Self.standardErrorLogger()
-        self.pages = Pages(search: search)
+        pages = Pages(
+            pictures: PictureAddresses(
+                search: search, isProxy: configuration.proxiesPictures && source != nil))
+        let pictures = PictureStock(
+            search: search, source: source, isProxy: configuration.proxiesPictures,
+            thumbnailBytes: configuration.thumbnailCacheBytes)
+        self.pictures = pictures
+        let encodings = BlockingWork(
+            threads: configuration.encodings, waiting: configuration.waitingEncodings)
+        self.encodings = encodings
+        let uploads = Permits(configuration.encodings + configuration.waitingEncodings)
+        self.uploads = uploads
+        metrics = SiteMetrics.make {
+            SiteMetrics.Readings(
+                encodings: encodings.load, uploads: uploads.inUse, pictures: pictures.statistics,
+                texts: statistics())
+        }
+        clients = ClientAddress(
+            trustedProxies: Set(configuration.trustedProxies.map(ClientAddress.plain)))
+        gate = Gate(
+            hosts: configuration.hosts, access: configuration.access,
+            rateLimit: configuration.requestsPerMinute.map(RateLimit.init), clients: clients,
+            metrics: metrics)
     }
 
     private static func standardErrorLogger() -> Logger {
@@ -48,38 +89,64 @@ public struct SearchSite: Sendable {
     /// Everything a request passes through, without a server: what the server and the tests run.
     package func responder() -> RouterResponder<SiteContext> {
         let router = Router(context: SiteContext.self)
-        router.add(middleware: ResponseHeaders())
-        router.add(middleware: ErrorPages(pages: pages, allowedMethods: Self.allowedMethods))
+        router.add(
+            middleware: RequestLog(
+                metrics: metrics, clients: clients, logsRequests: configuration.logsRequests,
+                logsQueries: configuration.logsQueries))
+        router.add(middleware: ResponseHeaders(isSecure: configuration.tls != nil))
+        router.add(
+            middleware: ErrorPages(
+                pages: pages, allowedMethods: Self.allowedMethods,
+                showsReasons: configuration.showsReasons))
+        router.add(middleware: gate)
         addSearchRoutes(to: router)
-        addPictureRoute(to: router)
-        addHealthRoute(to: router)
+        addPictureRoutes(to: router)
+        addOperatorRoutes(to: router)
         addAssetRoutes(to: router)
+        SearchAPI(site: self).addRoutes(to: router)
         return router.buildResponder()
     }
 
     /// The methods of each path, for the `Allow` field of a 405 (RFC 9110, 15.5.6).
     static let allowedMethods: [String: String] = {
-        var methods = ["/search_form": "POST"]
-        for path in ["/", "/search", "/health"] + Asset.all.map(\.path) {
+        var methods = [
+            "/search": "GET, HEAD, POST", "/search_form": "POST", "/api/search": "GET, HEAD, POST",
+        ]
+        for path in ["/", "/health", "/ready", "/metrics", "/openapi.json"] + Asset.all.map(\.path)
+        {
             methods[path] = "GET, HEAD"
         }
         return methods
     }()
 }
 
+/// Turning a picture file into an embedding. Blocks its thread for some tens of milliseconds.
+public protocol PictureEmbedding: Sendable {
+    /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
+    /// - Throws: `SearchError` about the picture, any other error about the installation.
+    func embed(_ file: [UInt8]) throws -> [Float]
+}
+
+extension PictureEmbedder: PictureEmbedding {}
+extension DeferredSearch: PictureEmbedding {}
+
 /// What travels with a request. Unlike Hummingbird's own context it can be made without a channel.
 package struct SiteContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
+    /// The connection's other end.
+    let peer: SocketAddress?
 
     package init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
+        peer = source.channel.remoteAddress
     }
 
-    package init(logger: Logger) {
+    package init(logger: Logger, peer: SocketAddress? = nil) {
         struct Source: RequestContextSource {
             let logger: Logger
         }
         coreContext = CoreRequestContextStorage(source: Source(logger: logger))
+        self.peer = peer
     }
 }
 

@@ -62,7 +62,7 @@ import Testing
 
     @Test(arguments: [
         (HTTPRequest.Method.post, "/", "GET, HEAD"), (.post, "/search", "GET, HEAD"),
-        (.delete, "/search?q=cat", "GET, HEAD"), (.get, "/search_form", "POST"),
+        (.delete, "/search?q=cat", "GET, HEAD, POST"), (.get, "/search_form", "POST"),
         (.put, "/search_form", "POST"), (.post, "/health", "GET, HEAD"),
         (.post, "/pictures/a.jpg", "GET, HEAD"), (.options, "/assets/site.js", "GET, HEAD"),
     ])
@@ -75,7 +75,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "/no", "/Search", "/search/x", "/search_form/x", "/assets", "/assets/", "/assets/no.css",
+        "/no", "/Search", "/search/x", "/search/x/y", "/search_form/x", "/assets", "/assets/",
+        "/assets/no.css",
         "/pictures", "/pictures/", "/.env", "/%2e%2e/%2e%2e/etc/passwd", "/index.html",
     ])
     func unknownPathsGetAPage(target: String) async throws {
@@ -85,22 +86,28 @@ import Testing
         #expect(answer.text.contains("<form class=\"search\""))
         // A fragment only for the script's own request.
         let posted = try await site.ask(target, method: .post)
-        #expect(posted.status == (target.hasPrefix("/pictures/") ? 405 : 404))
+        let isKnown = target.hasPrefix("/pictures/") || target.hasPrefix("/search/")
+        #expect(posted.status == (isKnown ? 405 : 404))
     }
 
-    @Test func healthTellsWhetherSearchesCanBeAnswered() async throws {
-        let well = try await site.ask("/health")
-        #expect(well.status == 200)
-        #expect(well.text == #"{"status":"ok"}"#)
+    @Test func healthIsLifeAndReadyIsBeingAble() async throws {
         let sick = FakeSearch(isHealthy: false)
-        let ill = try await SearchSite(search: sick, showsReasons: true, logger: silent)
-            .ask("/health")
-        #expect(ill.status == 503)
-        #expect(ill.header("Content-Type") == "application/json; charset=utf-8")
-        #expect(ill.header("Cache-Control") == "no-store")
-        let health = try JSONDecoder().decode([String: String].self, from: Data(ill.body))
-        #expect(health == ["status": "unavailable", "reason": FakeSearch.Failure().description])
-        let discreet = try await SearchSite(search: sick, logger: silent).ask("/health")
+        let ill = SearchSite(search: sick, logger: silent) { $0.showsReasons = true }
+        for (answer, status) in [
+            (try await site.ask("/health"), 200), (try await site.ask("/ready"), 200),
+            (try await ill.ask("/health"), 200),
+        ] {
+            #expect(answer.status == status)
+            #expect(answer.text == #"{"status":"ok"}"#)
+            #expect(answer.header("Content-Type") == "application/json")
+            #expect(answer.header("Cache-Control") == "no-store")
+        }
+        let unready = try await ill.ask("/ready")
+        #expect(unready.status == 503)
+        #expect(unready.header("Retry-After") == "2")
+        let told = try JSONDecoder().decode([String: String].self, from: Data(unready.body))
+        #expect(told == ["status": "unavailable", "reason": FakeSearch.Failure().description])
+        let discreet = try await SearchSite(search: sick, logger: silent).ask("/ready")
         #expect(discreet.status == 503 && discreet.text == #"{"status":"unavailable"}"#)
     }
 

@@ -16,14 +16,16 @@ import Testing
         #expect(page.text.contains("The 2 nearest pictures"))
         let address = "https://s3.example/b/a.jpg?a=1&amp;b=2"
         #expect(
-            page.text.contains("<a class=\"frame\" href=\"\(address)\"><img src=\"\(address)\""))
+            page.text.contains(
+                "<a class=\"frame\" href=\"?q=man%20jumping&amp;view=a.jpg&amp;at=1\">"
+                    + "<img src=\"\(address)\""))
         #expect(page.text.contains("alt=\"Picture 1: a.jpg\""))
         #expect(page.text.contains("<bdi class=\"key\" title=\"b.jpg\">b.jpg</bdi>"))
         // 0.3125 and 0.3025: halves away from zero.
         #expect(page.text.contains("</span>0.313</span>"))
         #expect(page.text.contains("</span>0.303</span>"))
         #expect(search.texts == ["man jumping"])
-        #expect(search.limits == [4])
+        #expect(search.limits == [24])
     }
 
     @Test(arguments: [
@@ -40,7 +42,7 @@ import Testing
 
     @Test func theFormsAnswerIsTheSameResultsAsAFragment() async throws {
         let search = FakeSearch(result: FakeSearch.found(["a.jpg"], isTruncated: true))
-        let site = SearchSite(search: search, resultCount: 9)
+        let site = SearchSite(search: search)
         let fragment = try await site.post("search_text=outer+space")
         let page = try await site.ask("/search?q=outer%20space")
         #expect(fragment.status == 200)
@@ -50,7 +52,7 @@ import Testing
         #expect(page.text.contains(fragment.text))
         #expect(fragment.text.contains("longer than the 77 tokens"))
         #expect(search.texts == ["outer space", "outer space"])
-        #expect(search.limits == [9, 9])
+        #expect(search.limits == [24, 24])
         let short = try await SearchSite(search: FakeSearch()).post("search_text=x")
         #expect(!short.text.contains("77 tokens"))
     }
@@ -107,8 +109,11 @@ import Testing
             func location(of key: String) throws -> PictureLocation { throw Failure() }
             func checkHealth() async throws { throw Failure() }
         }
-        let answer = try await SearchSite(search: Loud(), showsReasons: true, logger: silent)
-            .ask("/search?q=x")
+        var configuration = SearchSite.Configuration()
+        configuration.showsReasons = true
+        let answer = try await SearchSite(
+            search: Loud(), configuration: configuration, logger: silent
+        ).ask("/search?q=x")
         #expect(answer.text.contains("&quot;&lt;b&gt;pictures&lt;/b&gt;&quot;"))
         #expect(!answer.text.contains("<b>"))
     }
@@ -123,8 +128,13 @@ import Testing
                 "/search_form", method: .post, body: [Array("search_text=privatething".utf8)],
                 logger: logger)
         }
-        #expect(log.lines.contains("debug GET /search 200"))
-        #expect(log.lines.contains("debug POST /search_form 503"))
+        for (request, status) in [("GET", "200"), ("POST", "503")] {
+            #expect(
+                log.lines.contains {
+                    $0.hasPrefix("debug request") && $0.contains(" method=\(request) ")
+                        && $0.contains(" status=\(status)")
+                })
+        }
         let failure = "error A search failed: \(FakeSearch.Failure().description)"
         #expect(log.lines.count { $0 == failure } == 2)
         #expect(!log.lines.contains { $0.contains("privatething") })
@@ -141,13 +151,14 @@ import Testing
 
     @Test(arguments: [true, false])
     func aFailedSearchIsNeverAnEmptyOne(showsReasons: Bool) async throws {
-        let site = SearchSite(
-            search: FakeSearch(result: nil), showsReasons: showsReasons, logger: silent)
+        let site = SearchSite(search: FakeSearch(result: nil), logger: silent) {
+            $0.showsReasons = showsReasons
+        }
         let page = try await site.ask("/search?q=cat")
         let fragment = try await site.post("search_text=cat")
         for answer in [page, fragment] {
             #expect(answer.status == 503)
-            #expect(answer.header("Retry-After") == "10")
+            #expect(answer.header("Retry-After") == "2")
             #expect(answer.text.contains("The search is not available right now"))
             // Which servers there are is not every visitor's business.
             let reason = "the database does not answer; check PG_SERVICE_URI"

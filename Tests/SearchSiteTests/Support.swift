@@ -2,6 +2,7 @@ import Foundation
 import Hummingbird
 import ImageSearch
 import Logging
+import NIOCore
 import SearchSite
 import Synchronization
 
@@ -12,34 +13,42 @@ final class FakeSearch: PictureSearch {
     }
 
     let result: SearchResult?
+    let error: any Error
     let isHealthy: Bool
     private let locate: @Sendable (String) throws -> PictureLocation
     private let heard = Mutex<(queries: [SearchQuery], keys: [String])>(([], []))
 
-    /// - Parameter result: `nil` fails.
+    /// - Parameters:
+    ///   - result: `nil` fails.
+    ///   - error: what it then throws.
     init(
-        result: SearchResult? = FakeSearch.found(["a.jpg", "b.jpg"]), isHealthy: Bool = true,
+        result: SearchResult? = FakeSearch.found(["a.jpg", "b.jpg"]),
+        error: any Error = Failure(), isHealthy: Bool = true,
         locate: @escaping @Sendable (String) throws -> PictureLocation = {
             .file(path: "/no/\($0)")
         }
     ) {
         self.result = result
+        self.error = error
         self.isHealthy = isHealthy
         self.locate = locate
     }
 
-    static func found(_ keys: [String], isTruncated: Bool = false) -> SearchResult {
+    static func found(
+        _ keys: [String], isTruncated: Bool = false, hasMore: Bool = false
+    ) -> SearchResult {
         let hits = keys.enumerated().map { index, key in
             SearchHit(rank: index + 1, key: key, score: 0.3125 - Double(index) / 100)
         }
-        return SearchResult(hits: hits, isTruncated: isTruncated)
+        return SearchResult(hits: hits, isTruncated: isTruncated, hasMore: hasMore)
     }
 
     var queries: [SearchQuery] { heard.withLock { $0.queries } }
-    /// The texts among the queries' terms.
+    /// The texts of all queries, in order.
     var texts: [String] {
         queries.flatMap(\.terms).compactMap { term in
-            if case .text(let text) = term.content { text } else { nil }
+            guard case .text(let text) = term.content else { return nil }
+            return text
         }
     }
     var limits: [Int] { queries.map(\.limit) }
@@ -48,7 +57,7 @@ final class FakeSearch: PictureSearch {
 
     func search(_ query: SearchQuery) async throws -> SearchResult {
         heard.withLock { $0.queries.append(query) }
-        guard let result else { throw Failure() }
+        guard let result else { throw error }
         return result
     }
 
@@ -83,7 +92,9 @@ final class RecordedLog: LogHandler, Sendable {
     }
 
     func log(event: LogEvent) {
-        recorded.withLock { $0.append("\(event.level) \(event.message)") }
+        let metadata = (event.metadata ?? [:]).sorted { $0.key < $1.key }
+            .map { " \($0.key)=\($0.value)" }.joined()
+        recorded.withLock { $0.append("\(event.level) \(event.message)\(metadata)") }
     }
 }
 
@@ -99,10 +110,22 @@ struct Answer {
 typealias HTTPField = HTTPFields.Element
 
 extension SearchSite {
+    /// A site with some of an operator's choices.
+    init(
+        search: FakeSearch, embedder: (any PictureEmbedding)? = nil, logger: Logger? = nil,
+        _ choose: (inout Configuration) -> Void
+    ) {
+        var configuration = Configuration()
+        choose(&configuration)
+        self.init(
+            search: search, embedder: embedder, configuration: configuration, logger: logger)
+    }
+
     /// Sends a request through all middleware and routes, without a server.
     func ask(
         _ target: String, method: HTTPRequest.Method = .get, headers: [String: String] = [:],
-        body: [[UInt8]] = [], logger: Logger = silent
+        body: [[UInt8]] = [], authority: String? = "localhost", peer: String? = nil,
+        logger: Logger = silent
     ) async throws -> Answer {
         var fields = HTTPFields()
         for (name, value) in headers { fields[HTTPField.Name(name)!] = value }
@@ -112,11 +135,13 @@ extension SearchSite {
         }
         let request = Request(
             head: HTTPRequest(
-                method: method, scheme: "http", authority: "localhost", path: target,
+                method: method, scheme: "http", authority: authority, path: target,
                 headerFields: fields),
             body: RequestBody(asyncSequence: parts))
         let response = try await responder().respond(
-            to: request, context: SiteContext(logger: logger))
+            to: request,
+            context: SiteContext(
+                logger: logger, peer: try peer.map { try SocketAddress(ipAddress: $0, port: 1) }))
         let collected = Collected()
         try await response.body.write(CollectingWriter(collected: collected))
         return Answer(

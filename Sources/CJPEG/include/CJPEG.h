@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CJPEGEncode.h"
+
 // A whole JPEG held in memory, decoded with libjpeg(-turbo).
 //
 // libjpeg reports errors by calling a function that must not return. Here that function is a

@@ -49,6 +49,8 @@ struct QueryResolver {
                     throw SearchError.unknownKey(key)
                 }
                 vector = try Self.unit(stored, key: key)
+            case .embedding(let embedding):
+                vector = embedding
             }
             if let first = parts.first, first.vector.count != vector.count {
                 throw TableError.differentDimension(

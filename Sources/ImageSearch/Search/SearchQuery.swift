@@ -19,6 +19,8 @@ public struct SearchQuery: Sendable, Equatable {
             case picture([UInt8])
             /// A picture that is stored already, by its key; its stored embedding is taken.
             case key(String)
+            /// An embedding of the same model, of any length but zero.
+            case embedding([Float])
         }
 
         public let content: Content

@@ -10,11 +10,15 @@ struct Asset: Sendable {
         self.path = path
         self.contentType = contentType
         self.text = text
-        // FNV-1a, 64 bits: tells versions of one file apart, protects nothing.
-        let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { hash, byte in
+        version = Self.hash(of: text.utf8)
+    }
+
+    /// FNV-1a, 64 bits: tells versions of one file apart, protects nothing.
+    static func hash(of bytes: some Sequence<UInt8>) -> String {
+        let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { hash, byte in
             (hash ^ UInt64(byte)) &* 0x100_0000_01b3
         }
-        version = String(hash, radix: 36)
+        return String(hash, radix: 36)
     }
 
     /// Path and version.

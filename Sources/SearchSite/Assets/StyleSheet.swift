@@ -69,8 +69,12 @@ let styleSheetText = """
       font-weight: 650; letter-spacing: -.01em; text-decoration: none; white-space: nowrap; flex: none;
     }
     .brand svg { width: 2rem; height: 2rem; flex: none; }
+    .ask {
+      position: relative; display: flex; align-items: center; gap: .5rem; flex: 0 1 48rem;
+      min-width: 0; width: 100%; max-width: 48rem;
+    }
     .search {
-      display: flex; flex: 0 1 44rem; min-width: 0; width: 100%; max-width: 44rem; padding: .3rem;
+      display: flex; flex: 1; min-width: 0; padding: .3rem;
       background: var(--raised); border: 1px solid var(--edge); border-radius: 999px;
       transition: border-color .15s, box-shadow .15s;
     }
@@ -80,7 +84,7 @@ let styleSheetText = """
       background: none; border: 0; outline: 0; -webkit-appearance: none; appearance: none;
       text-overflow: ellipsis;
     }
-    .search input::placeholder { color: var(--soft); opacity: 1; }
+    .search input::placeholder, .refine input::placeholder { color: var(--soft); opacity: 1; }
     .search input::-webkit-search-cancel-button {
       -webkit-appearance: none; appearance: none; width: 1.1em; height: 1.1em; margin-inline: .4rem;
       cursor: pointer; background: var(--soft);
@@ -88,12 +92,16 @@ let styleSheetText = """
     %3Cpath d='m4 4 8 8m0-8-8 8' stroke='%23000' stroke-width='2' stroke-linecap='round'/%3E%3C/svg%3E")
         center / contain no-repeat;
     }
-    .search button {
-      position: relative; padding: .5rem 1.3rem; font: inherit; font-weight: 600; cursor: pointer;
-      color: var(--on-accent); background: var(--accent); border: 0; border-radius: 999px;
-      transition: background-color .15s;
+    button, .button {
+      position: relative; display: inline-block; padding: .5rem 1.3rem; font: inherit;
+      font-weight: 600; cursor: pointer; color: var(--on-accent); background: var(--accent); border: 0;
+      border-radius: 999px; text-decoration: none; transition: background-color .15s;
     }
-    .search button:hover { background: var(--accent-strong); }
+    button:hover, .button:hover { background: var(--accent-strong); }
+    .button.quiet {
+      color: var(--ink); background: var(--raised); box-shadow: inset 0 0 0 1px var(--edge);
+    }
+    .button.quiet:hover { background: var(--hollow); }
     .search button:focus-visible { outline-color: var(--ink); outline-offset: -5px; }
     [data-busy] .search button span { visibility: hidden; }
     [data-busy] .search button::after {
@@ -102,6 +110,42 @@ let styleSheetText = """
       animation: turn .8s linear infinite;
     }
     @keyframes turn { to { rotate: 1turn; } }
+
+    /* Searching with a picture */
+    .upload { flex: none; }
+    .upload summary {
+      display: grid; place-items: center; width: 3rem; height: 3rem; cursor: pointer; list-style: none;
+      color: var(--soft); border-radius: 50%; transition: background-color .15s, color .15s;
+    }
+    .upload summary::-webkit-details-marker { display: none; }
+    .upload summary:hover, .upload[open] summary { color: var(--ink); background: var(--hollow); }
+    .upload summary:focus-visible { border-radius: 50%; outline-offset: -3px; }
+    .upload form {
+      position: absolute; z-index: 4; right: 0; top: calc(100% + .6rem);
+      width: min(25rem, calc(100vw - 2 * var(--side))); display: grid; gap: .9rem; padding: 1.2rem;
+      text-align: left; background: var(--raised); border: 1px solid var(--line);
+      border-radius: 1rem; box-shadow: var(--shadow);
+    }
+    .upload label { font-weight: 650; }
+    .upload input {
+      width: 100%; padding: .9rem; font: inherit; font-size: .875rem; color: var(--soft);
+      border: 2px dashed var(--edge); border-radius: .7rem; cursor: pointer;
+    }
+    .upload input::file-selector-button {
+      margin-right: .8rem; padding: .35rem .9rem; font: inherit; font-weight: 600; cursor: pointer;
+      color: var(--ink); background: var(--hollow); border: 1px solid var(--edge);
+      border-radius: 999px;
+    }
+    .aside { color: var(--soft); font-size: .875rem; }
+    #drop { display: none; }
+    [data-drop] #drop {
+      display: grid; place-items: center; position: fixed; inset: 0; z-index: 5; padding: 1.5rem;
+      pointer-events: none; background: color-mix(in srgb, var(--paper) 80%, transparent);
+    }
+    #drop p {
+      display: grid; place-items: center; width: 100%; height: 100%; font-size: 1.5rem;
+      font-weight: 650; border: 3px dashed var(--accent); border-radius: 1.2rem;
+    }
 
     .examples { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
     .examples span { color: var(--soft); margin-right: .2rem; }
@@ -126,14 +170,17 @@ let styleSheetText = """
     [data-view=home] .hero p {
       margin-top: .8rem; color: var(--soft); font-size: clamp(1rem, .95rem + .4vw, 1.3rem);
     }
-    [data-view=home] .search { flex: none; box-shadow: var(--shadow); padding: .45rem; }
+    [data-view=home] .ask { flex: none; }
+    [data-view=home] .search { box-shadow: var(--shadow); padding: .45rem; }
     [data-view=home] .search:focus-within { box-shadow: 0 0 0 3px var(--accent), var(--shadow); }
     [data-view=home] .examples { justify-content: center; }
     [data-view=home] main, [data-view=home] .skip { display: none; }
 
     /* Results: the search box moves into a bar */
-    [data-view=results] .hero, [data-view=results] .masthead .examples { display: none; }
-    [data-view=results] .masthead {
+    :not([data-view=home]) > body .hero, :not([data-view=home]) > body .masthead .examples {
+      display: none;
+    }
+    :not([data-view=home]) > body .masthead {
       position: sticky; top: 0; z-index: 2; display: flex; align-items: center; gap: 1rem 1.5rem;
       padding: .7rem var(--side); background: var(--paper); border-bottom: 1px solid var(--line);
     }
@@ -151,19 +198,50 @@ let styleSheetText = """
       display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;
     }
     .heading p { color: var(--soft); }
+    .reference {
+      align-self: center; width: 3.5rem; height: 3.5rem; object-fit: cover; border-radius: .6rem;
+      background: var(--hollow);
+    }
+    .refine {
+      display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: center; margin-bottom: 1.4rem;
+    }
+    .terms { list-style: none; display: flex; flex-wrap: wrap; gap: .5rem; margin: 0; padding: 0; }
+    .terms li { max-width: 100%; }
+    .terms a {
+      display: flex; align-items: baseline; gap: .15rem; max-width: 100%; padding: .3rem .9rem;
+      color: var(--ink); background: var(--tint); border-radius: 999px; text-decoration: none;
+      overflow-wrap: anywhere;
+    }
+    .terms a:hover { background: var(--hollow); }
+    .terms .sign { font-weight: 700; color: var(--accent); white-space: pre; }
+    .terms .cross { margin-left: .4rem; color: var(--soft); font-weight: 700; }
+    .refine form { display: flex; min-width: 0; }
+    .refine input {
+      flex: 1 1 9rem; min-width: 0; width: 11rem; padding: .3rem .9rem; font: inherit;
+      font-size: .9375rem; color: inherit; background: var(--raised); border: 1px solid var(--edge);
+      border-right: 0; border-radius: 999px 0 0 999px;
+    }
+    .refine button {
+      padding: .3rem .9rem; font-size: .9375rem; color: var(--ink); background: var(--raised);
+      border: 1px solid var(--edge); border-radius: 0;
+    }
+    .refine button + button { border-left: 0; border-radius: 0 999px 999px 0; }
+    .refine button:hover { background: var(--hollow); }
+    .refine :focus-visible { position: relative; z-index: 1; }
     .note {
       margin-bottom: 1.2rem; padding: .7rem 1rem; background: var(--tint); border-radius: .6rem;
       border-left: .25rem solid var(--accent); max-width: 60rem;
     }
 
     .grid {
-      list-style: none; display: grid; gap: calc(var(--gap) * 1.2) var(--gap);
-      grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr));
+      list-style: none; display: grid; gap: calc(var(--gap) * 1.1) var(--gap);
+      grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr));
     }
-    .grid li { min-width: 0; max-width: 34rem; }
+    .grid li { min-width: 0; scroll-margin-top: 6rem; }
+    .grid figure { display: grid; grid-template-columns: minmax(0, 1fr) auto; }
     .frame {
-      position: relative; display: block; aspect-ratio: 1; overflow: hidden;
-      background: var(--hollow); border-radius: .8rem; text-decoration: none;
+      grid-area: 1 / 1 / 2 / 3; position: relative; display: block; aspect-ratio: 1;
+      overflow: hidden; background: var(--hollow); border-radius: .8rem; text-decoration: none;
     }
     .frame img {
       display: block; width: 100%; height: 100%; object-fit: cover; color: var(--soft);
@@ -174,27 +252,80 @@ let styleSheetText = """
       content: ""; position: absolute; inset: 0; border-radius: inherit; pointer-events: none;
       box-shadow: inset 0 0 0 1px rgb(128 128 128 / .22);
     }
-    a.frame:hover img, a.frame:focus-visible img { scale: 1.035; }
+    figure:hover a.frame img, a.frame:focus-visible img { scale: 1.035; }
     a.frame:focus-visible { outline-offset: 3px; border-radius: .8rem; }
     .frame.broken { display: grid; place-items: center; padding: 1rem; text-align: center; }
     .frame.broken img { display: none; }
-    .frame.broken::after { content: "This picture could not be loaded."; color: var(--soft); }
-    figcaption {
-      display: grid; grid-template-columns: auto 1fr auto; gap: .6rem; align-items: baseline;
-      padding: .55rem .15rem 0; font-size: .875rem; line-height: 1.35;
-    }
-    .rank { font-weight: 700; color: var(--accent); font-variant-numeric: tabular-nums; }
+    .broken::after { content: "This picture could not be loaded."; color: var(--soft); }
+    figcaption { display: contents; font-size: .875rem; line-height: 1.35; }
     .key {
-      overflow-wrap: anywhere; overflow: hidden; display: -webkit-box; -webkit-box-orient: vertical;
-      -webkit-line-clamp: 3; min-width: 0;
+      grid-area: 2 / 1; padding: .45rem .15rem 0; color: var(--soft); font-size: .8125rem;
+      overflow: hidden; white-space: nowrap; text-overflow: ellipsis; min-width: 0;
     }
-    .score { color: var(--soft); font-variant-numeric: tabular-nums; }
+    .score {
+      grid-area: 2 / 2; padding: .45rem .15rem 0 .6rem; color: var(--soft); font-size: .8125rem;
+      font-variant-numeric: tabular-nums;
+    }
+    .like { grid-area: 3 / 1 / 4 / 3; justify-self: start; padding: .2rem .15rem; font-size: .8125rem; }
+    /* With a mouse or a keyboard, score and link wait on the picture until it is pointed at. */
+    @media (hover: hover) {
+      .key { grid-column: 1 / 3; }
+      .score, .like {
+        grid-area: 1 / 1; align-self: end; z-index: 1; margin: .6rem; padding: .25rem .7rem;
+        color: #fff; background: rgb(20 16 12 / .82); border-radius: 999px; text-decoration: none;
+        opacity: 0; transition: opacity .15s, background-color .15s;
+      }
+      .score { grid-column: 2; justify-self: end; pointer-events: none; }
+      figure:hover .score, figure:hover .like, figure:focus-within .score,
+      figure:focus-within .like { opacity: 1; }
+      .like:hover, .like:focus-visible { background: #96330a; }
+      .like:focus-visible { outline-color: #fff; outline-offset: -4px; border-radius: 999px; }
+    }
+    .pages {
+      display: flex; flex-wrap: wrap; justify-content: center; gap: .8rem; margin-top: 2.4rem;
+    }
+
+    /* One picture, large */
+    [data-view=picture] main { flex: 1; display: flex; flex-direction: column; }
+    .picture { flex: 1; display: flex; flex-direction: column; }
+    .stage {
+      position: relative; height: min(72vh, 72svh); min-height: 15rem; background: #12100e;
+      display: grid; place-items: center; overflow: hidden; color: #f3eee8;
+    }
+    .stage img {
+      position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain;
+      overflow-wrap: anywhere;
+    }
+    .stage .broken::after { color: #f3eee8; }
+    .step {
+      position: absolute; z-index: 1; top: 50%; translate: 0 -50%; display: grid;
+      place-items: center; width: 3rem; height: 3rem; font-size: 2rem; line-height: 1; color: #fff;
+      background: rgb(20 16 12 / .72); border-radius: 50%; text-decoration: none;
+      padding-bottom: .3rem; transition: background-color .15s;
+    }
+    .step:hover { background: #96330a; }
+    .step:focus-visible { outline-color: #fff; outline-offset: 2px; border-radius: 50%; }
+    .step[rel=prev] { left: .8rem; }
+    .step[rel=next] { right: .8rem; }
+    .about { padding: 1.4rem var(--side) 2rem; display: grid; gap: 1rem; align-content: start; }
+    .about h1 { font-size: 1.25rem; letter-spacing: -.01em; overflow-wrap: anywhere; }
+    .about dl { display: flex; flex-wrap: wrap; gap: .6rem 2rem; margin: 0; }
+    .about dt { color: var(--soft); font-size: .8125rem; }
+    .about dd { margin: 0; font-variant-numeric: tabular-nums; }
+    .actions { display: flex; flex-wrap: wrap; gap: .7rem; align-items: center; }
+    .actions .back { padding: .5rem; }
+    @media (min-width: 60rem) and (min-height: 30rem) {
+      .picture { display: grid; grid-template-columns: minmax(0, 1fr) clamp(18rem, 24vw, 26rem); }
+      .stage { height: auto; }
+      .about { padding: 2rem clamp(1.2rem, 2vw, 2.4rem); gap: 1.4rem; }
+      .about .actions { flex-direction: column; align-items: stretch; text-align: center; }
+    }
 
     /* Said instead of shown */
     .message { max-width: 42rem; margin: clamp(1.5rem, 9vh, 7rem) auto; text-align: center; }
     .message h1 { font-size: clamp(1.5rem, 1.2rem + 1.2vw, 2.3rem); margin-bottom: .7rem; }
     .message p { color: var(--soft); }
-    .message .examples { justify-content: center; margin-top: 1.4rem; }
+    .message .examples, .message .actions { justify-content: center; margin-top: 1.4rem; }
     .message code {
       display: inline-block; margin-top: 1rem; padding: .5rem 1.1rem; color: var(--ink);
       background: var(--hollow); border-radius: .5rem;
@@ -213,28 +344,30 @@ let styleSheetText = """
 
     @media (max-width: 40rem) {
       .search button { padding-inline: 1rem; }
-      [data-view=results] .masthead { padding-block: .6rem; gap: .8rem; }
-      [data-view=results] .brand span {
+      .upload summary { width: 2.6rem; height: 2.6rem; }
+      .ask { gap: .2rem; }
+      :not([data-view=home]) > body .masthead { padding-block: .6rem; gap: .6rem; }
+      :not([data-view=home]) > body .brand span {
         position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
       }
       .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); }
       .frame { border-radius: .6rem; }
-      figcaption { grid-template-columns: auto 1fr; gap: .1rem .5rem; font-size: .8125rem; }
-      .score { grid-column: 2; }
+      .refine, .refine form { width: 100%; }
+      .stage { height: min(62vh, 62svh); }
     }
     @media (max-width: 40rem) and (min-height: 30rem) {
       [data-view=home] .brand { left: 0; right: 0; justify-content: center; }
     }
     @media (max-height: 24rem) {
       [data-view=home] .brand { position: static; }
-      [data-view=results] .masthead { position: static; }
+      :not([data-view=home]) > body .masthead { position: static; }
     }
     @media (prefers-reduced-motion: reduce) {
       *, *::before, *::after { transition: none !important; animation-duration: 2.5s !important; }
-      a.frame:hover img, a.frame:focus-visible img { scale: none; }
+      figure:hover a.frame img, a.frame:focus-visible img { scale: none; }
     }
     @media (prefers-reduced-motion: no-preference) {
-      .found, .message { animation: rise .3s ease-out; }
+      .found, .message, .about { animation: rise .3s ease-out; }
       @keyframes rise { from { opacity: 0; translate: 0 .5rem; } }
     }
 

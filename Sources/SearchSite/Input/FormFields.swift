@@ -1,19 +1,38 @@
-/// Reads one field of an `application/x-www-form-urlencoded` text: a form's body or an address's
-/// query (URL Standard, 5.1).
-enum FormFields {
-    /// The first field with a name, percent-decoded and otherwise unchecked bytes.
+/// The fields of an `application/x-www-form-urlencoded` text: a form's body or an address's query
+/// (URL Standard, 5.1).
+struct FormFields {
+    /// Names and values in the order in which they came, percent-decoded and otherwise unchecked.
+    private(set) var fields: [(name: [UInt8], value: [UInt8])] = []
+
+    /// More fields than any page has; those after them are passed over.
+    private static let maximumCount = 256
+
     /// - Parameter text: the encoded fields.
-    /// - Returns: `nil` when no field has the name.
-    static func value(of name: String, in text: some Collection<UInt8>) -> [UInt8]? {
-        for field in text.split(separator: UInt8(ascii: "&")) {
+    init(_ text: some Collection<UInt8>) {
+        for field in text.split(separator: UInt8(ascii: "&"), maxSplits: Self.maximumCount)
+            .prefix(Self.maximumCount)
+        {
             let equals = field.firstIndex(of: UInt8(ascii: "=")) ?? field.endIndex
-            guard decoded(field[..<equals]).elementsEqual(name.utf8) else { continue }
-            return decoded(field[equals...].dropFirst())
+            append(
+                name: PercentEncoding.decode(field[..<equals], plusIsSpace: true),
+                value: PercentEncoding.decode(field[equals...].dropFirst(), plusIsSpace: true))
         }
-        return nil
     }
 
-    private static func decoded(_ bytes: some Collection<UInt8>) -> [UInt8] {
-        PercentEncoding.decode(bytes, plusIsSpace: true)
+    init() {}
+
+    mutating func append(name: [UInt8], value: [UInt8]) {
+        guard fields.count < Self.maximumCount else { return }
+        fields.append((name, value))
+    }
+
+    /// The first field with a name; `nil` when no field has it.
+    func first(_ name: String) -> [UInt8]? {
+        fields.first { $0.name.elementsEqual(name.utf8) }?.value
+    }
+
+    /// All fields with a name.
+    func all(_ name: String) -> [[UInt8]] {
+        fields.filter { $0.name.elementsEqual(name.utf8) }.map(\.value)
     }
 }

@@ -1,4 +1,4 @@
-/// A text to search for, checked.
+/// A text from a visitor, checked.
 struct QueryText {
     /// As typed, not empty, without white space around it.
     let text: String
@@ -35,5 +35,10 @@ extension SiteFailure {
     static func badText(_ message: String) -> SiteFailure {
         SiteFailure(
             status: .badRequest, heading: "This text cannot be searched for", message: message)
+    }
+
+    static func badAddress(_ message: String) -> SiteFailure {
+        SiteFailure(
+            status: .badRequest, heading: "This address leads nowhere", message: message)
     }
 }

@@ -3,7 +3,7 @@ import Mustache
 /// The site's mustache templates, ready to render.
 enum Templates {
     enum Name: String, CaseIterable {
-        case page, icon, examples, results, message
+        case page, icon, camera, examples, results, hit, picture, message
     }
 
     static func render(_ name: Name, _ values: [String: Any]) -> String {
@@ -33,8 +33,11 @@ enum Templates {
         switch name {
         case .page: pageTemplate
         case .icon: iconTemplate
+        case .camera: cameraTemplate
         case .examples: examplesTemplate
         case .results: resultsTemplate
+        case .hit: hitTemplate
+        case .picture: pictureTemplate
         case .message: messageTemplate
         }
     }

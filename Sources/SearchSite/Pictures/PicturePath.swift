@@ -2,9 +2,14 @@
 /// percent-encoded path segment.
 enum PicturePath {
     static let prefix = "/pictures/"
+    static let thumbnailPrefix = "/thumbnails/"
 
     static func path(of key: String) -> String {
         prefix + PercentEncoding.encode(key)
+    }
+
+    static func thumbnail(of key: String) -> String {
+        thumbnailPrefix + PercentEncoding.encode(key)
     }
 
     /// The key that an address names.
@@ -13,7 +18,7 @@ enum PicturePath {
     /// be encoded. What a key may be is for the search to say; this refuses only what cannot have
     /// come from ``path(of:)``.
     /// - Returns: `nil` for other paths, an empty key, and a key that is not UTF-8 or contains NUL.
-    static func key(in path: String) -> String? {
+    static func key(in path: String, after prefix: String = prefix) -> String? {
         guard path.utf8.starts(with: prefix.utf8) else { return nil }
         let segment = path.utf8.dropFirst(prefix.utf8.count)
         guard !segment.isEmpty, !segment.contains(UInt8(ascii: "/")) else { return nil }

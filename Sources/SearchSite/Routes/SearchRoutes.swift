@@ -7,44 +7,134 @@ extension SearchSite {
     /// point is four bytes and every byte is percent-encoded.
     static let maximumFormSize = 64 * 1024
 
-    /// `/`, `/search` and `/search_form`.
+    /// `/`, `/search`, `/search/<picture>` and `/search_form`.
     func addSearchRoutes(to router: Router<SiteContext>) {
         router.getAndHead("/") { _, _ in
             pages.home()
         }
         router.getAndHead("/search") { request, context in
-            let query = (request.uri.query ?? "").utf8
-            let field = FormFields.value(of: "q", in: query) ?? []
-            guard let text = try QueryText(bytes: field)?.text else {
-                return pages.hint(asFragment: false)
-            }
-            return try await results(for: text, asFragment: false, context)
+            try await page(request, picture: nil, context)
+        }
+        router.getAndHead("/search/*") { request, context in
+            guard let picture = PictureVector(text: request.uri.path.dropFirst("/search/".count))
+            else { throw SiteFailure.notFound }
+            return try await page(request, picture: picture, context)
+        }
+        router.on("/search", method: .post) { request, _ in
+            let upload = try await Upload(request, to: self)
+            let picture = try await embed(upload.picture)
+            let state = try SearchState(upload.fields, picture: PictureVector(picture))
+            // The search gets an address of its own, and going back asks for no second upload.
+            return Response(status: .seeOther, headers: [.location: state.address])
         }
         router.on("/search_form", method: .post) { request, context in
-            guard let text = try QueryText(bytes: await formField(of: request))?.text else {
-                return pages.hint(asFragment: true)
+            let fields = FormFields(try await formBody(of: request))
+            guard let field = fields.first("search_text") else {
+                throw SiteFailure.badText("The form has no field search_text.")
             }
-            return try await results(for: text, asFragment: true, context)
+            var state = try SearchState(fields)
+            state.text = try QueryText(bytes: field)?.text
+            guard !state.isEmpty else { return pages.hint(asFragment: true) }
+            return try await results(for: state, asFragment: true, context)
         }
+    }
+
+    private func page(
+        _ request: Request, picture: PictureVector?, _ context: SiteContext
+    ) async throws -> Response {
+        let fields = FormFields((request.uri.query ?? "").utf8)
+        var state = try SearchState(fields, picture: picture)
+        if try state.add(fields) {
+            // The form for further words: to the address of the search with them.
+            return Response(status: .seeOther, headers: [.location: state.fromStart.address])
+        }
+        if let key = state.view {
+            return try await large(key, state, asFragment: request.wantsFragment, context)
+        }
+        guard !state.isEmpty else { return pages.hint(asFragment: request.wantsFragment) }
+        return try await results(for: state, asFragment: request.wantsFragment, context)
     }
 
     private func results(
-        for text: String, asFragment: Bool, _ context: SiteContext
+        for state: SearchState, asFragment: Bool, _ context: SiteContext
     ) async throws -> Response {
-        let result: SearchResult
-        do {
-            result = try await search.search(text, limit: resultCount)
-        } catch {
-            context.logger.error("A search failed: \(error)")
-            var failure = SiteFailure.searchUnavailable(
-                reason: showsReasons ? "\(error)" : nil)
-            failure.query = text
-            throw failure
-        }
-        return pages.results(result, for: text, asFragment: asFragment)
+        pages.results(try await answer(state, context), for: state, asFragment: asFragment)
     }
 
-    private func formField(of request: Request) async throws -> [UInt8] {
+    /// One picture, large. Its score and its neighbours are those of the search that it was chosen
+    /// from, made again for that place.
+    private func large(
+        _ key: String, _ state: SearchState, asFragment: Bool, _ context: SiteContext
+    ) async throws -> Response {
+        guard (try? search.location(of: key)) != nil else { throw SiteFailure.noSuchPicture }
+        var hits: [SearchHit] = []
+        if !state.isEmpty, state.place > 0 {
+            let around = state.with {
+                $0.offset = max(0, state.place - 2)
+                $0.limit = 3
+            }
+            hits = try await answer(around, context).hits
+        }
+        return pages.picture(
+            key, bytes: await pictures.size(of: key), hits: hits, for: state,
+            asFragment: asFragment)
+    }
+
+    /// Makes a search, and tells the log why one failed.
+    /// - Throws: ``SiteFailure``.
+    func answer(_ state: SearchState, _ context: SiteContext) async throws -> SearchResult {
+        let permit = pictures.searches.take()
+        defer { _ = permit }
+        let begin = ContinuousClock.now
+        var outcome = "found"
+        defer {
+            metrics.observe(
+                MetricName.searchSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1),
+                [("outcome", outcome)])
+        }
+        do {
+            return try await search.search(state.query)
+        } catch {
+            var failure = failure(error, for: state)
+            failure.query = state.text ?? ""
+            outcome = failure.status.code >= 500 ? "failed" : "refused"
+            if failure.status.code >= 500 { context.logger.error("A search failed: \(error)") }
+            throw failure
+        }
+    }
+
+    private func failure(_ error: any Error, for state: SearchState) -> SiteFailure {
+        switch error {
+        case let failure as SiteFailure: failure
+        case is DeferredSearch.NotReady: .starting
+        case SearchError.modelMismatch where state.picture != nil:
+            .badAddress("The picture in it was read by another model. Please choose it again.")
+        case let error as SearchError:
+            SiteFailure(error, showsReasons: configuration.showsReasons)
+        default:
+            .searchUnavailable(reason: configuration.showsReasons ? "\(error)" : nil)
+        }
+    }
+
+    /// A visitor's picture's embedding.
+    /// - Throws: ``SiteFailure``.
+    func embed(_ picture: [UInt8]) async throws -> [Float] {
+        guard let embedder else { throw SiteFailure.starting }
+        let begin = ContinuousClock.now
+        defer {
+            metrics.observe(
+                MetricName.pictureSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1))
+        }
+        do {
+            return try await encodings.run { try embedder.embed(picture) }
+        } catch let error as SearchError {
+            throw SiteFailure(error, showsReasons: configuration.showsReasons)
+        } catch is DeferredSearch.NotReady {
+            throw SiteFailure.starting
+        }
+    }
+
+    private func formBody(of request: Request) async throws -> [UInt8] {
         // Only what a form sends; a missing type is a hand-made request's and taken for one.
         let type = request.headers[.contentType] ?? "application/x-www-form-urlencoded"
         let name = type.prefix { $0 != ";" }.filter { $0 != " " }.lowercased()
@@ -53,19 +143,41 @@ extension SearchSite {
                 status: .unsupportedMediaType, heading: "This text cannot be searched for",
                 message: "The form has to come as application/x-www-form-urlencoded.")
         }
-        var body: [UInt8] = []
-        for try await part in request.body {
-            guard body.count + part.readableBytes <= Self.maximumFormSize else {
-                throw SiteFailure(
-                    status: .contentTooLarge, heading: "This text is too long",
-                    message: "The longest text that is searched for has "
-                        + "\(QueryText.maximumLength) characters.")
-            }
-            body += part.readableBytesView
+        guard let body = try await request.bytes(upTo: Self.maximumFormSize) else {
+            throw SiteFailure(
+                status: .contentTooLarge, heading: "This text is too long",
+                message: "The longest text that is searched for has "
+                    + "\(QueryText.maximumLength) characters.")
         }
-        guard let field = FormFields.value(of: "search_text", in: body) else {
-            throw SiteFailure.badText("The form has no field search_text.")
+        return body
+    }
+}
+
+extension SearchState {
+    /// Takes in what the form for further words sends: `add`, and `sign` `more` or `less`.
+    /// - Returns: whether there was such a field.
+    fileprivate mutating func add(_ fields: FormFields) throws(SiteFailure) -> Bool {
+        guard let field = fields.first("add") else { return false }
+        guard let text = try QueryText(bytes: field)?.text else { return true }
+        let isLess = fields.first("sign")?.elementsEqual("less".utf8) ?? false
+        guard (isLess ? less : more).count < Self.maximumTerms else {
+            throw .badAddress(
+                "At most \(Self.maximumTerms) words or phrases can be added or left out.")
         }
-        return field
+        if isLess { less.append(text) } else { more.append(text) }
+        return true
+    }
+}
+
+extension Request {
+    /// The body, if it has at most so many bytes. No more than these are ever held.
+    func bytes(upTo limit: Int) async throws -> [UInt8]? {
+        if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit { return nil }
+        var bytes: [UInt8] = []
+        for try await part in body {
+            guard bytes.count + part.readableBytes <= limit else { return nil }
+            bytes += part.readableBytesView
+        }
+        return bytes
     }
 }

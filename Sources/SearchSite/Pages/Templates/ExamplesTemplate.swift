@@ -1,8 +1,8 @@
-/// Texts to try, as links that the script turns into searches.
+/// Texts to try.
 let examplesTemplate = """
     <p class="examples"><span>Try</span>
     {{#examples}}
-    <a href="{{address}}" data-query="{{text}}">{{text}}</a>
+    <a href="{{address}}">{{text}}</a>
     {{/examples}}
     </p>
 

@@ -9,3 +9,14 @@ let iconTemplate = """
     </svg>
 
     """
+
+/// Beside the search box: a search with a picture.
+let cameraTemplate = """
+    <svg viewBox="0 0 24 24" width="24" height="24" fill="none" stroke="currentColor" \
+    stroke-width="1.8" stroke-linejoin="round" stroke-linecap="round" aria-hidden="true" \
+    focusable="false">
+    <path d="M4 7.5h3.4L9 5h6l1.6 2.5H20a1 1 0 0 1 1 1V18a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V8.5a1 1 0 \
+    0 1 1-1Z"/>
+    <circle cx="12" cy="13" r="3.6"/>
+    </svg>
+    """

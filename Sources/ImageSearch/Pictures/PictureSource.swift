@@ -1,0 +1,68 @@
+import S3Client
+
+/// Why a picture's bytes were not got.
+public enum PictureSourceError: Error, Equatable, CustomStringConvertible {
+    case missing
+    case tooLarge
+    /// The store did not answer as it should; one sentence for the operator.
+    case unavailable(String)
+
+    public var description: String {
+        switch self {
+        case .missing: "there is no such picture in the store"
+        case .tooLarge: "the picture is larger than what is taken from the store"
+        case .unavailable(let reason): reason
+        }
+    }
+}
+
+/// The bytes of stored pictures, for a server that hands them out itself. Calls block their thread and
+/// throw ``PictureSourceError``.
+public protocol PictureSource: Sendable {
+    /// The size of a picture's file in bytes.
+    /// - Returns: nil when there is no such picture.
+    func size(of key: String) throws -> Int?
+
+    /// A picture's file, at most `maximumBytes` of it; a larger one is an error.
+    func bytes(of key: String, maximumBytes: Int) throws -> [UInt8]
+}
+
+/// The pictures of the bucket that the settings name.
+public struct BucketPictures: PictureSource {
+    private let store: any ObjectStore
+
+    /// - Throws: `SettingsError` for a missing variable, or the store's error for an unusable one.
+    public init(_ settings: Settings) throws {
+        store = try settings.objectStore()
+    }
+
+    public func size(of key: String) throws -> Int? {
+        // A key is the first of all those that begin with it, so one page of one listing has it.
+        struct Found: Error {}
+        var size: Int?
+        do {
+            try store.list(prefix: key, after: nil) { page in
+                if let first = page.first, first.key.utf8.elementsEqual(key.utf8) {
+                    size = Int(exactly: first.size)
+                }
+                throw Found()
+            }
+        } catch is Found {
+        } catch {
+            throw PictureSourceError.unavailable("\(error)")
+        }
+        return size
+    }
+
+    public func bytes(of key: String, maximumBytes: Int) throws -> [UInt8] {
+        do {
+            return try store.object(key, maximumBytes: maximumBytes)
+        } catch let error as S3Error where error.isMissingObject || error.reason == .key {
+            throw PictureSourceError.missing
+        } catch let error as S3Error where error.reason == .tooLarge {
+            throw PictureSourceError.tooLarge
+        } catch {
+            throw PictureSourceError.unavailable("\(error)")
+        }
+    }
+}

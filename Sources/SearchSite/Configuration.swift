@@ -1,0 +1,52 @@
+extension SearchSite {
+    /// What whoever runs the site can choose.
+    public struct Configuration: Sendable {
+        /// Whether pages, `/ready` and problems say why a search failed. A reason names servers and
+        /// tables, so it is for sites that only their operator can reach; the log has it always.
+        public var showsReasons = false
+        /// Whether the site fetches pictures from the store for its visitors, who then need not reach
+        /// it. Those of a store that is a directory are always handed out by the site.
+        public var proxiesPictures = false
+        /// Bytes of small copies that are kept in memory.
+        public var thumbnailCacheBytes = 64 << 20
+        /// Bytes of the largest picture that a visitor may search with.
+        public var maximumUploadBytes = 20 << 20
+        /// Visitors' pictures that are decoded and encoded at the same time, and how many may wait.
+        public var encodings = 1
+        public var waitingEncodings = 8
+        /// Requests of one address in a minute; nil for any number.
+        public var requestsPerMinute: Int?
+        /// Who may come in; nil for everybody.
+        public var access: AccessRule?
+        /// The host that the site listens on and the names under which it may be asked for.
+        public var hosts = AllowedHosts.all
+        /// Addresses of proxies whose `X-Forwarded-For` is believed.
+        public var trustedProxies: [String] = []
+        /// Whether each request is logged, and what is searched for with it.
+        public var logsRequests = false
+        public var logsQueries = false
+        /// How long visitors may take.
+        var deadlines = RequestDeadline.Limits()
+        /// Certificate and key, to answer over TLS.
+        public var tls: TLSFiles?
+
+        public init() {}
+
+        /// Allows the site to be asked for only under these names (those of this machine's loopback
+        /// when it listens there and there are no names).
+        public mutating func allowHosts(_ names: [String], listeningOn host: String) {
+            hosts = AllowedHosts(names, host: host)
+        }
+    }
+
+    /// PEM files: the server's certificate, followed by its chain, and its private key.
+    public struct TLSFiles: Sendable {
+        public let certificate: String
+        public let key: String
+
+        public init(certificate: String, key: String) {
+            self.certificate = certificate
+            self.key = key
+        }
+    }
+}

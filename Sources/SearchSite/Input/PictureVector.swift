@@ -1,0 +1,99 @@
+/// An uploaded picture's embedding as a piece of an address, so that a search by picture has an
+/// address like every other: it needs nothing kept on the server, and works after a restart and for
+/// whoever it is sent to. The picture itself cannot be made from it again.
+///
+/// Each component is one byte, `±√(|x| / max) × 127`: the root gives the many small components the
+/// steps that the few large ones of CLIP's embeddings would take from them. The cosine between an
+/// embedding and what comes back is above 0.9999. The bytes are written in base64url without padding
+/// (RFC 4648, section 5): 683 characters for ViT-B/32's 512 components.
+struct PictureVector: Equatable {
+    /// A unit vector.
+    let components: [Float]
+    /// As the address has it.
+    let text: String
+
+    /// Far above any CLIP's embedding dimension.
+    private static let maximumDimension = 4_096
+
+    /// - Parameter embedding: finite and not zero.
+    init(_ embedding: [Float]) {
+        let largest = embedding.reduce(0) { max($0, abs($1)) }
+        let bytes = embedding.map { component in
+            let root = largest > 0 ? (abs(component) / largest).squareRoot() : 0
+            return UInt8(bitPattern: Int8(((component < 0 ? -root : root) * 127).rounded()))
+        }
+        text = Base64URL.encode(bytes)
+        components = Self.components(bytes)
+    }
+
+    /// A vector that gets no address, as exact as it came.
+    init(exact embedding: [Float]) {
+        components = embedding
+        text = ""
+    }
+
+    /// - Returns: `nil` for anything that ``init(_:)`` cannot have written.
+    init?(text: some StringProtocol) {
+        guard let bytes = Base64URL.decode(text.utf8), (1...Self.maximumDimension) ~= bytes.count,
+            !bytes.contains(0x80), bytes.contains(where: { $0 == 127 || $0 == 0x81 })
+        else { return nil }
+        self.text = String(text)
+        components = Self.components(bytes)
+    }
+
+    private static func components(_ bytes: [UInt8]) -> [Float] {
+        let components = bytes.map { byte in
+            let root = Float(Int8(bitPattern: byte)) / 127
+            return root * abs(root)
+        }
+        let length = components.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        return components.map { $0 / length }
+    }
+}
+
+/// Base64 with the alphabet for addresses and without padding (RFC 4648, sections 5 and 3.2).
+enum Base64URL {
+    private static let alphabet = Array(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    private static let values: [UInt8?] = {
+        var values = [UInt8?](repeating: nil, count: 256)
+        for (value, character) in alphabet.enumerated() { values[Int(character)] = UInt8(value) }
+        return values
+    }()
+
+    static func encode(_ bytes: [UInt8]) -> String {
+        var characters: [UInt8] = []
+        characters.reserveCapacity((bytes.count * 4 + 2) / 3)
+        var (bits, count): (UInt32, Int) = (0, 0)
+        for byte in bytes {
+            bits = bits << 8 | UInt32(byte)
+            count += 8
+            while count >= 6 {
+                count -= 6
+                characters.append(alphabet[Int(bits >> UInt32(count) & 63)])
+            }
+        }
+        if count > 0 { characters.append(alphabet[Int(bits << UInt32(6 - count) & 63)]) }
+        return String(decoding: characters, as: UTF8.self)
+    }
+
+    /// - Returns: `nil` for other characters, a length that no bytes have, and bits left over that
+    ///   are not zero; so there is one text for each sequence of bytes.
+    static func decode(_ characters: some Collection<UInt8>) -> [UInt8]? {
+        guard characters.count % 4 != 1 else { return nil }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(characters.count * 3 / 4)
+        var (bits, count): (UInt32, Int) = (0, 0)
+        for character in characters {
+            guard let value = values[Int(character)] else { return nil }
+            bits = bits << 6 | UInt32(value)
+            count += 6
+            if count >= 8 {
+                count -= 8
+                bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
+            }
+        }
+        guard bits & (1 << UInt32(count) - 1) == 0 else { return nil }
+        return bytes
+    }
+}

@@ -1,0 +1,191 @@
+import ImageSearch
+
+/// What a visitor looks at, exactly as an address has it: what is searched for, which part of the
+/// answer is shown, and which picture of it is shown large.
+struct SearchState: Equatable {
+    /// `q`: the words in the search box.
+    var text: String?
+    /// `more`: further words, for which pictures count more.
+    var more: [String] = []
+    /// `less`: words against which pictures count.
+    var less: [String] = []
+    /// `image_key`: stored pictures that the wanted ones resemble.
+    var keys: [String] = []
+    /// The picture that was uploaded: the address's last path segment.
+    var picture: PictureVector?
+    /// `limit`: how many pictures are shown.
+    var limit: Int
+    /// `offset`: how many of the nearest are passed over.
+    var offset = 0
+    /// `min_score`: the least cosine.
+    var minimumScore: Double?
+    /// `view`: the key of the picture that is shown large.
+    var view: String?
+    /// `at`: that picture's place in the search, from 1; 0 when it is not told.
+    var place = 0
+
+    /// Pictures on a page when the address does not say.
+    static let defaultLimit = 24
+    /// The most pictures on one page.
+    static let maximumLimit = 240
+    /// The deepest that can be paged into a search.
+    static let maximumOffset = 100_000
+    /// Words to add or to leave out, and pictures to resemble: of each so many.
+    static let maximumTerms = 8
+    /// Bytes of a key; S3's keys have at most 1,024 (Amazon S3 User Guide, "Naming objects").
+    static let maximumKeyBytes = 1_024
+
+    /// How much words to leave out count. A full −1 would cancel what any two texts have in common,
+    /// and leave a direction in which nothing lies.
+    static let lessWeight = -0.5
+    /// How much words count beside a picture. Pictures lie close to one another and far from texts, so
+    /// that words of the same weight would not move the answer.
+    static let textWeightBesidePicture = 2.0
+
+    init(text: String? = nil, limit: Int = defaultLimit) {
+        self.text = text
+        self.limit = limit
+    }
+
+    /// - Parameter defaultLimit: pictures when the fields do not say.
+    /// - Throws: ``SiteFailure`` with status 400 for values that no page makes.
+    init(
+        _ fields: FormFields, picture: PictureVector? = nil, defaultLimit: Int = Self.defaultLimit
+    ) throws(SiteFailure) {
+        self.picture = picture
+        text = try QueryText(bytes: fields.first("q") ?? [])?.text
+        more = try Self.texts(fields.all("more"))
+        less = try Self.texts(fields.all("less"))
+        keys = []
+        for bytes in fields.all("image_key") where !bytes.isEmpty {
+            keys.append(try Self.key(bytes))
+        }
+        guard keys.count <= Self.maximumTerms else {
+            throw .badAddress("A search has at most \(Self.maximumTerms) pictures to resemble.")
+        }
+        limit =
+            try Self.integer(fields, "limit", within: 1...Self.maximumLimit) ?? defaultLimit
+        offset = try Self.integer(fields, "offset", within: 0...Self.maximumOffset) ?? 0
+        minimumScore = try Self.score(fields.first("min_score") ?? [])
+        if let bytes = fields.first("view"), !bytes.isEmpty { view = try Self.key(bytes) }
+        place =
+            try Self.integer(fields, "at", within: 0...Self.maximumOffset + Self.maximumLimit) ?? 0
+    }
+
+    private static func texts(_ fields: [[UInt8]]) throws(SiteFailure) -> [String] {
+        var texts: [String] = []
+        for field in fields {
+            if let text = try QueryText(bytes: field)?.text { texts.append(text) }
+        }
+        guard texts.count <= maximumTerms else {
+            throw .badAddress("At most \(maximumTerms) words or phrases can be added or left out.")
+        }
+        return texts
+    }
+
+    private static func key(_ bytes: [UInt8]) throws(SiteFailure) -> String {
+        guard bytes.count <= maximumKeyBytes, !bytes.contains(0),
+            let key = String(validating: bytes, as: UTF8.self)
+        else { throw .badAddress("No picture has such a key.") }
+        return key
+    }
+
+    private static func integer(
+        _ fields: FormFields, _ name: String, within range: ClosedRange<Int>
+    ) throws(SiteFailure) -> Int? {
+        guard let bytes = fields.first(name), !bytes.isEmpty else { return nil }
+        // Digits only: Swift would take "+5".
+        guard bytes.count <= 9, bytes.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")) ~= $0 }),
+            let value = Int(String(decoding: bytes, as: UTF8.self)), range ~= value
+        else {
+            throw .badAddress(
+                "The field \(name) must be a number from \(range.lowerBound) to "
+                    + "\(range.upperBound).")
+        }
+        return value
+    }
+
+    private static func score(_ bytes: [UInt8]) throws(SiteFailure) -> Double? {
+        guard !bytes.isEmpty else { return nil }
+        // Plain decimals, with an exponent as JSON has it; Swift would take "nan" and "0x1p-2" too.
+        let allowed = Array("0123456789+-.eE".utf8)
+        guard bytes.count <= 32, bytes.allSatisfy(allowed.contains),
+            let value = Double(String(decoding: bytes, as: UTF8.self)), (-1...1) ~= value
+        else { throw .badAddress("The field min_score must be a number from -1 to 1.") }
+        return value
+    }
+}
+
+// MARK: What is searched for
+
+extension SearchState {
+    /// Whether there is anything to search for. Words to leave out alone say nothing.
+    var isEmpty: Bool { text == nil && more.isEmpty && keys.isEmpty && picture == nil }
+
+    /// - Precondition: the state is not empty.
+    var query: SearchQuery {
+        let besidePicture = picture != nil || !keys.isEmpty
+        let weight = besidePicture ? Self.textWeightBesidePicture : 1
+        var terms: [SearchQuery.Term] = []
+        if let picture { terms.append(.init(.embedding(picture.components))) }
+        terms += keys.map { .init(.key($0)) }
+        terms += ([text].compactMap(\.self) + more).map { .init(.text($0), weight: weight) }
+        terms += less.map { .init(.text($0), weight: weight * Self.lessWeight) }
+        return SearchQuery(
+            terms: terms, limit: limit, offset: offset, minimumScore: minimumScore)
+    }
+}
+
+// MARK: Addresses
+
+extension SearchState {
+    /// The query part of the state's address, with the leading `?` (which alone keeps the path).
+    var queryPart: String {
+        var parts: [String] = []
+        func add(_ name: String, _ value: String) {
+            parts.append("\(name)=\(PercentEncoding.encode(value))")
+        }
+        if let text { add("q", text) }
+        for text in more { add("more", text) }
+        for text in less { add("less", text) }
+        for key in keys { add("image_key", key) }
+        if let minimumScore { add("min_score", "\(minimumScore)") }
+        if limit != Self.defaultLimit { add("limit", "\(limit)") }
+        if offset != 0 { add("offset", "\(offset)") }
+        if let view {
+            add("view", view)
+            if place != 0 { add("at", "\(place)") }
+        }
+        return "?" + parts.joined(separator: "&")
+    }
+
+    /// The whole address. A picture's is long; links of its own page leave the path out.
+    var address: String {
+        let path = picture.map { "/search/\($0.text)" } ?? "/search"
+        let query = queryPart
+        return query == "?" ? path : path + query
+    }
+
+    /// The same with some part changed.
+    func with(_ change: (inout SearchState) -> Void) -> SearchState {
+        var state = self
+        change(&state)
+        return state
+    }
+
+    /// The search itself, without the picture that is shown large.
+    var withoutView: SearchState {
+        with {
+            $0.view = nil
+            $0.place = 0
+        }
+    }
+
+    /// The search from its beginning: what a changed search starts with.
+    var fromStart: SearchState {
+        withoutView.with {
+            $0.offset = 0
+            $0.limit = Self.defaultLimit
+        }
+    }
+}

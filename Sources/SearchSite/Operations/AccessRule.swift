@@ -1,0 +1,65 @@
+import Crypto
+import HTTPTypes
+
+/// Who may use the site, as `WEB_AUTH` says: `basic:USER:PASSWORD` (RFC 7617) or `bearer:TOKEN`
+/// (RFC 6750).
+public struct AccessRule: Sendable {
+    /// `WEB_AUTH` is of neither form.
+    public struct Malformed: Error, CustomStringConvertible {
+        public var description: String {
+            "WEB_AUTH cannot be used: write basic:USER:PASSWORD or bearer:TOKEN"
+        }
+    }
+
+    /// For the `WWW-Authenticate` field of a 401.
+    let challenge: String
+    /// Of the whole credentials; neither they nor their length are kept.
+    private let digest: SHA256Digest
+    private let scheme: String
+
+    /// - Throws: ``Malformed`` for a text of neither form, and for an empty part.
+    public init(_ setting: String) throws(Malformed) {
+        let parts = setting.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[1].isEmpty else { throw Malformed() }
+        switch parts[0].lowercased() {
+        case "basic":
+            let pair = parts[1].split(
+                separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty else { throw Malformed() }
+            scheme = "basic"
+            challenge = "Basic realm=\"Picture Search\", charset=\"UTF-8\""
+            digest = SHA256.hash(data: Array(Base64.encode(Array(parts[1].utf8)).utf8))
+        case "bearer":
+            // The characters of a token68 (RFC 9110, 11.2); others could never be sent.
+            guard parts[1].utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { throw Malformed() }
+            scheme = "bearer"
+            challenge = "Bearer realm=\"Picture Search\""
+            digest = SHA256.hash(data: Array(parts[1].utf8))
+        default: throw Malformed()
+        }
+    }
+
+    /// Whether an `Authorization` field carries the credentials. The digests are compared in constant
+    /// time, so that the time tells nothing about how much of a guess is right.
+    func allows(_ authorization: String?) -> Bool {
+        guard let authorization else { return false }
+        let parts = authorization.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2, parts[0].lowercased() == scheme else { return false }
+        let credentials = parts[1].drop { $0 == " " }
+        return SHA256.hash(data: Array(credentials.utf8)) == digest
+    }
+}
+
+/// Base64 with padding (RFC 4648, section 4), in which browsers send user and password.
+enum Base64 {
+    static func encode(_ bytes: [UInt8]) -> String {
+        let plain = Base64URL.encode(bytes).map { character -> Character in
+            switch character {
+            case "-": "+"
+            case "_": "/"
+            default: character
+            }
+        }
+        return String(plain) + String(repeating: "=", count: (3 - bytes.count % 3) % 3)
+    }
+}

@@ -1,0 +1,176 @@
+import ImageSearch
+import NIOPosix
+import Synchronization
+
+/// The pictures that the site hands out: files of the store's directory, or objects that it fetches
+/// from the store, and small copies of both, which are made once and kept in memory up to a bound.
+final class PictureStock: Sendable {
+    struct Statistics: Sendable {
+        var hits = 0
+        var misses = 0
+        var bytes = 0
+        var searches = 0
+    }
+
+    /// Which version of which picture.
+    private struct Name: Hashable {
+        /// Bytes: to Swift, two spellings of é are equal.
+        let key: [UInt8]
+        /// Changes when the picture does.
+        let version: String
+    }
+
+    /// What is shown in place of a picture.
+    enum Small: Sendable {
+        case copy([UInt8])
+        /// The picture itself will do.
+        case original
+    }
+
+    private enum Entry: Sendable {
+        case ready(Small)
+        case making(Task<Small, any Error>)
+    }
+
+    private struct State {
+        var cache: LRUCache<Name, Entry>
+        var hits = 0
+        var misses = 0
+    }
+
+    /// The largest file that is fetched from a store or made small.
+    static let maximumBytes = 64 << 20
+    /// Files held in memory at the same time on their way from a store to visitors.
+    private static let maximumFetches = 8
+
+    private let search: any PictureSearch
+    private let source: (any PictureSource)?
+    /// Whether objects of a store may be handed out at all.
+    private let isProxy: Bool
+    private let state: Mutex<State>
+    private let work: BlockingWork
+    private let fetches = Permits(maximumFetches)
+    private let thumbnailer = Thumbnailer()
+    let searches = Permits(.max)
+
+    init(
+        search: any PictureSearch, source: (any PictureSource)?, isProxy: Bool, thumbnailBytes: Int
+    ) {
+        self.search = search
+        self.source = source
+        self.isProxy = isProxy
+        state = Mutex(State(cache: LRUCache(capacity: thumbnailBytes)))
+        // A page asks for all its pictures at once.
+        work = BlockingWork(threads: 2, waiting: 512)
+    }
+
+    var statistics: Statistics {
+        state.withLock { state in
+            Statistics(
+                hits: state.hits, misses: state.misses, bytes: state.cache.cost,
+                searches: searches.inUse)
+        }
+    }
+
+    /// The file of a picture in a store that is a directory.
+    func file(_ key: String) async throws -> PictureFile? {
+        guard case .file(let path)? = try? search.location(of: key) else { return nil }
+        return try await NIOThreadPool.singleton.runIfActive { PictureFile(path: path) }
+    }
+
+    /// A picture fetched from the store, with a permit that is to be kept as long as its bytes are.
+    func fetch(_ key: String) async throws -> (bytes: [UInt8], permit: Permits.Permit) {
+        guard let permit = fetches.take() else { throw SiteFailure.overloaded }
+        return (try await work.run { try self.fetchNow(key) }, permit)
+    }
+
+    /// The same at once, on a thread that may block.
+    func fetchNow(_ key: String) throws -> [UInt8] {
+        guard isProxy, let source, (try? search.location(of: key)) != nil else {
+            throw SiteFailure.noSuchPicture
+        }
+        do {
+            return try source.bytes(of: key, maximumBytes: Self.maximumBytes)
+        } catch let error as PictureSourceError {
+            throw SiteFailure(error)
+        }
+    }
+
+    /// The size of a picture's file; nil when there is none or the store does not tell.
+    func size(of key: String) async -> Int? {
+        switch try? search.location(of: key) {
+        case .file?: return try? await file(key)?.size
+        case .presigned?:
+            guard let source else { return nil }
+            return try? await work.run { try source.size(of: key) }
+        case nil: return nil
+        }
+    }
+
+    /// The small copy of a picture. Of requests for one that come at the same time, one makes it.
+    ///
+    /// - Parameters:
+    ///   - version: changes when the picture does.
+    ///   - file: reads the picture; called on a thread that may block.
+    func small(
+        _ key: String, version: String, file: @escaping @Sendable () throws -> [UInt8]
+    ) async throws -> Small {
+        let name = Name(key: Array(key.utf8), version: version)
+        let entry = state.withLock { state -> Entry in
+            if let entry = state.cache.value(for: name) {
+                state.hits += 1
+                return entry
+            }
+            state.misses += 1
+            // Not the caller's child: others wait for it, too.
+            let task = Task { [work, thumbnailer] in
+                try await work.run { () -> Small in
+                    thumbnailer.thumbnail(of: try file()).map { .copy($0) } ?? .original
+                }
+            }
+            state.cache.insert(.making(task), for: name, cost: Self.overhead)
+            return .making(task)
+        }
+        switch entry {
+        case .ready(let small): return small
+        case .making(let task):
+            do {
+                let small = try await task.value
+                state.withLock {
+                    $0.cache.insert(.ready(small), for: name, cost: Self.cost(small))
+                }
+                return small
+            } catch {
+                state.withLock { $0.cache.remove(name) }
+                throw error
+            }
+        }
+    }
+
+    /// What an entry takes besides the copy's bytes, roughly.
+    private static let overhead = 512
+
+    private static func cost(_ small: Small) -> Int {
+        switch small {
+        case .copy(let bytes): bytes.count + overhead
+        case .original: overhead
+        }
+    }
+}
+
+extension SiteFailure {
+    fileprivate init(_ error: PictureSourceError) {
+        switch error {
+        case .missing: self = .noSuchPicture
+        case .tooLarge:
+            self = SiteFailure(
+                status: .notFound, heading: "This picture is too large to be shown",
+                message: "Its file has more than \(ByteCount.text(PictureStock.maximumBytes)).")
+        case .unavailable:
+            self = SiteFailure(
+                status: .serviceUnavailable, heading: "The picture is not available right now",
+                message: "The store does not answer. Please try again in a moment.",
+                headers: [.retryAfter: "5"])
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import HTTPTypes
+import Hummingbird
+import ImageSearch
+import NIOPosix
+
+extension SearchSite {
+    /// `GET /pictures/<key>` and `GET /thumbnails/<key>`, where the site hands out pictures itself.
+    ///
+    /// The search alone turns a key into a path, and refuses keys that lead out of the store. What
+    /// is there is served only if it is a regular file that begins like a picture.
+    func addPictureRoutes(to router: Router<SiteContext>) {
+        router.getAndHead("/pictures/**") { request, _ in
+            guard let key = PicturePath.key(in: request.uri.path) else {
+                throw SiteFailure.noSuchPicture
+            }
+            return try await original(key, to: request)
+        }
+        router.getAndHead("/thumbnails/**") { request, _ in
+            guard
+                let key = PicturePath.key(in: request.uri.path, after: PicturePath.thumbnailPrefix)
+            else { throw SiteFailure.noSuchPicture }
+            return try await thumbnail(key, to: request)
+        }
+    }
+
+    private func original(_ key: String, to request: Request) async throws -> Response {
+        var response: Response
+        if case .file? = try? search.location(of: key) {
+            guard let file = try await pictures.file(key) else { throw SiteFailure.noSuchPicture }
+            response = Self.response(with: file, to: request)
+        } else {
+            let (bytes, permit) = try await pictures.fetch(key)
+            guard let format = PictureFormat(beginning: bytes) else {
+                throw SiteFailure.noSuchPicture
+            }
+            response = Self.response(
+                with: bytes, format, to: request, seconds: 300, holding: permit)
+        }
+        if request.uri.query == "download" {
+            response.headers[.contentDisposition] = ContentDisposition.attachment(key)
+        }
+        return response
+    }
+
+    private func thumbnail(_ key: String, to request: Request) async throws -> Response {
+        let small: PictureStock.Small
+        if case .file? = try? search.location(of: key) {
+            guard let file = try await pictures.file(key) else { throw SiteFailure.noSuchPicture }
+            guard file.size > Thumbnailer.smallFile, file.size <= PictureStock.maximumBytes else {
+                return Self.response(with: file, to: request)
+            }
+            small = try await pictures.small(key, version: file.entityTag) {
+                file.read(at: 0, count: file.size) ?? []
+            }
+            guard case .copy = small else { return Self.response(with: file, to: request) }
+        } else {
+            // A store tells nothing of a picture before it is fetched; after an hour it is looked at
+            // again.
+            let hour = ContinuousClock.now.hour
+            let source = pictures
+            small = try await source.small(key, version: "\(hour)") { try source.fetchNow(key) }
+        }
+        switch small {
+        case .copy(let bytes):
+            return Self.response(with: bytes, .jpeg, to: request, seconds: 3_600)
+        case .original:
+            return try await original(key, to: request)
+        }
+    }
+
+    private static func response(with file: PictureFile, to request: Request) -> Response {
+        let headers: HTTPFields = [
+            .contentType: file.format.contentType,
+            .cacheControl: "private, max-age=300",
+            .eTag: file.entityTag,
+            .lastModified: file.lastModified,
+        ]
+        if isUnchanged(tag: file.entityTag, date: file.lastModified, since: request) {
+            return Response(status: .notModified, headers: headers)
+        }
+        let body = ResponseBody(contentLength: file.size) { writer in
+            let chunk = 64 * 1024
+            var offset = 0
+            while offset < file.size {
+                let (start, count) = (offset, min(chunk, file.size - offset))
+                let bytes = try await NIOThreadPool.singleton.runIfActive {
+                    file.read(at: start, count: count)
+                }
+                // A file that shrank meanwhile cannot fill the promised length: the connection
+                // ends, and the browser sees a broken picture instead of waiting.
+                guard let bytes, bytes.count == count else { throw PictureChanged() }
+                try await writer.write(ByteBuffer(bytes: bytes))
+                offset += count
+            }
+            try await writer.finish(nil)
+        }
+        return Response(status: .ok, headers: headers, body: body)
+    }
+
+    /// - Parameter permit: held until the bytes are sent.
+    private static func response(
+        with bytes: [UInt8], _ format: PictureFormat, to request: Request, seconds: Int,
+        holding permit: Permits.Permit? = nil
+    ) -> Response {
+        let tag = "\"\(Asset.hash(of: bytes))\""
+        let headers: HTTPFields = [
+            .contentType: format.contentType,
+            .cacheControl: "private, max-age=\(seconds)",
+            .eTag: tag,
+        ]
+        if isUnchanged(tag: tag, date: nil, since: request) {
+            return Response(status: .notModified, headers: headers)
+        }
+        let body = ResponseBody(contentLength: bytes.count) { writer in
+            let chunk = 64 * 1024
+            for start in stride(from: 0, to: bytes.count, by: chunk) {
+                let part = bytes[start..<min(start + chunk, bytes.count)]
+                try await writer.write(ByteBuffer(bytes: part))
+            }
+            try await writer.finish(nil)
+            withExtendedLifetime(permit) {}
+        }
+        return Response(status: .ok, headers: headers, body: body)
+    }
+
+    /// RFC 9110, 13.1: `If-Modified-Since` counts only without `If-None-Match`. The dates compare
+    /// as texts, because a browser sends back the one that it got.
+    private static func isUnchanged(tag: String, date: String?, since request: Request) -> Bool {
+        let tags = request.headers[values: .ifNoneMatch]
+        guard tags.isEmpty else {
+            return tags.joined(separator: ",").split(separator: ",").contains { other in
+                let name = other.drop { $0 == " " }.prefix { $0 != " " }
+                return name == "*" || name == tag || name == "W/\(tag)"
+            }
+        }
+        return date != nil && request.headers[.ifModifiedSince] == date
+    }
+}
+
+private struct PictureChanged: Error {}
+
+/// The `Content-Disposition` of a download (RFC 6266).
+enum ContentDisposition {
+    /// With the last part of the key as the file's name: a plain one for old browsers, and the real one
+    /// percent-encoded.
+    static func attachment(_ key: String) -> String {
+        let name = key.utf8.split(separator: UInt8(ascii: "/")).last.map(Array.init) ?? []
+        let plain = name.map { byte -> UInt8 in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"),
+                UInt8(ascii: "_"), UInt8(ascii: " "):
+                byte
+            default: UInt8(ascii: "_")
+            }
+        }
+        let encoded = PercentEncoding.encode(String(decoding: name, as: UTF8.self))
+        return "attachment; filename=\"\(String(decoding: plain, as: UTF8.self))\"; "
+            + "filename*=UTF-8''\(encoded)"
+    }
+}
+
+extension ContinuousClock.Instant {
+    /// Whole hours since some moment in the past.
+    fileprivate var hour: Int { Int((self - Self.reference) / .seconds(3_600)) }
+    private static let reference = ContinuousClock.now
+}

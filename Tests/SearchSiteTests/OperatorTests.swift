@@ -1,0 +1,181 @@
+import Foundation
+import Hummingbird
+import ImageSearch
+import Logging
+import SearchSite
+import Testing
+
+@Suite struct OperatorTests {
+    // MARK: WEB_AUTH
+
+    @Test(arguments: [
+        // Independently: the example of RFC 7617, section 2.
+        ("basic:Aladdin:open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        ("basic:test:123\u{A3}", "Basic dGVzdDoxMjPCow=="),
+        ("basic:a:b:c", "bAsIc   YTpiOmM="), ("bearer:mF_9.B5f-4.1JqM", "Bearer mF_9.B5f-4.1JqM"),
+    ])
+    func credentialsOpenTheDoor(setting: String, field: String) async throws {
+        let rule = try AccessRule(setting)
+        let site = SearchSite(search: FakeSearch(), logger: silent) { $0.access = rule }
+        for target in ["/", "/search?q=cat", "/api/search?q=cat", "/metrics", "/assets/site.css"] {
+            let closed = try await site.ask(target)
+            #expect(closed.status == 401)
+            #expect(try #require(closed.header("WWW-Authenticate")).contains("realm="))
+            #expect(try await site.ask(target, headers: ["Authorization": field]).status == 200)
+            for wrong in [field + "A", String(field.dropLast()), "Bearer x", "Basic", "", " "] {
+                let answer = try await site.ask(target, headers: ["Authorization": wrong])
+                #expect(answer.status == 401)
+            }
+        }
+        // Probes need no credentials, and nothing reaches the search without.
+        #expect(try await site.ask("/health").status == 200)
+        #expect(try await site.ask("/ready").status == 200)
+    }
+
+    @Test(arguments: [
+        "", "basic", "basic:", "basic:user", "basic::password", "basic:user:", "bearer:",
+        "bearer:a b", "bearer:\n", "digest:a:b", "user:password",
+    ])
+    func otherSettingsAreRefused(setting: String) {
+        #expect(throws: AccessRule.Malformed.self) { try AccessRule(setting) }
+        #expect(!"\(AccessRule.Malformed())".contains("user:password"))
+    }
+
+    // MARK: Names, addresses, rates
+
+    @Test func onlyOwnNamesAreAnswered() async throws {
+        let site = SearchSite(search: FakeSearch(), logger: silent) {
+            $0.allowHosts(["Pictures.example"], listeningOn: "127.0.0.1")
+        }
+        for name in [
+            "localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000",
+            "pictures.example", "pictures.example:443",
+        ] {
+            #expect(try await site.ask("/", authority: name).status == 200)
+        }
+        for name in [
+            "evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "evil.example:80",
+            "[::2]", "", "localhost:8000:9", nil,
+        ] {
+            #expect(try await site.ask("/", authority: name).status == 421)
+            #expect(try await site.ask("/api/search?q=x", authority: name).status == 421)
+        }
+        let open = SearchSite(search: FakeSearch()) {
+            $0.allowHosts([], listeningOn: "0.0.0.0")
+        }
+        #expect(try await open.ask("/", authority: "anything.example").status == 200)
+    }
+
+    @Test func oneAddressMayNotAskTooOften() async throws {
+        let site = SearchSite(search: FakeSearch()) {
+            $0.requestsPerMinute = 60
+            $0.trustedProxies = ["10.0.0.1", "::ffff:10.0.0.2"]
+        }
+        func ask(_ peer: String, _ forwarded: String? = nil) async throws -> Answer {
+            try await site.ask(
+                "/search?q=cat", headers: forwarded.map { ["X-Forwarded-For": $0] } ?? [:],
+                peer: peer)
+        }
+        // Ten seconds' worth at once.
+        for _ in 0..<10 { #expect(try await ask("192.0.2.1").status == 200) }
+        let refused = try await ask("192.0.2.1")
+        #expect(refused.status == 429)
+        #expect(refused.header("Retry-After") == "1")
+        // Nobody else suffers, and what nobody trusts changes nothing.
+        #expect(try await ask("192.0.2.2").status == 200)
+        #expect(try await ask("192.0.2.1", "192.0.2.9").status == 429)
+        // A trusted proxy names who asks: the last that is not a proxy.
+        #expect(try await ask("10.0.0.1", "192.0.2.1").status == 429)
+        #expect(try await ask("10.0.0.1", "192.0.2.1, 192.0.2.3").status == 200)
+        #expect(try await ask("::ffff:10.0.0.1", "192.0.2.3,192.0.2.1, 10.0.0.2").status == 429)
+        // Style sheets and probes are free.
+        #expect(try await site.ask("/health", peer: "192.0.2.1").status == 200)
+        #expect(try await site.ask("/assets/site.css", peer: "192.0.2.1").status == 200)
+    }
+
+    @Test func formsOfOtherSitesAreRefused() async throws {
+        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder()) { _ in }
+        for target in ["/search", "/api/search", "/search_form"] {
+            let headers = ["Sec-Fetch-Site": "cross-site", "Content-Type": "image/jpeg"]
+            let answer = try await site.ask(target, method: .post, headers: headers, body: [[1]])
+            #expect(answer.status == 403)
+        }
+        // A link from elsewhere is welcome.
+        let link = try await site.ask("/search?q=x", headers: ["Sec-Fetch-Site": "cross-site"])
+        #expect(link.status == 200)
+    }
+
+    // MARK: Numbers and logs
+
+    @Test func metricsCountWhatHappened() async throws {
+        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder(), logger: silent) { _ in
+        }
+        for _ in 0..<3 { _ = try await site.ask("/search?q=private\"thing") }
+        _ = try await site.ask("/no/such\"page{}")
+        let answer = try await site.ask("/metrics")
+        #expect(answer.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8")
+        let lines = answer.text.split(separator: "\n").map(String.init)
+        #expect(
+            lines.contains(
+                #"clip_search_requests_total{method="GET",route="/search",status="200"} 3"#))
+        #expect(
+            lines.contains(
+                #"clip_search_requests_total{method="GET",route="none",status="404"} 1"#))
+        #expect(lines.contains(#"clip_search_search_seconds_count{outcome="found"} 3"#))
+        #expect(lines.contains(#"clip_search_search_seconds_bucket{outcome="found",le="+Inf"} 3"#))
+        #expect(!answer.text.contains("private") && !answer.text.contains("such"))
+        // Each line is a comment or a sample (Prometheus exposition format).
+        let sample = /[a-z_]+(\{[a-z]+="[^"\\]*"(,[a-z]+="[^"\\]*")*\})? -?[0-9.e+-]+/
+        for line in lines where !line.hasPrefix("# ") {
+            #expect(line.wholeMatch(of: sample) != nil, "\(line)")
+        }
+    }
+
+    @Test func requestsAreLoggedWithoutWhatIsSearchedFor() async throws {
+        for logsQueries in [false, true] {
+            let log = RecordedLog()
+            let logger = Logger(label: "test") { _ in log }
+            let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder(), logger: logger) {
+                $0.logsRequests = true
+                $0.logsQueries = logsQueries
+            }
+            _ = try await site.ask("/search?q=privatething", peer: "192.0.2.7", logger: logger)
+            _ = try await site.ask("/search/gQ?q=privatething", logger: logger)
+            let lines = log.lines.filter { $0.hasPrefix("info request") }
+            #expect(lines.count == 2)
+            #expect(lines[0].contains("client=192.0.2.7") && lines[0].contains("path=/search"))
+            #expect(lines[1].contains("path=/search/…"))
+            #expect(lines.contains { $0.contains("privatething") } == logsQueries)
+        }
+    }
+
+    @Test func theDescriptionNamesEveryRoute() async throws {
+        let answer = try await SearchSite(search: FakeSearch()).ask("/openapi.json")
+        let document = try #require(
+            try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any])
+        let paths = try #require(document["paths"] as? [String: Any])
+        #expect(
+            Set(paths.keys) == [
+                "/api/search", "/api/pictures/{key}", "/health", "/ready",
+            ])
+    }
+
+    @Test func whatIsKnownOfAPicture() async throws {
+        let folder = try TemporaryFolder()
+        try folder.write(PictureTests.jpeg, to: "a b.jpg")
+        let (site, _) = PictureTests.site(folder)
+        let answer = try await site.ask("/api/pictures/a%20b.jpg")
+        #expect(
+            answer.text
+                == #"{"key":"a b.jpg","url":"/pictures/a%20b.jpg","size":64,"#
+                + #""similar":"/api/search?image_key=a%20b.jpg"}"#)
+        let unknown = SearchSite(
+            search: FakeSearch(result: nil, error: SearchError.unknownKey("x")), logger: silent)
+        let missing = try await unknown.ask("/api/pictures/x")
+        #expect(missing.status == 404)
+        #expect(missing.header("Content-Type") == "application/problem+json")
+        for target in ["/api/pictures/%FF", "/api/pictures/a%00", "/api/pictures/a/b"] {
+            #expect(try await site.ask(target).status == 404)
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import Foundation
+import Hummingbird
+import ImageSearch
+import SearchSite
+import Testing
+
+/// What addresses say, and what the search is asked because of it.
+@Suite struct StateTests {
+    private func terms(_ search: FakeSearch) -> [SearchQuery.Term] {
+        search.queries.flatMap(\.terms)
+    }
+
+    @Test func everyFieldReachesTheSearch() async throws {
+        let search = FakeSearch()
+        let page = try await SearchSite(search: search).ask(
+            "/search?q=beach&more=sunset&more=boat&less=people&image_key=a%2Fb.jpg"
+                + "&limit=48&offset=24&min_score=0.25")
+        #expect(page.status == 200)
+        let query = try #require(search.queries.first)
+        #expect(
+            query.terms == [
+                .init(.key("a/b.jpg")), .init(.text("beach"), weight: 2),
+                .init(.text("sunset"), weight: 2), .init(.text("boat"), weight: 2),
+                .init(.text("people"), weight: -1),
+            ])
+        #expect(query.limit == 48 && query.offset == 24 && query.minimumScore == 0.25)
+    }
+
+    @Test func withoutAPictureWordsCountOnce() async throws {
+        let search = FakeSearch()
+        _ = try await SearchSite(search: search).ask("/search?q=beach&more=sunset&less=people")
+        #expect(
+            terms(search) == [
+                .init(.text("beach")), .init(.text("sunset")),
+                .init(.text("people"), weight: -0.5),
+            ])
+    }
+
+    @Test(arguments: [
+        "limit=0", "limit=241", "limit=-1", "limit=%2B5", "limit=1e2", "limit=99999999999999999999",
+        "offset=-1", "offset=100001", "offset=x", "min_score=nan", "min_score=inf", "min_score=1.1",
+        "min_score=0x1p-2", "min_score=", "at=-1", "image_key=%FF", "image_key=a%00b",
+        "view=%C0%AF",
+        "more=%FF", "less=a%00", "image_key=\(String(repeating: "a", count: 1_025))",
+        (0..<9).map { "more=\($0)" }.joined(separator: "&"),
+        (0..<9).map { "image_key=\($0)" }.joined(separator: "&"),
+    ])
+    func whatNoPageMakesIsRefused(field: String) async throws {
+        let search = FakeSearch()
+        let answer = try await SearchSite(search: search).ask("/search?q=cat&\(field)")
+        #expect(answer.status == (field == "min_score=" ? 200 : 400))
+        #expect(search.queries.count == (field == "min_score=" ? 1 : 0))
+        // The same for programs, as a problem document.
+        let program = try await SearchSite(search: search).ask("/api/search?q=cat&\(field)")
+        #expect(program.status == answer.status)
+        if program.status == 400 {
+            #expect(program.header("Content-Type") == "application/problem+json")
+        }
+    }
+
+    @Test func furtherWordsLeadToTheAddressThatHasThem() async throws {
+        let site = SearchSite(search: FakeSearch())
+        let more = try await site.ask("/search?q=cat&limit=48&offset=24&add=+night+&sign=more")
+        #expect(more.status == 303)
+        #expect(more.header("Location") == "/search?q=cat&more=night")
+        let less = try await site.ask("/search?q=cat&more=night&add=dog%26x&sign=less")
+        #expect(less.header("Location") == "/search?q=cat&more=night&less=dog%26x")
+        let none = try await site.ask("/search?image_key=a.jpg&add=++&sign=less")
+        #expect(none.header("Location") == "/search?image_key=a.jpg")
+        let full = (0..<8).map { "less=\($0)" }.joined(separator: "&")
+        #expect(try await site.ask("/search?q=a&\(full)&add=b&sign=less").status == 400)
+        // And the page can leave each of them out again.
+        let page = try await site.ask("/search?q=cat&more=night&less=dog")
+        #expect(page.text.contains("<a href=\"/search?q=cat&amp;less=dog\""))
+        #expect(page.text.contains("<a href=\"/search?q=cat&amp;more=night\""))
+        #expect(page.text.contains("<input type=\"hidden\" name=\"less\" value=\"dog\">"))
+    }
+
+    @Test func morePicturesHaveAnAddress() async throws {
+        let keys = (0..<24).map { "\($0).jpg" }
+        let search = FakeSearch(result: FakeSearch.found(keys, hasMore: true))
+        let site = SearchSite(search: search)
+        let page = try await site.ask("/search?q=cat")
+        #expect(page.text.contains("href=\"?q=cat&amp;limit=48#n25\""))
+        #expect(page.text.contains("data-part=\"?q=cat&amp;offset=24\""))
+        #expect(!page.text.contains("rel=\"prev\""))
+        let second = try await site.ask("/search?q=cat&offset=24")
+        #expect(second.text.contains("rel=\"prev\" href=\"?q=cat\""))
+        #expect(second.text.contains("Pictures 25 to 48"))
+        // A page does not grow without end.
+        let long = FakeSearch(
+            result: FakeSearch.found((0..<240).map { "\($0).jpg" }, hasMore: true))
+        let last = try await SearchSite(search: long).ask("/search?q=cat&limit=240")
+        #expect(last.text.contains("rel=\"next\" href=\"?q=cat&amp;offset=240\""))
+        let end = try await SearchSite(search: FakeSearch()).ask("/search?q=cat")
+        #expect(!end.text.contains("class=\"pages\""))
+    }
+
+    @Test func noPicturesSayWhy() async throws {
+        let site = SearchSite(search: FakeSearch(result: FakeSearch.found([])))
+        let far = try await site.ask("/search?q=cat&offset=24")
+        #expect(far.text.contains("That were all pictures"))
+        #expect(far.text.contains("href=\"/search?q=cat\""))
+        let strict = try await site.ask("/search?q=cat&min_score=0.9")
+        #expect(strict.text.contains("No picture is that similar"))
+        #expect(strict.text.contains("href=\"/search?q=cat\""))
+    }
+
+    @Test func aPictureIsShownLargeWithItsNeighbours() async throws {
+        let search = FakeSearch(
+            result: SearchResult(
+                hits: [
+                    SearchHit(rank: 2, key: "b&.jpg", score: 0.5),
+                    SearchHit(rank: 3, key: "c.jpg", score: 0.4),
+                    SearchHit(rank: 4, key: "d.jpg", score: 0.3),
+                ], isTruncated: false))
+        let site = SearchSite(search: search)
+        let page = try await site.ask("/search?q=cat&limit=48&view=c.jpg&at=3")
+        #expect(page.status == 200)
+        #expect(search.queries.map(\.offset) == [1] && search.limits == [3])
+        #expect(page.text.contains("<dt>Similarity</dt><dd>0.400</dd>"))
+        #expect(page.text.contains("<dt>Place</dt><dd>3</dd>"))
+        #expect(
+            page.text.contains(
+                "rel=\"prev\" href=\"?q=cat&amp;limit=48&amp;view=b%26.jpg&amp;at=2\""))
+        #expect(
+            page.text.contains("rel=\"next\" href=\"?q=cat&amp;limit=48&amp;view=d.jpg&amp;at=4\""))
+        #expect(page.text.contains("<a class=\"back\" href=\"?q=cat&amp;limit=48#n3\">"))
+        #expect(page.text.contains("href=\"/search?image_key=c.jpg\">More like this"))
+        #expect(page.text.contains("href=\"/pictures/c.jpg?download\" download"))
+        // A place that is another picture's by now gives no score.
+        let moved = try await site.ask("/search?q=cat&view=x.jpg&at=3")
+        #expect(moved.status == 200 && !moved.text.contains("<dt>Similarity</dt>"))
+        // A picture by itself asks for no search.
+        let alone = FakeSearch()
+        let bare = try await SearchSite(search: alone).ask("/search?view=c.jpg")
+        #expect(bare.status == 200 && alone.queries.isEmpty)
+        let lost = FakeSearch { _ in throw FakeSearch.Failure() }
+        #expect(try await SearchSite(search: lost).ask("/search?view=c.jpg").status == 404)
+    }
+
+    @Test func theScriptGetsPartsOfPages() async throws {
+        let site = SearchSite(search: FakeSearch())
+        for target in ["/search?q=cat", "/search", "/search?q=%FF", "/search?view=a.jpg"] {
+            let part = try await site.ask(target, headers: ["X-Fragment": "1"])
+            let page = try await site.ask(target)
+            #expect(part.status == page.status)
+            #expect(part.text.hasPrefix("<section") && page.text.contains(part.text))
+            #expect(part.header("Vary") == "X-Fragment")
+        }
+    }
+
+    @Test(arguments: [
+        (SearchError.overloaded, 503), (.databaseUnavailable(reason: "away"), 503),
+        (.unknownKey("a"), 404), (.termsCancelOut, 400), (.invalid("x"), 400),
+        (.modelMismatch(reason: "x"), 503),
+    ])
+    func whatASearchThrowsHasAStatus(error: SearchError, status: Int) async throws {
+        let site = SearchSite(search: FakeSearch(result: nil, error: error), logger: silent)
+        for target in ["/search?q=cat", "/api/search?q=cat"] {
+            let answer = try await site.ask(target)
+            #expect(answer.status == status)
+            #expect((answer.header("Retry-After") != nil) == (status == 503))
+            #expect(!answer.text.contains("No pictures"))
+        }
+    }
+}
