@@ -133,7 +133,7 @@ def test_typing_and_enter(visit):
     visit = visit()
     visit.open()
     visit.type_text("man jumping")
-    with visit.page.expect_response("**/search?q=man+jumping") as asked:
+    with visit.page.expect_response("**/search?q=man%20jumping") as asked:
         visit.page.keyboard.press("Enter")
     assert asked.value.status == 200
     visit.expect_results("man jumping")

@@ -132,7 +132,8 @@ let scriptText = """
       const url = new URL(form.action, location.href);
       const fields = new FormData(form, submitter);
       for (const [name, value] of [...fields]) if (!value.trim()) fields.delete(name);
-      url.search = new URLSearchParams(fields);
+      // As the server writes addresses.
+      url.search = new URLSearchParams(fields).toString().replaceAll("+", "%20");
       return url;
     }
 
