@@ -16,7 +16,9 @@ import urllib.parse
 import psycopg
 import pytest
 from faults import SIZE, FaultProxy, invented_store
-from tools import GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_settings, tool
+from tools import (
+    GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_client, s3_settings, tool,
+)
 
 FULL = os.environ.get("INGEST_FULL") == "1"
 SERVICES = TESTS.parent / "scripts" / "services"
@@ -207,34 +209,32 @@ def stop_halfway(uri, stop):
         stop()
 
 
-def test_store_is_restarted(workplace, tmp_path):
+def test_store_is_restarted(workplace, tmp_path, monkeypatch):
     outage = 10 if FULL else 3
     count = 1_000 if FULL else 60
     with service("object-store", tmp_path / "objects") as (settings, stop, again):
+        for name, value in settings.items():
+            monkeypatch.setenv(f"TEST_{name}", value)
+        # It goes away with its store.
+        client = s3_client()
+        client.create_bucket(Bucket="album")
+        for name, body in pictures(count).items():
+            client.put_object(Bucket="album", Key=name, Body=body)
         proxy = FaultProxy(settings["S3_ENDPOINT"], hold_after=10)
         with proxy.running() as address:
-            environment = {
-                f"TEST_{name}": value for name, value in settings.items() if name.startswith("S3_")
-            }
-            with pytest.MonkeyPatch.context() as patch:
-                for name, value in environment.items():
-                    patch.setenv(name, value)
-                with new_bucket(pictures(count)) as bucket:
-                    place = workplace
-                    place.write(place.settings | s3_settings(bucket) | {"S3_ENDPOINT": address})
-                    place.run("create-table")
-                    process = start(place, "--workers", "1", "--batch-size", "1")
-                    wait_until(lambda: len(proxy.objects) > 10)
-                    stop()
-                    proxy.gate.set()
-                    time.sleep(outage)
-                    assert process.poll() is None
-                    restarted = again()
-                    patch.setenv("TEST_S3_ENDPOINT", restarted["S3_ENDPOINT"])
-                    proxy.upstream = urllib.parse.urlsplit(restarted["S3_ENDPOINT"])
-                    done = finish(process)
-                    assert done["stored"] == count and done["failed"] == 0
-                    check_rows(place.database, expected(count))
+            workplace.write(workplace.settings | s3_settings("album") | {"S3_ENDPOINT": address})
+            workplace.run("create-table")
+            process = start(workplace, "--workers", "1", "--batch-size", "1")
+            wait_until(lambda: len(proxy.objects) > 10)
+            stop()
+            proxy.gate.set()
+            time.sleep(outage)
+            assert process.poll() is None
+            # Another port, behind the same proxy.
+            proxy.upstream = urllib.parse.urlsplit(again()["S3_ENDPOINT"])
+            done = finish(process)
+            assert done["stored"] == count and done["failed"] == 0
+            check_rows(workplace.database, expected(count))
 
 
 def test_bad_network(workplace):
