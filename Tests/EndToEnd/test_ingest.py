@@ -181,8 +181,8 @@ def test_database_is_restarted(tmp_path):
             },
         )
         place.run("create-table")
-        process = start(place, "--workers", "1", "--batch-size", "1")
-        stop_halfway(uri, stop)
+        arguments = ["--workers", "1", "--batch-size", "1"]
+        process = stop_halfway(uri, stop, lambda: start(place, *arguments))
         time.sleep(outage)
         assert process.poll() is None
         again("--port", port)
@@ -195,18 +195,22 @@ def test_database_is_restarted(tmp_path):
         # Without patience the same is the end.
         with psycopg.connect(uri, autocommit=True) as watcher:
             watcher.execute("TRUNCATE pictures")
-        process = start(place, "--workers", "1", "--batch-size", "1", "--retry-for", "0")
-        stop_halfway(uri, stop)
+        process = stop_halfway(uri, stop, lambda: start(place, *arguments, "--retry-for", "0"))
         assert finish(process, code=1)["complete"] is False
 
 
-def stop_halfway(uri, stop):
-    """Stops the database when some rows are there, and none is added any more."""
-    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(uri) as locker:
+def stop_halfway(uri, stop, begin):
+    """Starts a run and stops the database when some rows are stored and others never can be, because
+    somebody else is about to insert one of them."""
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(uri) as other:
+        middle = sorted(pictures(1_000))[500]
+        other.execute("INSERT INTO pictures (filename) VALUES (%s)", (middle,))
+        process = begin()
         with psycopg.connect(uri, autocommit=True) as watcher:
-            wait_until(lambda: count_rows(watcher) > 0)
-        locker.execute("LOCK TABLE picture_claims IN SHARE MODE")
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: watcher.execute(waiting).fetchone()[0] and count_rows(watcher))
         stop()
+    return process
 
 
 def test_store_is_restarted(workplace, tmp_path, monkeypatch):
