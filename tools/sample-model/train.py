@@ -153,7 +153,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--work", type=pathlib.Path, required=True)
     p.add_argument("--out", type=pathlib.Path, default=pathlib.Path("samples/model/sample-clip.pt"))
-    p.add_argument("--steps", type=int, default=5400)
+    p.add_argument("--steps", type=int, default=5800)
     p.add_argument("--decay-from", type=float, default=0.7, help="share of the steps")
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--rate", type=float, default=1.2e-3)
