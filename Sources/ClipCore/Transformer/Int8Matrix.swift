@@ -128,7 +128,7 @@ final class Int8Scratch {
 /// Features that a layer norm makes so large that 8 bits for all of a row would leave too few steps to
 /// the others ("outlier features": Dettmers et al. 2022, LLM.int8()). There they are found in the
 /// activations and multiplied apart; here the layer norm's scale tells them when it is loaded, and the
-/// layer after it gets activations of 16 bits.
+/// two matrices after it get activations of 16 bits.
 package enum Outliers {
     /// A feature is one when it reaches so many times as far as the median feature.
     static let factor: Float = 2.5

@@ -197,7 +197,8 @@ struct WeightLoader {
                         isWide: Outliers.areBehind(ln1, width: width)),
                     outProjection: try linear(
                         "\(block).attn.out_proj.weight", "\(block).attn.out_proj.bias",
-                        inputs: width, outputs: width),
+                        inputs: width, outputs: width,
+                        isWide: Outliers.areBehind(ln1, width: width)),
                     ln2: ln2,
                     expansion: try linear(
                         "\(block).mlp.c_fc.weight", "\(block).mlp.c_fc.bias",
@@ -205,7 +206,8 @@ struct WeightLoader {
                         isWide: Outliers.areBehind(ln2, width: width)),
                     contraction: try linear(
                         "\(block).mlp.c_proj.weight", "\(block).mlp.c_proj.bias",
-                        inputs: tower.hiddenWidth, outputs: width)))
+                        inputs: tower.hiddenWidth, outputs: width,
+                        isWide: Outliers.areBehind(ln2, width: width))))
         }
         return blocks
     }
