@@ -30,11 +30,13 @@ SIZES = {
 }
 
 
-def make_checkpoints(architecture, folder):
-    """Seeded random weights in OpenAI's container, and the same as a state dict: their paths."""
+def make_checkpoints(architecture, folder, outliers=False):
+    """Seeded random weights in OpenAI's container, and the same as a state dict: their paths. With `outliers` six
+    features of each layer norm are 8 to 40 times as large, as training makes some; random weights flatter low
+    precision."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    name = architecture.replace("/", "-")
+    name = architecture.replace("/", "-") + ("-outliers" if outliers else "")
     paths = [folder / f"{name}.pt", folder / f"{name}.state_dict.pt"]
     if all(path.exists() for path in paths):
         return paths
@@ -45,6 +47,8 @@ def make_checkpoints(architecture, folder):
         for key, weight in model.named_parameters():
             if "ln_" in key and key.endswith("weight"):
                 weight.mul_(1 + 0.3 * torch.randn_like(weight))
+                if outliers:
+                    weight[torch.randperm(len(weight))[:6]] *= 8 + 32 * torch.rand(6)
             if key.endswith("bias"):
                 weight.add_(0.05 * torch.randn_like(weight))
     convert_weights(model)

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import cold, ingest, machine, report, rounds, workplace
+from . import cold, ingest, machine, report, rounds, workers, workplace
 from .workplace import note
 
 # Cores' worth of other work, beyond which figures are noise.
@@ -22,6 +22,8 @@ def arguments():
     what.add_argument("--prepare", action="store_true", help="install, build and export only")
     what.add_argument("--cold", action="store_true", help="the cold query alone")
     what.add_argument("--ingest", action="store_true", help="process-images from an S3 store to rows")
+    what.add_argument(
+        "--workers", action="store_true", help="two process-images of one thread beside one")
     what.add_argument("--report", type=pathlib.Path, metavar="FILE", help="print an earlier run")
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument("--model", type=pathlib.Path, help="a checkpoint in OpenAI's format")
@@ -41,7 +43,7 @@ def arguments():
     parser.add_argument(
         "--objects", type=int, default=10_000, help="objects of --ingest (default: 10000; with --prepare, 0: no store)")
     parser.add_argument(
-        "--precision", choices=["fp32", "int8"], default="int8", help="of --ingest (default: int8)")
+        "--precision", choices=["fp32", "int8"], default="int8", help="of --ingest and --workers (default: int8)")
     parser.add_argument(
         "--no-build", action="store_true", help="use what the last run or swift build has built")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -69,7 +71,7 @@ def main():
     if not options.no_build:
         workplace.build()
     model = workplace.Model(options)
-    photos = None if options.cold else workplace.Photos(options.photos, options.count, model)
+    photos = None if options.cold or options.workers else workplace.Photos(options.photos, options.count, model)
     if options.prepare:
         with workplace.postgres() as uri:
             cold.Cold(model, uri).check()
@@ -94,6 +96,8 @@ def main():
     note(f"results as they come: {path}")
     if options.ingest:
         ingest.run(results, model, photos, options)
+    elif options.workers:
+        workers.run(results, model, options)
     else:
         compare(results, model, photos, options)
     print_report(results.data, options.markdown)
@@ -130,6 +134,8 @@ def print_report(data, as_markdown):
     print(report.render(data, as_markdown))
     if "ingest" in data:
         print(ingest.render(data["ingest"]))
+    if "workers" in data:
+        print(workers.render(data["workers"]))
 
 
 # Ended from outside, it still stops what it has started.

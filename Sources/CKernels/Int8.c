@@ -7,6 +7,12 @@
 
 enum { PANEL = CK_INT8_PANEL, LANES = 16 };
 
+typedef float f32x16 __attribute__((vector_size(64)));
+typedef int32_t i32x16 __attribute__((vector_size(64)));
+
+// Lane by lane, `a` where the mask is set, else `b`.
+#define PICK(mask, a, b) ((f32x16)(((mask) & (i32x16)(a)) | (~(mask) & (i32x16)(b))))
+
 static inline ptrdiff_t groups_of(ptrdiff_t inputs) { return (inputs + 3) / 4; }
 
 static inline ptrdiff_t panels_of(ptrdiff_t outputs) { return (outputs + PANEL - 1) / PANEL; }
@@ -67,70 +73,112 @@ void ck_int8_pack(const float *weight, const ck_int8_matrix *to) {
     }
 }
 
+// Zero lies in the range, so that the zero point is one of the values. With `low_bytes` the values have
+// 16 bits.
 CK_MULTIVERSION
-static void quantize_row(const float *x, ptrdiff_t width, uint8_t *q, float *scale, int32_t *zero) {
-    // Zero lies in the range, so that the zero point is one of the 256 values.
-    float lowest = 0, highest = 0;
-    uint32_t broken = 0;
-    {
-        float low[LANES] = {0}, high[LANES] = {0};
-        ptrdiff_t whole = width - width % LANES;
-        for (ptrdiff_t i = 0; i < whole; i += LANES)
-            for (int j = 0; j < LANES; j++) {
-                float v = x[i + j];
-                low[j] = v < low[j] ? v : low[j];
-                high[j] = v > high[j] ? v : high[j];
-                broken |= (bits_of(v) & 0x7F800000u) == 0x7F800000u;
-            }
-        for (ptrdiff_t i = whole; i < width; i++) {
-            low[0] = x[i] < low[0] ? x[i] : low[0];
-            high[0] = x[i] > high[0] ? x[i] : high[0];
-            broken |= (bits_of(x[i]) & 0x7F800000u) == 0x7F800000u;
-        }
-        for (int j = 0; j < LANES; j++) {
-            lowest = low[j] < lowest ? low[j] : lowest;
-            highest = high[j] > highest ? high[j] : highest;
-        }
+static void quantize_row(const float *restrict x, ptrdiff_t width, uint8_t *restrict q,
+                         uint8_t *restrict low_bytes, float *restrict scale,
+                         int32_t *restrict zero) {
+    // Vectors, because compilers leave an array of lanes in memory.
+    f32x16 lows = {0}, highs = {0};
+    i32x16 exponents = {0};
+    ptrdiff_t whole = width - width % LANES;
+    for (ptrdiff_t i = 0; i < whole; i += LANES) {
+        f32x16 v;
+        memcpy(&v, x + i, sizeof v);
+        lows = PICK(v < lows, v, lows);
+        highs = PICK(v > highs, v, highs);
+        // Comparisons pass over NaN; the largest exponent does not.
+        i32x16 e = (i32x16)v & 0x7F800000;
+        exponents = (i32x16)PICK(e > exponents, e, exponents);
     }
+    float low = 0, high = 0;
+    uint32_t exponent = 0;
+    for (int j = 0; j < LANES; j++) {
+        low = lows[j] < low ? lows[j] : low;
+        high = highs[j] > high ? highs[j] : high;
+        exponent = (uint32_t)exponents[j] > exponent ? (uint32_t)exponents[j] : exponent;
+    }
+    for (ptrdiff_t i = whole; i < width; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+        uint32_t e = bits_of(x[i]) & 0x7F800000u;
+        exponent = e > exponent ? e : exponent;
+    }
+    float last = low_bytes ? 65535 : 255;
     // Halves first: the range of finite numbers need not be finite.
-    float step = (highest / 2 - lowest / 2) / 127.5f;
+    float step = (high / 2 - low / 2) / (last / 2);
     step = step > 0x1p-126f ? step : 0x1p-126f;
     float inverse = 1 / step;
-    float origin = nearbyintf(-lowest * inverse);
-    origin = origin < 255 ? origin : 255;
-    float bottom = -origin, top = 255 - origin, bias = round_bias + origin;
-    for (ptrdiff_t i = 0; i < width; i++) {
-        float v = x[i] * inverse;
-        v = v > bottom ? v : bottom;
-        v = v < top ? v : top;
-        q[i] = (uint8_t)bits_of(v + bias);
-    }
-    *scale = broken ? NAN : step;
+    float origin = -low * inverse + round_bias - round_bias;
+    origin = origin < last ? origin : last;
+    float bottom = -origin, top = last - origin, bias = round_bias + origin;
+    if (low_bytes)
+        for (ptrdiff_t i = 0; i < width; i++) {
+            float v = x[i] * inverse;
+            v = v > bottom ? v : bottom;
+            v = v < top ? v : top;
+            uint32_t bits = bits_of(v + bias);
+            q[i] = (uint8_t)(bits >> 8);
+            low_bytes[i] = (uint8_t)bits;
+        }
+    else
+        for (ptrdiff_t i = 0; i < width; i++) {
+            float v = x[i] * inverse;
+            v = v > bottom ? v : bottom;
+            v = v < top ? v : top;
+            q[i] = (uint8_t)bits_of(v + bias);
+        }
+    *scale = exponent == 0x7F800000u ? NAN : step;
     *zero = (int32_t)origin;
 }
 
-void ck_int8_quantize(const float *x, ptrdiff_t rows, ptrdiff_t width, const ck_int8_rows *to) {
-    for (ptrdiff_t row = 0; row < rows; row++)
-        quantize_row(x + row * width, width, to->values + row * to->stride, to->scales + row,
-                     to->zeros + row);
+static void quantize(const float *x, ptrdiff_t row, const ck_int8_matrix *weight,
+                     const ck_int8_rows *to) {
+    quantize_row(x, weight->inputs, to->values + row * to->stride,
+                 weight->wide ? to->low + row * to->stride : NULL, to->scales + row,
+                 to->zeros + row);
 }
 
-// From integer sums of a tile to the layer's outputs. sums: [rows, PANEL]  out: `stride` elements
-// between rows
+void ck_int8_quantize(const float *x, ptrdiff_t rows, const ck_int8_matrix *weight,
+                      const ck_int8_rows *to) {
+    for (ptrdiff_t row = 0; row < rows; row++) quantize(x + row * weight->inputs, row, weight, to);
+}
+
+void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *norm_weight,
+                                 const float *norm_bias, float *normed,
+                                 const ck_int8_matrix *weight, const ck_int8_rows *to) {
+    ptrdiff_t width = weight->inputs;
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        ck_layer_norm(x + row * width, 1, width, width, norm_weight, norm_bias, normed);
+        quantize(normed, row, weight, to);
+    }
+}
+
+// From integer sums of a tile to the layer's outputs.
+// sums: [rows, PANEL], with `low` those of the upper bytes  low: those of the lower bytes, or NULL
+// out: `stride` elements between rows
 CK_MULTIVERSION
-static void finish_tile(const int32_t *restrict sums, ptrdiff_t rows, ptrdiff_t columns,
-                        const float *restrict scales, const int32_t *restrict zeros,
-                        const float *restrict weight_scales, const int32_t *restrict weight_sums,
-                        const float *restrict bias, float *restrict out, ptrdiff_t stride,
-                        enum ck_int8_end end) {
+static void finish_tile(const int32_t *restrict sums, const int32_t *restrict low, ptrdiff_t rows,
+                        ptrdiff_t columns, const float *restrict scales,
+                        const int32_t *restrict zeros, const float *restrict weight_scales,
+                        const int32_t *restrict weight_sums, const float *restrict bias,
+                        float *restrict out, ptrdiff_t stride, enum ck_int8_end end) {
     for (ptrdiff_t row = 0; row < rows; row++) {
         float *to = out + row * stride;
         float values[PANEL];
         float scale = scales[row];
         int32_t zero = zeros[row];
-        for (int j = 0; j < PANEL; j++)
-            values[j] = (float)(sums[row * PANEL + j] - zero * weight_sums[j]) * scale *
-                        weight_scales[j];
+        if (low)
+            for (int j = 0; j < PANEL; j++) {
+                int32_t upper = sums[row * PANEL + j] - (zero >> 8) * weight_sums[j];
+                int32_t lower = low[row * PANEL + j] - (zero & 255) * weight_sums[j];
+                values[j] = ((float)upper * 256 + (float)lower) * scale * weight_scales[j];
+            }
+        else
+            for (int j = 0; j < PANEL; j++)
+                values[j] = (float)(sums[row * PANEL + j] - zero * weight_sums[j]) * scale *
+                            weight_scales[j];
         if (bias)
             for (ptrdiff_t j = 0; j < columns; j++) values[j] += bias[j];
         switch (end) {
@@ -162,7 +210,7 @@ static void multiply(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix
                      enum ck_int8_isa isa) {
     struct int8_tile tile = int8_tile_for(isa);
     ptrdiff_t groups = groups_of(weight->inputs);
-    _Alignas(64) int32_t sums[INT8_TILE_ROWS * PANEL];
+    _Alignas(64) int32_t sums[INT8_TILE_ROWS * PANEL], low[INT8_TILE_ROWS * PANEL];
     for (ptrdiff_t o = 0; o < weight->outputs; o += PANEL) {
         const int8_t *panel = weight->weights + o * groups * 4;
         ptrdiff_t left = weight->outputs - o;
@@ -170,13 +218,16 @@ static void multiply(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix
         for (ptrdiff_t r = 0; r < rows; r += tile.rows) {
             ptrdiff_t count = rows - r < tile.rows ? rows - r : tile.rows;
             tile.sums(x->values + r * x->stride, x->stride, count, panel, groups, sums);
+            if (weight->wide)
+                tile.sums(x->low + r * x->stride, x->stride, count, panel, groups, low);
             if (integers)
                 store_integers(sums, count, columns, x->zeros + r, weight->sums + o,
                                integers + r * weight->outputs + o, weight->outputs);
             else
-                finish_tile(sums, count, columns, x->scales + r, x->zeros + r, weight->scales + o,
-                            weight->sums + o, bias ? bias + o : NULL,
-                            out + r * weight->outputs + o, weight->outputs, end);
+                finish_tile(sums, weight->wide ? low : NULL, count, columns, x->scales + r,
+                            x->zeros + r, weight->scales + o, weight->sums + o,
+                            bias ? bias + o : NULL, out + r * weight->outputs + o,
+                            weight->outputs, end);
         }
     }
 }

@@ -56,7 +56,12 @@ extension PGConnection {
         guard let end = try nextResult(first), end.status == PGRES_PIPELINE_SYNC,
             PQexitPipelineMode(handle) == 1
         else {
-            throw breakOff(.protocolViolation, "the answers to a pipeline have no end", first)
+            // The server's last words (57P01: it ends the connection) say more than their end.
+            let isOpen = PQstatus(handle) == CONNECTION_OK
+            let broken = breakOff(
+                .protocolViolation, "the answers to a pipeline have no end", first)
+            if let failure, failure.isConnectionLost { throw failure }
+            throw isOpen ? broken : lost(first)
         }
         guard let failure else { return answers }
         if isInTransaction, !wasInTransaction {

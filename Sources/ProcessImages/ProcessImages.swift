@@ -124,7 +124,8 @@ struct ProcessImages: ParsableCommand {
             }
         }
         do {
-            let progress = try process(ingest, report: { line.show($0) }, tell) { line.note($0) }
+            let progress = try process(
+                ingest, report: { line.show($0) }, tell, note: { line.note($0) })
             summarize(progress, isComplete: true)
             return progress.failed > 0 ? 2 : 0
         } catch let interruption as IngestInterruption {

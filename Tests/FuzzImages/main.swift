@@ -40,7 +40,6 @@ func peakMemory() -> Int {
 
 let preprocessor = ImagePreprocessor(resolution: 224)
 var isBad = false
-setvbuf(stdout, nil, _IOLBF, 0)
 for format in PictureFormat.allCases {
     guard let seeds = files[format] else { continue }
     var damage = PictureDamage(seed: seed)

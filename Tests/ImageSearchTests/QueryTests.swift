@@ -18,7 +18,8 @@ struct QueryTests {
             try table.upsert(Array(IndexTests.rows.prefix(200)))
             let searcher = try Searcher(
                 settings([
-                    "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": "file://\(Fixtures.directory.path)",
+                    "PG_SERVICE_URI": database.uri,
+                    "S3_ENDPOINT": "file://\(Fixtures.directory.path)",
                     "S3_BUCKET_NAME": "Fixtures",
                 ]), modelPath: Fixtures.tinyModel, threads: 2, pictureThreads: 1)
             try await body(database, searcher, table)

@@ -5,7 +5,9 @@
 
 DIR keeps `checkpoint.pt` (written every few minutes) and `log.txt`. Steps past `--decay-from` lower the
 learning rate to nothing, so that a run can be prolonged from `stable.pt`, which is kept at that step:
-delete checkpoint.pt, give more --steps, and it goes on from there.
+delete checkpoint.pt, give more --steps, and it goes on from there. What is written at the end is the mean of
+the weights at several steps near the end, from `--mean-from` on, which is a little better than any of them
+(Izmailov et al. 2018, "Averaging weights leads to wider optima").
 """
 
 import argparse
@@ -32,6 +34,7 @@ import scenes
 SIZES = dict(embed_dim=512, image_resolution=80, vision_layers=5, vision_width=192, vision_patch_size=16,
              context_length=77, vocab_size=49408, transformer_width=128, transformer_heads=2,
              transformer_layers=2)
+MEAN_EVERY = 50  # steps
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
 
@@ -153,8 +156,9 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--work", type=pathlib.Path, required=True)
     p.add_argument("--out", type=pathlib.Path, default=pathlib.Path("samples/model/sample-clip.pt"))
-    p.add_argument("--steps", type=int, default=5400)
+    p.add_argument("--steps", type=int, default=5800)
     p.add_argument("--decay-from", type=float, default=0.7, help="share of the steps")
+    p.add_argument("--mean-from", type=float, default=0.93, help="share of the steps")
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--rate", type=float, default=1.2e-3)
     p.add_argument("--seed", type=int, default=1)
@@ -181,7 +185,10 @@ def main():
     optimizer = torch.optim.AdamW([{"params": wide, "weight_decay": 0.05}, {"params": narrow, "weight_decay": 0.0}],
                                   lr=a.rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
     done, spent = 0, 0.0
+    mean, added = {name: torch.zeros_like(weight) for name, weight in weights.items()}, 0
     if state:
+        if "mean" in state:
+            mean, added = state["mean"], state["added"]
         for name, weight in weights.items():
             weight.data.copy_(state["weights"][name])
         optimizer.load_state_dict(state["optimizer"])
@@ -195,7 +202,7 @@ def main():
     def keep(path, step):
         torch.save({"weights": {name: weight.data for name, weight in weights.items()}, "step": step,
                     "optimizer": optimizer.state_dict(), "used": words.used,
-                    "spent": spent + time.time() - began}, path.with_suffix(".new"))
+                    "mean": mean, "added": added, "spent": spent + time.time() - began}, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
 
     def rate(step):
@@ -243,6 +250,10 @@ def main():
             say("%6d  %5.1f min  loss %.3f (short %.3f, long %.3f)  top-1 short %.3f, long %.3f  scale %.1f%s" % (
                 step + 1, (spent + time.time() - began) / 60, *mean, scale.item(), tail))
             sums, seen = np.zeros(5), 0
+        if step + 1 == a.steps or step >= a.mean_from * a.steps and (step + 1) % MEAN_EVERY == 0:
+            added += 1
+            for name, weight in weights.items():
+                mean[name] += (weight.data - mean[name]) / added
         over = a.minutes and time.time() - began > a.minutes * 60
         if time.time() - last_kept > 120 or over or step + 1 == a.steps:
             keep(kept, step + 1)
@@ -250,15 +261,14 @@ def main():
         if over:
             say("stopping at step %d; the same command goes on" % (step + 1))
             break
-    save_archive_from(weights, words, a.out)
+    save_archive_from(mean if added else {name: weight.data for name, weight in weights.items()}, words, a.out)
     say("written %s" % a.out)
 
 
 def save_archive_from(weights, words, path):
     model = CLIP(**SIZES)
-    state = {name: weight.data for name, weight in weights.items() if name != "table"}
-    model.load_state_dict(state, strict=False)
-    save_archive(model, words, weights["table"].data, path)
+    model.load_state_dict({name: weight for name, weight in weights.items() if name != "table"}, strict=False)
+    save_archive(model, words, weights["table"], path)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@
 //     Σ x W   ≈ scale[r] · weight_scale[o] · (Σ q w − zero[r] · Σ w)
 //
 // The sums are exact in 32 bits, so every instruction set gives the same ones.
+//
+// Where 8 bits are too few for the activations, q and zero have 16: Σ q w is then 256 times the sum over
+// the upper bytes and the sum over the lower.
 #pragma once
 
 #include <stdbool.h>
@@ -26,6 +29,7 @@ enum ck_int8_isa {
     CK_INT8_ANY,
     CK_INT8_AVX2,
     CK_INT8_AVX512_VNNI,
+    CK_INT8_NEON_DOT,  // aarch64 with the dot product extension
 };
 
 // Whether this machine can run it.
@@ -34,6 +38,8 @@ bool ck_int8_has(enum ck_int8_isa isa);
 // A quantised matrix, [outputs, inputs], in memory of the caller's.
 typedef struct {
     ptrdiff_t inputs, outputs;
+    // Whether its activations get 16 bits, as two planes of 8: twice the work.
+    bool wide;
     int8_t *weights;  // packed, ck_int8_packed_size bytes, 64-byte aligned
     float *scales;    // [outputs rounded up to whole panels]
     int32_t *sums;    // of each output's weights, [outputs rounded up to whole panels]
@@ -48,15 +54,23 @@ void ck_int8_pack(const float *weight, const ck_int8_matrix *to);
 
 // Quantised activations, in memory of the caller's.
 typedef struct {
-    uint8_t *values;   // [rows, stride]
     ptrdiff_t stride;  // bytes between rows: at least the width, rounded up to a multiple of 4
+    uint8_t *values;   // [rows, stride]; of wide ones the upper bytes
+    uint8_t *low;      // [rows, stride]; of wide ones the lower bytes, else not used
     float *scales;     // [rows]
-    int32_t *zeros;    // [rows]
+    int32_t *zeros;    // [rows]; of wide ones in 0...65,535
 } ck_int8_rows;
 
-// Quantises rows; one that is not finite everywhere gets a scale that is not, so nothing hides it.
-// x: [rows, width], dense
-void ck_int8_quantize(const float *x, ptrdiff_t rows, ptrdiff_t width, const ck_int8_rows *to);
+// Quantises rows for a matrix; one that is not finite everywhere gets a scale that is not, so nothing
+// hides it. x: [rows, inputs], dense
+void ck_int8_quantize(const float *x, ptrdiff_t rows, const ck_int8_matrix *weight,
+                      const ck_int8_rows *to);
+
+// The same of ck_layer_norm's output, a row at a time. x: [rows, inputs], dense
+// norm_weight, norm_bias, row: [inputs]; `row` is overwritten
+void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *norm_weight,
+                                 const float *norm_bias, float *row, const ck_int8_matrix *weight,
+                                 const ck_int8_rows *to);
 
 // What becomes of a product.
 enum ck_int8_end {
@@ -69,6 +83,7 @@ enum ck_int8_end {
 void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
                     const float *bias, float *out, enum ck_int8_end end, enum ck_int8_isa isa);
 
-// The integer product alone, Σ (q − zero) w, for tests. out: [rows, outputs]
+// The integer product alone, Σ (q − zero) w, for tests; of matrices that are not wide.
+// out: [rows, outputs]
 void ck_int8_product(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
                      int32_t *out, enum ck_int8_isa isa);

@@ -50,7 +50,10 @@ public final class ImageEncoder: Sendable {
             ], storage: precision == .int8 ? .int8 : .float)
         weights = Weights(
             patches: try loader.linear(
-                "visual.conv1.weight", nil, inputs: 3 * patch * patch, outputs: width),
+                "visual.conv1.weight", nil, inputs: 3 * patch * patch, outputs: width,
+                // Pixels have 8 bits of their own, and each colour its own scale: 8 bits for all would
+                // round them again, and every later layer builds on them.
+                isWide: true),
             classToken: try loader.tensor("visual.class_embedding"),
             positions: try loader.tensor("visual.positional_embedding"),
             lnPre: try loader.norm("visual.ln_pre"),
@@ -88,7 +91,7 @@ public final class ImageEncoder: Sendable {
             scratch = TransformerScratch(
                 sizes.vision, rows: rows, length: sizes.imageSequenceLength,
                 int8: encoder.precision == .int8
-                    ? Int8Scratch(rows: rows, width: max(sizes.vision.hiddenWidth, patchWidth))
+                    ? Int8Scratch(width: max(sizes.vision.hiddenWidth, patchWidth))
                     : nil)
             patchRows = .allocate(capacity: capacity * encoder.pixelCount)
             patchEmbeddings = .allocate(

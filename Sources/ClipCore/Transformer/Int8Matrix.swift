@@ -19,8 +19,10 @@ struct Int8Matrix: @unchecked Sendable {
     static func canHold(inputs: Int) -> Bool { inputs <= CK_INT8_MAX_INPUTS }
 
     /// Quantises a matrix: each output gets the scale that takes its largest weight to 127.
-    /// - Parameter weight: `[outputs, inputs]`, finite.
-    init(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int) {
+    /// - Parameters:
+    ///   - weight: `[outputs, inputs]`, finite.
+    ///   - isWide: whether its activations get 16 bits.
+    init(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, isWide: Bool) {
         precondition(Self.canHold(inputs: inputs))
         let panel = CK_INT8_PANEL
         let padded = (outputs + panel - 1) / panel * panel
@@ -28,7 +30,7 @@ struct Int8Matrix: @unchecked Sendable {
         storage = Storage(byteCount: packed + 8 * padded)
         let base = storage.bytes.baseAddress!
         matrix = ck_int8_matrix(
-            inputs: inputs, outputs: outputs,
+            inputs: inputs, outputs: outputs, wide: isWide,
             weights: base.bindMemory(to: Int8.self, capacity: packed),
             scales: (base + packed).bindMemory(to: Float.self, capacity: padded),
             sums: (base + packed + 4 * padded).bindMemory(to: Int32.self, capacity: padded))
@@ -52,22 +54,36 @@ struct Int8Matrix: @unchecked Sendable {
         return Int8Matrix(storage, part)
     }
 
-    /// A linear layer. x: `[rows, inputs]`, dense  bias: `[outputs]`  out: `[rows, outputs]`
+    /// A linear layer.
+    /// x: `[rows, inputs]`, dense  bias: `[outputs]`  out: `[rows, outputs]`
+    /// - Parameter norm: the layer norm that goes before it, if one does.
     func linear(
-        _ x: UnsafePointer<Float>, rows: Int, bias: UnsafePointer<Float>?,
-        to out: UnsafeMutablePointer<Float>, end: LinearEnd, _ scratch: Int8Scratch
+        _ x: UnsafePointer<Float>, rows: Int, norm: NormWeights? = nil,
+        bias: UnsafePointer<Float>?, to out: UnsafeMutablePointer<Float>, end: LinearEnd,
+        _ scratch: Int8Scratch
     ) {
-        precondition(rows <= scratch.rows && matrix.inputs <= scratch.width)
+        precondition(matrix.inputs <= scratch.width)
         let kind =
             switch end {
             case .store: CK_INT8_STORE
             case .add: CK_INT8_ADD
             case .quickGELU: CK_INT8_QUICK_GELU
             }
-        withUnsafePointer(to: scratch.activations) { quantized in
-            ck_int8_quantize(x, rows, matrix.inputs, quantized)
-            withUnsafePointer(to: matrix) {
-                ck_int8_linear(quantized, rows, $0, bias, out, kind, CK_INT8_BEST)
+        let (inputs, outputs) = (matrix.inputs, matrix.outputs)
+        withUnsafePointer(to: scratch.activations) { activations in
+            withUnsafePointer(to: matrix) { matrix in
+                for start in stride(from: 0, to: rows, by: scratch.rows) {
+                    let count = min(scratch.rows, rows - start)
+                    let x = x + start * inputs
+                    if let norm {
+                        ck_int8_layer_norm_quantize(
+                            x, count, norm.weight, norm.bias, scratch.row, matrix, activations)
+                    } else {
+                        ck_int8_quantize(x, count, matrix, activations)
+                    }
+                    ck_int8_linear(
+                        activations, count, matrix, bias, out + start * outputs, kind, CK_INT8_BEST)
+                }
             }
         }
     }
@@ -75,27 +91,60 @@ struct Int8Matrix: @unchecked Sendable {
 
 /// Room for quantised activations, for one thread.
 final class Int8Scratch {
+    /// Rows that are quantised at once: so few that they, and what a product makes of them, stay in the
+    /// second-level cache; so many that reading the weights for them is paid.
     let rows: Int
+    /// The widest row.
     let width: Int
     let activations: ck_int8_rows
+    /// One row in fp32, `[width]`.
+    let row: UnsafeMutablePointer<Float>
     private let storage: UnsafeMutableRawPointer
 
-    /// - Parameters:
-    ///   - rows: rows that are quantised at once.
-    ///   - width: the widest of them.
-    init(rows: Int, width: Int) {
-        self.rows = rows
+    /// - Parameter width: the widest row.
+    init(width: Int) {
+        rows = 96
         self.width = width
         let stride = (width + 63) / 64 * 64
-        storage = .allocate(byteCount: rows * (stride + 8), alignment: 64)
-        let scales = storage + rows * stride
-        activations = ck_int8_rows(
-            values: storage.bindMemory(to: UInt8.self, capacity: rows * stride), stride: stride,
-            scales: scales.bindMemory(to: Float.self, capacity: rows),
-            zeros: (scales + 4 * rows).bindMemory(to: Int32.self, capacity: rows))
+        let byteCount = 4 * stride + rows * (2 * stride + 8)
+        storage = .allocate(byteCount: byteCount, alignment: 64)
         // What lies between a row's end and the next group of four is multiplied by zero.
-        storage.initializeMemory(as: UInt8.self, repeating: 0, count: rows * stride)
+        storage.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+        var next = storage
+        func take<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
+            defer { next += count * MemoryLayout<T>.stride }
+            return next.bindMemory(to: T.self, capacity: count)
+        }
+        row = take(Float.self, stride)
+        activations = ck_int8_rows(
+            stride: stride, values: take(UInt8.self, rows * stride),
+            low: take(UInt8.self, rows * stride), scales: take(Float.self, rows),
+            zeros: take(Int32.self, rows))
     }
 
     deinit { storage.deallocate() }
+}
+
+/// Features that a layer norm makes so large that 8 bits for all of a row would leave too few steps to
+/// the others ("outlier features": Dettmers et al. 2022, LLM.int8()). There they are found in the
+/// activations and multiplied apart; here the layer norm's scale tells them when it is loaded, and the
+/// two matrices after it get activations of 16 bits.
+package enum Outliers {
+    /// A feature is one when it reaches so many times as far as the median feature.
+    static let factor: Float = 2.5
+
+    /// - Parameters:
+    ///   - weight: the layer norm's scale, `[width]`.
+    ///   - bias: its shift, `[width]`.
+    package static func areBehind(
+        weight: UnsafePointer<Float>, bias: UnsafePointer<Float>, width: Int
+    ) -> Bool {
+        // What is normalised hardly goes beyond three deviations.
+        let reach = (0..<width).map { 3 * abs(weight[$0]) + abs(bias[$0]) }.sorted()
+        return reach[width - 1] > factor * reach[width / 2]
+    }
+
+    static func areBehind(_ norm: NormWeights, width: Int) -> Bool {
+        areBehind(weight: norm.weight, bias: norm.bias, width: width)
+    }
 }

@@ -57,6 +57,23 @@ enum Multiplication {
         }
     }
 
+    /// A linear layer after a layer norm.
+    /// x: `[rows, inputs]`  normed: the same, may be overwritten
+    static func linear(
+        norm: NormWeights, _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
+        normed: UnsafeMutablePointer<Float>, to out: UnsafeMutablePointer<Float>,
+        end: LinearEnd = .store, panel: UnsafeMutablePointer<Float>? = nil,
+        int8: Int8Scratch? = nil
+    ) {
+        if case .int8(let matrix) = layer.weight, let int8 {
+            matrix.linear(
+                x, rows: rows, norm: norm, bias: layer.bias, to: out, end: end, int8)
+            return
+        }
+        ck_layer_norm(x, rows, layer.inputs, layer.inputs, norm.weight, norm.bias, normed)
+        linear(normed, rows: rows, layer, to: out, end: end, panel: panel, int8: int8)
+    }
+
     /// Beyond so many rows, widening a matrix for BLAS pays; see SPEED.md. With AVX-512 that is beyond
     /// any text.
     static let rowsWorthWidening = ck_best_isa() == CK_ISA_V4 ? 96 : 24

@@ -22,15 +22,12 @@ enum TransformerForward {
         sequences: Int, length: Int, pooled: Int, causal: Bool, _ scratch: TransformerScratch
     ) {
         let rows = sequences * length
-        let width = tower.width
         precondition(rows <= scratch.rows)
         precondition(causal ? pooled == length - 1 : (0..<length).contains(pooled))
         for block in blocks.dropLast() {
-            ck_layer_norm(
-                scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
             Multiplication.linear(
-                scratch.normed, rows: rows, block.inProjection, to: scratch.qkv,
-                panel: scratch.panel, int8: scratch.int8)
+                norm: block.ln1, scratch.x, rows: rows, block.inProjection, normed: scratch.normed,
+                to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
             attention(tower, sequences: sequences, length: length, causal: causal, scratch)
             finish(block, tower, rows: rows, scratch)
         }
@@ -45,18 +42,20 @@ enum TransformerForward {
         _ block: BlockWeights, _ tower: ClipConfiguration.Transformer, rows: Int,
         _ scratch: TransformerScratch
     ) {
-        let width = tower.width
-        Multiplication.linear(
-            scratch.normed, rows: rows, block.outProjection, to: scratch.x, end: .add,
-            panel: scratch.panel, int8: scratch.int8)
-        ck_layer_norm(
-            scratch.x, rows, width, width, block.ln2.weight, block.ln2.bias, scratch.normed)
-        Multiplication.linear(
-            scratch.normed, rows: rows, block.expansion, to: scratch.hidden, end: .quickGELU,
-            panel: scratch.panel, int8: scratch.int8)
-        Multiplication.linear(
-            scratch.hidden, rows: rows, block.contraction, to: scratch.x, end: .add,
-            panel: scratch.panel, int8: scratch.int8)
+        for start in stride(from: 0, to: rows, by: scratch.rowsAtOnce) {
+            let count = min(scratch.rowsAtOnce, rows - start)
+            let x = scratch.x + start * tower.width
+            let normed = scratch.normed + start * tower.width
+            Multiplication.linear(
+                normed, rows: count, block.outProjection, to: x, end: .add, panel: scratch.panel,
+                int8: scratch.int8)
+            Multiplication.linear(
+                norm: block.ln2, x, rows: count, block.expansion, normed: normed,
+                to: scratch.hidden, end: .quickGELU, panel: scratch.panel, int8: scratch.int8)
+            Multiplication.linear(
+                scratch.hidden, rows: count, block.contraction, to: x, end: .add,
+                panel: scratch.panel, int8: scratch.int8)
+        }
     }
 
     /// The last block, for the pooled tokens alone; leaves them in `scratch.x`, `[sequences, width]`.
@@ -68,23 +67,19 @@ enum TransformerForward {
         let width = tower.width
         let queryLayer = block.inProjection.outputs(0..<width)
         let keyValueLayer = block.inProjection.outputs(width..<3 * width)
-        ck_layer_norm(
-            scratch.x, rows, width, width, block.ln1.weight, block.ln1.bias, scratch.normed)
         // Keys and values of all tokens, [rows, 2 × width].
         Multiplication.linear(
-            scratch.normed, rows: rows, keyValueLayer, to: scratch.qkv, panel: scratch.panel,
-            int8: scratch.int8)
+            norm: block.ln1, scratch.x, rows: rows, keyValueLayer, normed: scratch.normed,
+            to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
         // The pooled rows move to the front; a row never lands on one that is still to move.
         for sequence in 0..<sequences {
             let source = (sequence * length + pooled) * width
-            for rows in [scratch.x, scratch.normed] {
-                (rows + sequence * width).update(from: rows + source, count: width)
-            }
+            (scratch.x + sequence * width).update(from: scratch.x + source, count: width)
         }
         let queries = scratch.hidden
         Multiplication.linear(
-            scratch.normed, rows: sequences, queryLayer, to: queries, panel: scratch.panel,
-            int8: scratch.int8)
+            norm: block.ln1, scratch.x, rows: sequences, queryLayer, normed: scratch.normed,
+            to: queries, panel: scratch.panel, int8: scratch.int8)
 
         let headWidth = ClipConfiguration.Transformer.headWidth
         for sequence in 0..<sequences {

@@ -9,7 +9,7 @@ final class TransformerScratch {
     let qkv: UnsafeMutablePointer<Float>
     /// One head's attention scores, `[length, length]`.
     let scores: UnsafeMutablePointer<Float>
-    /// The MLP's hidden layer, `[rows, 4 × width]`.
+    /// The MLP's hidden layer, `[rowsAtOnce, 4 × width]`; also the pooled tokens' queries.
     let hidden: UnsafeMutablePointer<Float>
 
     /// Room for one matrix in fp32, `[4 × width, width]`, if it was asked for.
@@ -19,23 +19,28 @@ final class TransformerScratch {
     let int8: Int8Scratch?
 
     let rows: Int
+    /// Rows that go through a block's second half together: all, or in int8 so many that their hidden
+    /// layer stays in the caches.
+    let rowsAtOnce: Int
     private let storage: UnsafeMutableRawPointer
 
     /// - Parameters:
     ///   - rows: tokens of all sequences together.
     ///   - length: tokens of one sequence.
     ///   - hasPanel: whether fp16 matrices will have to be widened.
-    ///   - int8: for int8 matrices; at least as many rows, as wide as the hidden layer.
+    ///   - int8: for int8 matrices; as wide as the hidden layer.
     init(
         _ tower: ClipConfiguration.Transformer, rows: Int, length: Int, hasPanel: Bool = false,
         int8: Int8Scratch? = nil
     ) {
         self.rows = rows
         self.int8 = int8
+        rowsAtOnce = min(rows, int8?.rows ?? rows)
         let width = tower.width
         let counts = [
             rows * width, rows * width, rows * 3 * width, length * length,
-            rows * tower.hiddenWidth, hasPanel ? tower.hiddenWidth * width : 0,
+            max(rowsAtOnce * tower.hiddenWidth, rows / length * width),
+            hasPanel ? tower.hiddenWidth * width : 0,
         ].map { ($0 + 15) / 16 * 16 }
         let base = UnsafeMutableRawPointer.allocate(
             byteCount: counts.reduce(0, +) * 4, alignment: 64)

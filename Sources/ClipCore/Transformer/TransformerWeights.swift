@@ -146,17 +146,19 @@ struct WeightLoader {
         NormWeights(weight: try tensor("\(name).weight"), bias: try tensor("\(name).bias"))
     }
 
-    /// - Parameter bias: its name, nil for a layer without one.
+    /// - Parameters:
+    ///   - bias: its name, nil for a layer without one.
+    ///   - isWide: whether in int8 its activations get 16 bits.
     func linear(
-        _ weight: String, _ bias: String?, inputs: Int, outputs: Int
+        _ weight: String, _ bias: String?, inputs: Int, outputs: Int, isWide: Bool = false
     ) throws(CheckpointError) -> LinearWeights {
         LinearWeights(
-            weight: try matrix(weight, inputs: inputs, outputs: outputs),
+            weight: try matrix(weight, inputs: inputs, outputs: outputs, isWide: isWide),
             bias: try bias.map(tensor), inputs: inputs, outputs: outputs)
     }
 
     private func matrix(
-        _ name: String, inputs: Int, outputs: Int
+        _ name: String, inputs: Int, outputs: Int, isWide: Bool
     ) throws(CheckpointError) -> LinearWeights.Matrix {
         switch storage {
         case .half:
@@ -168,7 +170,8 @@ struct WeightLoader {
             let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: inputs * outputs)
             defer { floats.deallocate() }
             try tensor.copy(to: floats)
-            return .int8(Int8Matrix(floats.baseAddress!, inputs: inputs, outputs: outputs))
+            return .int8(
+                Int8Matrix(floats.baseAddress!, inputs: inputs, outputs: outputs, isWide: isWide))
         case .int8, .float: break
         }
         return .float(try tensor(name))
@@ -183,22 +186,28 @@ struct WeightLoader {
         var blocks: [BlockWeights] = []
         for layer in 0..<tower.layers {
             let block = "\(prefix).resblocks.\(layer)"
+            let ln1 = try norm("\(block).ln_1")
+            let ln2 = try norm("\(block).ln_2")
             blocks.append(
                 BlockWeights(
-                    ln1: try norm("\(block).ln_1"),
+                    ln1: ln1,
                     inProjection: try linear(
                         "\(block).attn.in_proj_weight", "\(block).attn.in_proj_bias",
-                        inputs: width, outputs: 3 * width),
+                        inputs: width, outputs: 3 * width,
+                        isWide: Outliers.areBehind(ln1, width: width)),
                     outProjection: try linear(
                         "\(block).attn.out_proj.weight", "\(block).attn.out_proj.bias",
-                        inputs: width, outputs: width),
-                    ln2: try norm("\(block).ln_2"),
+                        inputs: width, outputs: width,
+                        isWide: Outliers.areBehind(ln1, width: width)),
+                    ln2: ln2,
                     expansion: try linear(
                         "\(block).mlp.c_fc.weight", "\(block).mlp.c_fc.bias",
-                        inputs: width, outputs: tower.hiddenWidth),
+                        inputs: width, outputs: tower.hiddenWidth,
+                        isWide: Outliers.areBehind(ln2, width: width)),
                     contraction: try linear(
                         "\(block).mlp.c_proj.weight", "\(block).mlp.c_proj.bias",
-                        inputs: tower.hiddenWidth, outputs: width)))
+                        inputs: tower.hiddenWidth, outputs: width,
+                        isWide: Outliers.areBehind(ln2, width: width))))
         }
         return blocks
     }

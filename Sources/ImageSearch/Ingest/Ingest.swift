@@ -86,7 +86,8 @@ public struct Ingest: Sendable {
         let model =
             options.replacesModel
             ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
-        let pipeline = IngestPipeline(self, model: model, encoder: LazyEncoder(checkpoint, precision))
+        let encoder = LazyEncoder(checkpoint, precision)
+        let pipeline = IngestPipeline(self, model: model, encoder: encoder)
         try pipeline.start()
         return try pipeline.wait(report: report, onFailure: onFailure, onNote: onNote)
     }

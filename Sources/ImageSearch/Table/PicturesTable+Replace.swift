@@ -83,6 +83,7 @@ extension PicturesTable {
                     PARTITION OF \(schema).pictures_next \(try row.string(1))
                 """)
         }
+        try connection.executeScript(Migrations.embeddingsInRows(of: "pictures_next"))
         try connection.executeScript("ALTER TABLE \(schema).pictures_next OWNER TO \(owner)")
     }
 

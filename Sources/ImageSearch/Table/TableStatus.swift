@@ -125,9 +125,11 @@ extension PicturesTable {
                 coalesce(sum(pg_relation_size(relid)), 0)::bigint,
                 coalesce(sum(pg_indexes_size(relid)), 0)::bigint,
                 coalesce(sum(pg_relation_size(nullif(reltoastrelid, 0))), 0)::bigint
-            FROM pg_partition_tree(to_regclass('pictures')) AS tree
-                JOIN pg_class ON pg_class.oid = tree.relid
-            WHERE isleaf
+            FROM (
+                SELECT to_regclass('pictures') AS relid
+                UNION SELECT relid FROM pg_partition_tree(to_regclass('pictures'))
+            ) AS tree JOIN pg_class ON pg_class.oid = tree.relid
+            WHERE relkind = 'r'
             """)
         guard let row = rows.first else { throw TableError.noTable }
         return (try row.int(0), try row.int(1), try row.int(2), try row.int(3))
@@ -138,7 +140,10 @@ extension PicturesTable {
             let size = try connection.execute(
                 """
                 SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint
-                FROM pg_partition_tree(to_regclass(quote_ident($1)))
+                FROM (
+                    SELECT to_regclass(quote_ident($1)) AS relid
+                    UNION SELECT relid FROM pg_partition_tree(to_regclass(quote_ident($1)))
+                ) AS tree
                 """, [.text(index.name)])
             return TableStatus.Index(
                 name: index.name, method: index.method.rawValue, type: index.type,

@@ -8,15 +8,23 @@ extension Migrations {
     /// up to 2,000 dimensions, and still moves what is longer than a page. Rows that are there stay
     /// as they are until they are stored anew or the table is rewritten: `create-table --status`
     /// says so. Nothing changes for who reads or writes the table.
-    static let storage = Migration(
-        20,
-        sql: """
-            DO $$
-            DECLARE leaf regclass;
-            BEGIN
-                FOR leaf IN SELECT relid FROM pg_partition_tree('pictures') WHERE isleaf LOOP
-                    EXECUTE format('ALTER TABLE %s SET (toast_tuple_target = 8160)', leaf);
-                END LOOP;
-            END $$
-            """)
+    static let storage = Migration(20, sql: embeddingsInRows(of: "pictures"))
+
+    /// Settings of a table's storage are not what `CREATE TABLE … (LIKE …)` copies, so whoever makes a
+    /// table beside `pictures` needs this too.
+    static func embeddingsInRows(of table: String) -> String {
+        """
+        DO $$
+        DECLARE leaf regclass;
+        BEGIN
+            -- To pg_partition_tree a table without partitions is no tree.
+            FOR leaf IN
+                SELECT oid FROM pg_class WHERE oid = '\(table)'::regclass AND relkind = 'r'
+                UNION SELECT relid FROM pg_partition_tree('\(table)') WHERE isleaf
+            LOOP
+                EXECUTE format('ALTER TABLE %s SET (toast_tuple_target = 8160)', leaf);
+            END LOOP;
+        END $$;
+        """
+    }
 }

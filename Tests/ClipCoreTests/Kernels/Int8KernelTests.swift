@@ -1,0 +1,354 @@
+import CKernels
+import Foundation
+import TestSupport
+import Testing
+
+/// A quantised matrix and quantised rows, with the memory that the kernels ask for.
+private final class Operands {
+    var matrix: ck_int8_matrix
+    var rows: ck_int8_rows
+    private var blocks: [UnsafeMutableRawPointer] = []
+
+    init(rows count: Int, inputs: Int, outputs: Int, isWide: Bool = false) {
+        let padded = (outputs + 63) / 64 * 64
+        // Wider than needed and not a multiple of a register: rows need no alignment.
+        let stride = (inputs + 3) / 4 * 4 + 4
+        var blocks: [UnsafeMutableRawPointer] = []
+        func take<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
+            let bytes = max(count, 1) * MemoryLayout<T>.stride
+            let block = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+            // Nothing may depend on what memory held before.
+            block.initializeMemory(as: UInt8.self, repeating: 0xA5, count: bytes)
+            blocks.append(block)
+            return block.bindMemory(to: T.self, capacity: max(count, 1))
+        }
+        matrix = ck_int8_matrix(
+            inputs: inputs, outputs: outputs, wide: isWide,
+            weights: take(Int8.self, ck_int8_packed_size(inputs, outputs)),
+            scales: take(Float.self, padded), sums: take(Int32.self, padded))
+        rows = ck_int8_rows(
+            stride: stride, values: take(UInt8.self, count * stride),
+            low: take(UInt8.self, count * stride), scales: take(Float.self, count),
+            zeros: take(Int32.self, count))
+        self.blocks = blocks
+    }
+
+    deinit { for block in blocks { block.deallocate() } }
+
+    func pack(_ weight: [Float]) {
+        withUnsafePointer(to: matrix) { ck_int8_pack(weight, $0) }
+    }
+
+    func quantize(_ x: [Float], rows count: Int) {
+        withUnsafePointer(to: matrix) { matrix in
+            withUnsafePointer(to: rows) { ck_int8_quantize(x, count, matrix, $0) }
+        }
+    }
+
+    func product(rows count: Int, _ isa: ck_int8_isa) -> [Int32] {
+        var out = [Int32](repeating: .min, count: count * matrix.outputs)
+        withUnsafePointer(to: matrix) { matrix in
+            withUnsafePointer(to: rows) { ck_int8_product($0, count, matrix, &out, isa) }
+        }
+        return out
+    }
+
+    func linear(
+        rows count: Int, bias: [Float]?, from start: [Float], _ end: ck_int8_end,
+        _ isa: ck_int8_isa = CK_INT8_BEST
+    ) -> [Float] {
+        var out = start
+        withUnsafePointer(to: matrix) { matrix in
+            withUnsafePointer(to: rows) { rows in
+                if let bias {
+                    ck_int8_linear(rows, count, matrix, bias, &out, end, isa)
+                } else {
+                    ck_int8_linear(rows, count, matrix, nil, &out, end, isa)
+                }
+            }
+        }
+        return out
+    }
+
+    func value(_ row: Int, _ input: Int) -> Int32 {
+        let place = row * rows.stride + input
+        let value = Int32(rows.values[place])
+        return matrix.wide ? 256 * value + Int32(rows.low[place]) : value
+    }
+
+    /// A weight, from its place in the panels.
+    func weight(_ output: Int, _ input: Int) -> Int32 {
+        let groups = (matrix.inputs + 3) / 4
+        let place = (output / 64 * groups + input / 4) * 256 + output % 64 * 4 + input % 4
+        return Int32(matrix.weights[place])
+    }
+}
+
+/// Quantisation and integer products against their definitions, each instruction set forced in turn.
+@Suite struct Int8KernelTests {
+    /// Those that this machine lacks are passed over.
+    static let sets = [
+        CK_INT8_BEST, CK_INT8_ANY, CK_INT8_AVX2, CK_INT8_AVX512_VNNI, CK_INT8_NEON_DOT,
+    ].filter { ck_int8_has($0) }
+
+    private static func integers(_ count: Int, _ range: ClosedRange<Int>, _ seed: UInt64) -> [Int] {
+        var random = SplitMix(state: seed)
+        return (0..<count).map { _ in Int.random(in: range, using: &random) }
+    }
+
+    private static func floats(_ count: Int, _ seed: UInt64) -> [Float] {
+        var random = SplitMix(state: seed)
+        return (0..<count).map { _ in Float(random.next() >> 40) * 0x1p-23 - 1 }
+    }
+
+    /// The sums of a product of integers that survive quantisation unchanged are those integers' own.
+    private func checkProduct(
+        _ isa: ck_int8_isa, rows: Int, inputs: Int, outputs: Int, q: [Int], w: [Int]
+    ) {
+        let operands = Operands(rows: rows, inputs: inputs, outputs: outputs)
+        // Every output has a weight of 127 or −127, so its scale is 1.
+        operands.pack(w.map(Float.init))
+        for row in 0..<rows {
+            for input in 0..<operands.rows.stride {
+                // Beyond the row's end anything may lie.
+                operands.rows.values[row * operands.rows.stride + input] =
+                    input < inputs ? UInt8(q[row * inputs + input]) : 0xFF
+            }
+            operands.rows.zeros[row] = Int32(row * 37 % 256)
+        }
+        var expected: [Int32] = []
+        for row in 0..<rows {
+            for output in 0..<outputs {
+                var sum = 0
+                for input in 0..<inputs {
+                    sum += (q[row * inputs + input] - row * 37 % 256) * w[output * inputs + input]
+                }
+                expected.append(Int32(sum))
+            }
+        }
+        let ours = operands.product(rows: rows, isa)
+        #expect(ours == expected, "\(rows) × \(inputs) × \(outputs), set \(isa.rawValue)")
+    }
+
+    @Test(arguments: sets) func productIsExact(_ isa: ck_int8_isa) {
+        for (rows, inputs, outputs) in [
+            (1, 1, 1), (1, 3072, 65), (2, 2, 64), (3, 5, 3), (4, 64, 128), (5, 7, 63), (6, 4, 130),
+            (7, 766, 5), (17, 77, 100), (50, 64, 192), (77, 130, 66),
+        ] {
+            var w = Self.integers(inputs * outputs, -127...127, 1)
+            for output in 0..<outputs { w[output * inputs] = output.isMultiple(of: 2) ? 127 : -127 }
+            checkProduct(
+                isa, rows: rows, inputs: inputs, outputs: outputs,
+                q: Self.integers(rows * inputs, 0...255, 2), w: w)
+        }
+    }
+
+    /// The largest sums there can be: where an instruction saturates, or 32 bits overflow.
+    @Test(arguments: sets) func productHoldsExtremes(_ isa: ck_int8_isa) {
+        for inputs in [1, 2, 8, 3072, CK_INT8_MAX_INPUTS] {
+            for sign in [127, -127] {
+                checkProduct(
+                    isa, rows: 2, inputs: inputs, outputs: 2,
+                    q: [Int](repeating: 255, count: 2 * inputs),
+                    w: [Int](repeating: sign, count: 2 * inputs))
+            }
+        }
+    }
+
+    @Test func weightsAreQuantisedToTheNearestStep() {
+        for (inputs, outputs) in [(1, 1), (5, 3), (64, 64), (77, 65), (768, 130)] {
+            var weight = Self.floats(inputs * outputs, 3)
+            for input in 0..<inputs { weight[input] = 0 }  // an output of zeros
+            if outputs > 2 {
+                for input in 0..<inputs { weight[2 * inputs + input] *= 1e-30 }
+                weight[inputs] = 1e6  // a weight that takes all the range
+            }
+            let operands = Operands(rows: 1, inputs: inputs, outputs: outputs)
+            operands.pack(weight)
+            for output in 0..<outputs {
+                let row = weight[output * inputs..<(output + 1) * inputs]
+                let largest = row.map(abs).max()!
+                let scale = operands.matrix.scales[output]
+                #expect(abs(scale - largest / 127) <= 1e-6 * scale || largest == 0)
+                var sum: Int32 = 0
+                var worst: Float = 0
+                for (input, exact) in row.enumerated() {
+                    let w = operands.weight(output, input)
+                    worst = max(worst, abs(exact - scale * Float(w)))
+                    sum += w
+                }
+                #expect(worst <= 0.50001 * scale)
+                #expect(operands.matrix.sums[output] == sum)
+            }
+        }
+    }
+
+    @Test(arguments: KernelTests.Kind.allCases, [false, true])
+    func rowsAreQuantisedToTheNearestStep(_ kind: KernelTests.Kind, _ isWide: Bool) {
+        let last: Int32 = isWide ? 65_535 : 255
+        for rows in [1, 3, 17] {
+            for width in [1, 5, 16, 50, 64, 77, 768, 3072] {
+                var x = kind.values(rows * width, 10)
+                if width > 4 { x[3] = 0 }
+                let operands = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
+                operands.quantize(x, rows: rows)
+                for row in 0..<rows {
+                    let scale = operands.rows.scales[row]
+                    let zero = operands.rows.zeros[row]
+                    let line = x[row * width..<(row + 1) * width]
+                    let range = max(line.max()!, 0) - min(line.min()!, 0)
+                    #expect((0...last).contains(zero))
+                    #expect(abs(scale - range / Float(last)) <= 1e-6 * scale)
+                    var worst = 0.0
+                    for (input, exact) in line.enumerated() {
+                        let step = operands.value(row, input) - zero
+                        worst = max(worst, abs(Double(exact) - Double(scale) * Double(step)))
+                        if exact == 0 { #expect(step == 0) }
+                    }
+                    // The zero point is a whole number, so an end of the range may lose half a step
+                    // more; and of 16 bits fp32 leaves a few hundredths of a step to chance.
+                    #expect(worst <= 1.02 * Double(scale), "\(kind), \(width)")
+                }
+            }
+        }
+    }
+
+    /// What is not finite must not come out as a harmless number.
+    @Test(arguments: [false, true]) func whatIsNotFiniteStaysSo(_ isWide: Bool) {
+        for bad in [Float.nan, .infinity, -.infinity] {
+            for width in [1, 16, 50] {
+                for place in [0, width / 2, width - 1] {
+                    var x = [Float](repeating: 1, count: 2 * width)
+                    x[place] = bad
+                    let operands = Operands(rows: 2, inputs: width, outputs: 3, isWide: isWide)
+                    operands.pack([Float](repeating: 0.5, count: 3 * width))
+                    operands.quantize(x, rows: 2)
+                    let out = operands.linear(
+                        rows: 2, bias: nil, from: [Float](repeating: 0, count: 6), CK_INT8_STORE)
+                    #expect(out[..<3].allSatisfy { !$0.isFinite })
+                    #expect(out[3...].allSatisfy { $0.isFinite })
+                }
+            }
+        }
+        // The range of these is not finite, they are.
+        let operands = Operands(rows: 1, inputs: 2, outputs: 1, isWide: isWide)
+        operands.quantize([.greatestFiniteMagnitude, -.greatestFiniteMagnitude], rows: 1)
+        #expect(operands.rows.scales[0].isFinite)
+        #expect(operands.value(0, 0) - operands.value(0, 1) > 250)
+    }
+
+    /// The layer's ends against fp64 on the same integers.
+    @Test(arguments: sets, [false, true])
+    func linearIsItsDefinition(_ isa: ck_int8_isa, _ isWide: Bool) {
+        var largest = 0.0
+        for (rows, inputs, outputs) in [
+            (1, 3, 1), (3, 64, 64), (17, 77, 100), (50, 128, 65), (7, 768, 192),
+        ] {
+            let x = Self.floats(rows * inputs, 20)
+            let weight = Self.floats(inputs * outputs, 21)
+            let bias = Self.floats(outputs, 22)
+            let start = Self.floats(rows * outputs, 23)
+            let operands = Operands(rows: rows, inputs: inputs, outputs: outputs, isWide: isWide)
+            operands.pack(weight)
+            operands.quantize(x, rows: rows)
+            var products: [Double] = []
+            for row in 0..<rows {
+                for output in 0..<outputs {
+                    var sum = 0
+                    for input in 0..<inputs {
+                        sum += Int(
+                            (operands.value(row, input) - operands.rows.zeros[row])
+                                * operands.weight(output, input))
+                    }
+                    products.append(
+                        Double(sum) * Double(operands.rows.scales[row])
+                            * Double(operands.matrix.scales[output]))
+                }
+            }
+            for end in [CK_INT8_STORE, CK_INT8_ADD, CK_INT8_QUICK_GELU] {
+                for bias in [bias, nil] {
+                    let ours = operands.linear(rows: rows, bias: bias, from: start, end, isa)
+                    for place in ours.indices {
+                        var value = products[place]
+                        value += bias.map { Double($0[place % outputs]) } ?? 0
+                        switch end {
+                        case CK_INT8_ADD: value += Double(start[place])
+                        case CK_INT8_QUICK_GELU: value = value / (1 + exp(-1.702 * value))
+                        default: break
+                        }
+                        largest = max(largest, abs(Double(ours[place]) - value))
+                    }
+                }
+            }
+        }
+        print("kernels: int8 linear, set \(isa.rawValue), wide \(isWide): \(largest)")
+        #expect(largest < 1e-5)
+    }
+
+    /// Against the exact product: what quantisation costs, and what 16 bits save when a few inputs are
+    /// large.
+    @Test func sixteenBitsSaveTheSmallInputs() {
+        let (rows, inputs, outputs) = (17, 768, 64)
+        var x = Self.floats(rows * inputs, 30)
+        let weight = Self.floats(inputs * outputs, 31)
+        func error(_ isWide: Bool) -> Double {
+            let operands = Operands(rows: rows, inputs: inputs, outputs: outputs, isWide: isWide)
+            operands.pack(weight)
+            operands.quantize(x, rows: rows)
+            let ours = operands.linear(
+                rows: rows, bias: nil, from: [Float](repeating: 0, count: rows * outputs),
+                CK_INT8_STORE)
+            var error = 0.0
+            var size = 0.0
+            for row in 0..<rows {
+                for output in 0..<outputs {
+                    var exact = 0.0
+                    for input in 0..<inputs {
+                        exact +=
+                            Double(x[row * inputs + input])
+                            * Double(weight[output * inputs + input])
+                    }
+                    let difference = Double(ours[row * outputs + output]) - exact
+                    error += difference * difference
+                    size += exact * exact
+                }
+            }
+            return (error / size).squareRoot()
+        }
+        let even = error(false)
+        for row in 0..<rows {
+            for input in 0..<inputs where ![3, 400, 767].contains(input) {
+                x[row * inputs + input] /= 40
+            }
+        }
+        let (narrow, wide) = (error(false), error(true))
+        print("kernels: int8, error \(even); with large inputs \(narrow), in 16 bits \(wide)")
+        #expect(even < 0.008)
+        #expect(wide < 0.008)
+        #expect(narrow > 3 * wide)
+    }
+
+    @Test(arguments: [false, true]) func layerNormIsFusedExactly(_ isWide: Bool) {
+        for (rows, width) in [(1, 64), (3, 77), (17, 768)] {
+            let x = Self.floats(rows * width, 40)
+            let scale = Self.floats(width, 41)
+            let bias = Self.floats(width, 42)
+            var normed = x
+            ck_layer_norm(x, rows, width, width, scale, bias, &normed)
+            let separate = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
+            let fused = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
+            separate.quantize(normed, rows: rows)
+            var row = [Float](repeating: 0, count: width)
+            withUnsafePointer(to: fused.matrix) { matrix in
+                withUnsafePointer(to: fused.rows) {
+                    ck_int8_layer_norm_quantize(x, rows, scale, bias, &row, matrix, $0)
+                }
+            }
+            for r in 0..<rows {
+                #expect(fused.rows.scales[r] == separate.rows.scales[r])
+                #expect(fused.rows.zeros[r] == separate.rows.zeros[r])
+                #expect((0..<width).allSatisfy { fused.value(r, $0) == separate.value(r, $0) })
+            }
+        }
+    }
+}
