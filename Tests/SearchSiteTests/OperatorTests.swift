@@ -37,8 +37,13 @@ import Testing
         "bearer:a b", "bearer:\n", "digest:a:b", "user:password",
     ])
     func otherSettingsAreRefused(setting: String) {
-        #expect(throws: AccessRule.Malformed.self) { try AccessRule(setting) }
-        #expect(!"\(AccessRule.Malformed())".contains("user:password"))
+        do {
+            _ = try AccessRule(setting)
+            Issue.record("\(setting) was taken")
+        } catch {
+            // A mistyped setting may still hold the password.
+            #expect(!"\(error)".contains("user") && !"\(error)".contains("digest"))
+        }
     }
 
     // MARK: Names, addresses, rates

@@ -61,7 +61,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (HTTPRequest.Method.post, "/", "GET, HEAD"), (.post, "/search", "GET, HEAD"),
+        (HTTPRequest.Method.post, "/", "GET, HEAD"), (.put, "/search", "GET, HEAD, POST"),
         (.delete, "/search?q=cat", "GET, HEAD, POST"), (.get, "/search_form", "POST"),
         (.put, "/search_form", "POST"), (.post, "/health", "GET, HEAD"),
         (.post, "/pictures/a.jpg", "GET, HEAD"), (.options, "/assets/site.js", "GET, HEAD"),

@@ -55,6 +55,14 @@ final class FakeSearch: PictureSearch {
     /// Keys whose location was asked for, without the site's own probe for an origin.
     var keys: [String] { heard.withLock { $0.keys } }
 
+    /// The same, each once and as bytes (to Swift, two spellings of é are equal), without the made-up
+    /// key whose address the content security policy names.
+    var keysOfPictures: [[UInt8]] {
+        var seen = Set<[UInt8]>()
+        return keys.filter { $0 != "picture.jpg" }.map { Array($0.utf8) }
+            .filter { seen.insert($0).inserted }
+    }
+
     func search(_ query: SearchQuery) async throws -> SearchResult {
         heard.withLock { $0.queries.append(query) }
         guard let result else { throw error }

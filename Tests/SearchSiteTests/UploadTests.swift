@@ -37,7 +37,10 @@ struct FakeEmbedder: PictureEmbedding {
 
     @Test func aPictureGetsAnAddressThatFindsItAgain() async throws {
         // 512 components of very different sizes, as CLIP has them.
-        let raw = (0..<512).map { Float(($0 * 7919) % 1_000 - 500) / 500 * ($0 == 133 ? 20 : 1) }
+        let raw = (0..<512).map { index -> Float in
+            let value = Float((index * 7919) % 1_000 - 500) / 500
+            return index == 133 ? 20 * value : value
+        }
         let length = raw.reduce(0) { $0 + $1 * $1 }.squareRoot()
         let embedding = raw.map { $0 / length }
         let site = SearchSite(search: search, embedder: FakeEmbedder(embedding: embedding)) { _ in }

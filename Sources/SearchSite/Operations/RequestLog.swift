@@ -21,7 +21,8 @@ struct RequestLog: RouterMiddleware {
         let begin = ContinuousClock.now
         let response = try await next(request, context)
         let seconds = (ContinuousClock.now - begin) / .seconds(1)
-        let route = context.endpointPath ?? "none"
+        // The router's own name for what it has no route for.
+        let route = context.endpointPath.flatMap { $0 == "NotFound" ? nil : $0 } ?? "none"
         let labels = [
             ("method", Self.methods.contains(request.method) ? request.method.rawValue : "other"),
             ("route", route), ("status", "\(response.status.code)"),
