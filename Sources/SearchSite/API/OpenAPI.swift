@@ -6,7 +6,7 @@ let openAPIDocument = #"""
       "info": {
         "title": "Picture Search",
         "version": "1.0.0",
-        "description": "Finds pictures by what they show: by words, by stored pictures, by a picture that is sent. Scores are cosines between CLIP embeddings."
+        "description": "Finds pictures by what they show: by words, by stored pictures, by a picture that is sent. Scores are cosines between CLIP embeddings. An address has at most 16 KiB."
       },
       "paths": {
         "/api/search": {

@@ -15,6 +15,8 @@ let scriptText = """
     let fetching = null;
 
     const here = () => location.pathname + location.search;
+    // What is shown; null when that failed.
+    let current = here();
     const isSearch = (url) => url.origin === location.origin
       && (url.pathname === "/search" || url.pathname.startsWith("/search/"));
 
@@ -82,6 +84,7 @@ let scriptText = """
       document.title = homeTitle;
       status.textContent = "";
       input.value = "";
+      current = here();
     }
 
     async function textOf(response) {
@@ -102,8 +105,10 @@ let scriptText = """
         arrived(response);
         if (response.ok) keep(here(), html);
         show(html);
+        current = response.ok ? here() : null;
       } catch (error) {
         if (fetching !== mine) return false;
+        current = null;
         show(document.getElementById("unreachable").innerHTML);
       }
       fetching = null;
@@ -241,6 +246,7 @@ let scriptText = """
       } else link.remove();
       address.hash = "";
       history.replaceState(history.state, "", address.href);
+      current = here();
       keep(here(), results.innerHTML);
       status.textContent = `${list.children.length} pictures`;
       if (byHand) items[0]?.querySelector("a")?.focus();
@@ -299,6 +305,11 @@ let scriptText = """
 
     history.scrollRestoration = "manual";
     addEventListener("popstate", async (event) => {
+      // A link to a place in the page, such as the one past the search box, changes nothing else.
+      if (here() === current && !fetching) {
+        if (event.state) scrollTo(0, event.state.y ?? 0);
+        return;
+      }
       fetching?.abort();
       fetching = null;
       busy(false);
@@ -306,8 +317,10 @@ let scriptText = """
       if (location.pathname === "/") showHome();
       else if (isSearch(location)) {
         const html = kept(here());
-        if (html !== null) show(html);
-        else if (!await load(here())) return;
+        if (html !== null) {
+          show(html);
+          current = here();
+        } else if (!await load(here())) return;
         input.value = results.firstElementChild?.dataset.query ?? "";
       } else {
         location.reload();
