@@ -1,0 +1,67 @@
+"""The container file and the systemd unit: what can be told without a container engine."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from tools import TESTS, tool
+
+ROOT = TESTS.parent
+CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
+TOOLS = ["create-table", "process-images", "find-images", "web-app"]
+
+# The packages of Ubuntu 24.04 that hold the libraries. Debian's libjpeg has another number.
+PACKAGES = {
+    "libpq": "libpq5", "libcurl": "libcurl4t64", "libopenblas": "libopenblas0-pthread",
+    "libjpeg": "libjpeg-turbo8", "libpng16": "libpng16-16t64", "libtiff": "libtiff6",
+    "libwebp": "libwebp7", "libwebpdemux": "libwebpdemux2",
+}
+# Of the base image, or linked statically there (Swift's own).
+BASE = {
+    "libc", "libm", "libstdc++", "libgcc_s", "ld-linux-x86-64", "ld-linux-aarch64", "libswiftCore",
+    "libdispatch", "libBlocksRuntime", "libFoundation", "libFoundationEssentials",
+    "libFoundationInternationalization", "lib_FoundationICU",
+}
+
+
+def installed(stage):
+    """The packages that a stage installs."""
+    command = re.search(r"apt-get install -y --no-install-recommends(.*?)&&", stage, re.DOTALL).group(1)
+    return set(command.replace("\\\n", " ").split())
+
+
+def test_the_container_has_every_library():
+    build, run = CONTAINERFILE.split("\nFROM ")[-2:]
+    setup = (ROOT / "scripts" / "setup").read_text()
+    wanted = re.search(r"^packages=\((.*?)\)", setup, re.DOTALL | re.MULTILINE).group(1).split()
+    assert installed(build) == set(wanted)
+    needed = set()
+    for name in TOOLS:
+        told = subprocess.run(
+            ["objdump", "--private-headers", tool(name)], capture_output=True, text=True, check=True)
+        needed |= {line.split(".so")[0] for line in re.findall(r"NEEDED +(\S+)", told.stdout)}
+    needed = {name for name in needed if name not in BASE and not name.startswith("libswift")}
+    assert {PACKAGES[name] for name in needed} == installed(run) - {"ca-certificates"}
+
+
+def test_what_the_container_copies_is_there():
+    for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", CONTAINERFILE, re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+def test_the_unit_is_one(tmp_path):
+    """systemd knows every setting of the unit, and web-app every option."""
+    text = (ROOT / "deploy" / "web-app.service").read_text()
+    command = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE).group(1).split()
+    assert command[0] == "/usr/local/bin/web-app"
+    unit = tmp_path / "web-app.service"
+    unit.write_text(text.replace(command[0], str(tool("web-app"))))
+    told = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    complaints = [line for line in told.stderr.splitlines() if "web-app" in line]
+    assert told.returncode == 0 and complaints == [], told.stderr
+    told = subprocess.run([tool("web-app"), "--help"], capture_output=True, text=True, check=True).stdout
+    for argument in command[1:]:
+        assert not argument.startswith("--") or f"  {argument} " in told
