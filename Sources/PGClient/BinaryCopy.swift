@@ -27,6 +27,9 @@ package struct BinaryCopyEncoder {
                 "row \(rowCount + 1) of COPY has \(row.count) values for \(columnCount) columns")
         }
         let start = buffer.count
+        let number = rowCount + 1
+        // Only made for an error: there are millions of values.
+        func place(_ column: Int) -> String { "column \(column + 1) in row \(number) of COPY" }
         do throws(PGError) {
             buffer.appendBigEndian(count)
             for (index, value) in row.enumerated() {
@@ -34,9 +37,8 @@ package struct BinaryCopyEncoder {
                     buffer.appendBigEndian(Int32(-1))
                     continue
                 }
-                let place = "column \(index + 1) in row \(rowCount + 1) of COPY"
-                try buffer.appendWithLength(place: place) { buffer throws(PGError) in
-                    try value.encode(into: &buffer, place: place)
+                try buffer.appendWithLength(place: place(index)) { buffer throws(PGError) in
+                    try value.encode(into: &buffer, place: place(index))
                 }
             }
         } catch {

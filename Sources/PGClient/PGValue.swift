@@ -122,7 +122,8 @@ extension PGValue {
             }
         case .vector(let elements):
             try Self.appendDimensions(elements.count, to: &buffer, place: place())
-            elements.map(\.bitPattern.bigEndian).withUnsafeBytes {
+            // A closure: a key path would be looked up for each element.
+            elements.map { $0.bitPattern.bigEndian }.withUnsafeBytes {
                 buffer.append(contentsOf: $0)
             }
         case .halfvec(let elements):

@@ -31,7 +31,7 @@ func load() throws {
     }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     let user = Double(usage.ru_utime.tv_sec) + Double(usage.ru_utime.tv_usec) / 1e6
     print(#"{"rows": \#(rows), "seconds": \#(seconds), "client_user_seconds": \#(user)}"#)
 }
