@@ -552,6 +552,42 @@ def search(address):
         return error.code, error.read().decode()
 
 
+def test_searching_while_storing(workplace, album):
+    """Searches through the index and without it go on while pictures are stored: none fails, and what
+    was found once stays found."""
+    put(album, pictures(50))
+    workplace.run("process-images")
+    workplace.run("create-table", "--index", "hnsw")
+    put(album, pictures(300) | slow_pictures(40))
+    process = start(workplace, "--batch-size", "4")
+    known, rounds = set(), 0
+    while process.poll() is None or rounds == 0:
+        for exact in [["--exact"], []]:
+            lines = workplace.run("find-images", "cat", "--json", "--no-url", "-k", "500", *exact).stdout
+            hits = [json.loads(line) for line in lines.splitlines()]
+            keys = {hit["key"] for hit in hits}
+            assert len(keys) == len(hits) >= 50
+            scores = [hit["score"] for hit in hits]
+            assert scores == sorted(scores, reverse=True)
+            if exact:
+                assert keys >= known
+                known = keys
+        rounds += 1
+    assert finish(process)["stored"] == 290
+    assert rounds > 1
+    stored, golden = rows(workplace.database), expected(300)
+    assert len(stored) == 340
+    for name in golden:
+        assert sum(a * b for a, b in zip(stored[name], golden[name], strict=True)) > 0.99999
+    # The index has them too: its nearest are the nearest. Many are equal, so their scores are compared.
+    nearest = [
+        [json.loads(line)["score"] for line in workplace.run(*search, *exact).stdout.splitlines()]
+        for search in [["find-images", "cat", "--json", "--no-url", "-k", "10"]]
+        for exact in [[], ["--exact"]]
+    ]
+    assert len(nearest[0]) == 10 and nearest[0] == nearest[1]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--retry-for", "soon"], ["--max-pixels", "0"], ["--max-bytes", "-1"], ["--force"]],
