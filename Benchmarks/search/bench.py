@@ -7,6 +7,9 @@ thing lie together, in places crowded and in places sparse, and all pictures lie
                                        B': 96 directions, B's and 48 more
   query   q   = unit(c_j + s_j B' z + t) held out; t is one direction that no vector has, as texts lie
                                        apart from pictures
+The deviation along direction i falls as i^-D, since the spectra of trained embeddings fall by a power law. With
+D = 0.75 the median local intrinsic dimension (maximum likelihood over 100 neighbours; Amsaleg et al. 2015) at
+100,000 vectors is 21. --decay 0 makes all directions alike and the dimension 45: harder for every graph.
 Everything is drawn from a fixed seed.
 """
 
@@ -32,35 +35,41 @@ def unit(x):
 
 
 class Clusters:
-    def __init__(self, count, seed=20240613):
+    def __init__(self, count, decay, seed=20240613):
         self.rng = np.random.default_rng(seed)
         basis, _ = np.linalg.qr(self.rng.standard_normal((DIMENSION, 98)))
         self.axis, self.text, self.basis = basis[:, 0], basis[:, 1], basis[:, 2:]
         self.clusters = max(16, count // 50)
-        z = self.rng.standard_normal((self.clusters, 48)).astype("f4") / np.sqrt(48)
+        self.deviations = (np.arange(1, 97) ** -decay).astype("f4")
+        z = self.noise(self.clusters, 48)
         self.centres = unit(2 * self.axis + z @ self.basis[:, :48].T).astype("f4")
         self.spread = (0.7 * np.exp(0.4 * self.rng.standard_normal(self.clusters))).astype("f4")
         weights = 1 / np.arange(1, self.clusters + 1) ** 0.7
         self.cumulative = np.cumsum(weights / weights.sum())
 
+    def noise(self, n, directions):
+        """Of unit length on average."""
+        deviations = self.deviations[:directions]
+        z = self.rng.standard_normal((n, directions)).astype("f4")
+        return z * (deviations / np.linalg.norm(deviations))
+
     def draw(self, n, text=0.0):
         j = np.minimum(np.searchsorted(self.cumulative, self.rng.random(n)), self.clusters - 1)
-        z = self.rng.standard_normal((n, 96)).astype("f4") / np.sqrt(96)
-        x = self.centres[j] + self.spread[j, None] * (z @ self.basis.T.astype("f4"))
+        x = self.centres[j] + self.spread[j, None] * (self.noise(n, 96) @ self.basis.T.astype("f4"))
         return unit(x + text * self.text).astype("f4")
 
 
-def vectors(folder, count):
+def vectors(folder, count, decay):
     """The file of `count` vectors, and the queries."""
-    path = folder / f"vectors-{count}.f32"
-    clusters = Clusters(count)
+    path = folder / f"vectors-{count}-{decay}.f32"
+    clusters = Clusters(count, decay)
     if not path.exists():
         part = path.with_suffix(".part")
         with open(part, "wb") as file:
             for start in range(0, count, 20_000):
                 file.write(clusters.draw(min(20_000, count - start)).tobytes())
         part.rename(path)
-    held_out = Clusters(count, seed=20240613)
+    held_out = Clusters(count, decay)
     held_out.rng = np.random.default_rng(7)
     return path, held_out.draw(QUERIES, text=0.7)
 
@@ -221,7 +230,7 @@ def build_index(uri, options):
 
 def measure(options, count, report):
     folder = pathlib.Path(options.folder)
-    path, queries = vectors(folder, count)
+    path, queries = vectors(folder, count, options.decay)
     truth = exact(path, count, queries)
     uri = options.uri
     postgres = Postgres(uri, queries)
@@ -321,6 +330,7 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--widths", type=int, nargs="+", default=[40, 100, 200, 400])
+    parser.add_argument("--decay", type=float, default=0.75)
     parser.add_argument("--exact-queries", type=int, default=20)
     parser.add_argument("--memory", default="2GB")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
