@@ -340,17 +340,68 @@ struct IngestTests {
             let good = try Self.picture("grey.jpg")
             for index in 0..<400 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
             let killer = try database.connect()
+            let brake = try Brake(database)
             var ended = 0
             let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel)
             let progress = try ingest.run(
                 report: { _ in
-                    guard ended < 5 else { return }
+                    guard ended < 5 else { return brake.release() }
                     ended += 1
                     Self.endIngests(killer)
                 }, onFailure: { _ in })
             #expect(progress.stored + progress.elsewhere == 400 && progress.failed == 0)
             let rows = try database.rows().count
             #expect(rows == 400)
+        }
+    }
+
+    /// A database that is away when the first rows are to be stored is waited for like any other time.
+    @Test func databaseAwayBeforeTheFirstRow() throws {
+        let picture = Array(try Self.picture("grey.jpg"))
+        let objects = (0..<20).map {
+            "<Contents><Key>\($0).jpg</Key><Size>\(picture.count)</Size></Contents>"
+        }
+        let listing =
+            "<ListBucketResult><IsTruncated>false</IsTruncated>\(objects.joined())</ListBucketResult>"
+        let gate = DispatchSemaphore(value: 0)
+        let store = try LoopbackServer { _, request in
+            if request.target.contains("list-type=2") { return .xml(200, listing) }
+            gate.wait()
+            gate.signal()
+            return LoopbackServer.Reply(200, body: picture)
+        }
+        defer { store.stop() }
+        try TestDatabase.with { database in
+            _ = try database.table().create()
+            let server = try PGConnection(uri: try #require(TestDatabase.serverURI))
+            let name = try #require(URL(string: database.uri)).lastPathComponent
+            func allowConnections(_ isAllowed: Bool) {
+                _ = try? server.executeScript(
+                    "ALTER DATABASE \(name) ALLOW_CONNECTIONS \(isAllowed)")
+            }
+            let ingest = try Ingest(
+                settings([
+                    "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": store.endpoint,
+                    "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b", "S3_BUCKET_NAME": "pictures",
+                ]), modelPath: Fixtures.tinyModel)
+            defer { allowConnections(true) }
+            var isClosed = false
+            var notes: [String] = []
+            var failures: [IngestFailure] = []
+            let progress = try ingest.run(
+                report: { _ in
+                    guard !isClosed else { return }
+                    isClosed = true
+                    allowConnections(false)
+                    gate.signal()
+                }, onFailure: { failures.append($0) },
+                onNote: { note in
+                    notes.append(note)
+                    allowConnections(true)
+                })
+            #expect(failures == [])
+            #expect(progress.stored == 20, "\(progress)")
+            #expect(notes.count == 2 && notes.last == "the database is back", "\(notes)")
         }
     }
 
@@ -364,20 +415,12 @@ struct IngestTests {
             options.retryFor = .zero
             let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
             let killer = try database.connect()
-            // No row can be stored while this lock is held, so the ingest cannot be done too early.
-            let locker = try database.connect()
-            var isLocked = false
+            let brake = try Brake(database)
             let interruption = #expect(throws: IngestInterruption.self) {
                 _ = try ingest.run(
-                    report: { _ in
-                        if !isLocked {
-                            try? locker.executeScript("BEGIN; LOCK TABLE picture_claims")
-                        }
-                        isLocked = true
-                        Self.endIngests(killer)
-                    }, onFailure: { _ in })
+                    report: { _ in Self.endIngests(killer) }, onFailure: { _ in })
             }
-            try locker.executeScript("COMMIT")
+            brake.release()
             let error = try #require(interruption)
             #expect((error.cause as? PGError)?.isConnectionLost == true)
             let stored = try database.rows().count
@@ -396,12 +439,18 @@ struct IngestTests {
             var options = Ingest.Options()
             (options.workers, options.batchSize) = (1, 1)
             let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
+            let brake = try Brake(database)
             let interruption = #expect(throws: IngestInterruption.self) {
                 _ = try ingest.run(
-                    report: { if $0.listed > 0 { ingest.stop() } }, onFailure: { _ in })
+                    report: { progress in
+                        guard progress.encoded > 0 else { return }
+                        ingest.stop()
+                        brake.release()
+                    }, onFailure: { _ in })
             }
             let error = try #require(interruption)
             #expect(error.isStop && error.description.contains("again"))
+            #expect(error.progress.stored > 0 && error.progress.stored < 2_000)
             #expect(error.progress.stored == error.progress.encoded)
             let rows = try database.rows().count
             #expect(rows == error.progress.stored)
@@ -430,6 +479,22 @@ struct IngestTests {
             #expect(encoded.value == 300)
             let rows = try database.rows().count
             #expect(rows == 300)
+        }
+    }
+
+    /// Lets no ingest store anything before it is released, so that none is over before a test has
+    /// looked at it, however quick the machine is.
+    private final class Brake {
+        private let connection: PGConnection
+
+        init(_ database: TestDatabase) throws {
+            connection = try database.connect()
+            // Readers are let through.
+            try connection.executeScript("BEGIN; LOCK TABLE pictures IN SHARE MODE")
+        }
+
+        func release() {
+            _ = try? connection.executeScript("COMMIT")
         }
     }
 

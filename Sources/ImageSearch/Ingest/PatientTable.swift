@@ -2,17 +2,12 @@ import PGClient
 
 /// A connection to the pictures table that comes back after the server was away. Used by several
 /// threads, one after the other.
+///
+/// The first connection is waited for, too: that the address is right was seen when the run began.
 final class PatientTable: Sendable {
-    private struct State {
-        var table: PicturesTable?
-        /// Whether there ever was a connection: before, a wrong address is more likely than a server
-        /// that comes back.
-        var wasConnected = false
-    }
-
     /// The connection is only touched with the monitor held.
     private final class Box: @unchecked Sendable {
-        var state = State()
+        var table: PicturesTable?
     }
 
     private let box = Monitor(Box())
@@ -33,37 +28,38 @@ final class PatientTable: Sendable {
     /// Runs `body`, again and again while the database is away, for as long as patience lasts. It may
     /// have been carried out although it failed, so repeating it must do no harm.
     func run<T>(_ body: (PicturesTable) throws -> T) throws -> T {
-        try box.update { box in try run(&box.state, body) }
+        try box.update { box in try run(&box.table, body) }
     }
 
-    private func run<T>(_ state: inout State, _ body: (PicturesTable) throws -> T) throws -> T {
+    private func run<T>(_ table: inout PicturesTable?, _ body: (PicturesTable) throws -> T) throws
+        -> T
+    {
         var loss = Loss()
         while true {
             do {
-                let value = try body(try usable(&state))
+                let value = try body(try usable(&table))
                 if loss.failures > 0 { patience.note("the database is back") }
                 return value
             } catch let error as PGError {
-                guard error.isWorthWaiting, state.wasConnected else { throw error }
-                if error.isConnectionLost || error.kind == .connection { state.table = nil }
+                guard error.isWorthWaiting else { throw error }
+                if error.isConnectionLost || error.kind == .connection { table = nil }
                 guard loss.bear(patience, "\(error): trying again") else { throw error }
             }
         }
     }
 
-    private func usable(_ state: inout State) throws -> PicturesTable {
-        if let table = state.table, table.isUsable { return table }
-        state.table = nil
-        let table = try connect()
-        state.wasConnected = true
-        try prepare(table)
-        state.table = table
-        return table
+    private func usable(_ table: inout PicturesTable?) throws -> PicturesTable {
+        if let table, table.isUsable { return table }
+        table = nil
+        let new = try connect()
+        try prepare(new)
+        table = new
+        return new
     }
 
     /// Closes the connection.
     func close() {
-        box.update { $0.state.table = nil }
+        box.update { $0.table = nil }
     }
 }
 
