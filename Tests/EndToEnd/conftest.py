@@ -1,7 +1,15 @@
 """Fixtures of the end-to-end tests."""
 
+import signal
+
 import pytest
 from tools import MODEL, Workplace, new_database
+
+
+def pytest_configure(config):
+    # A shell ignores Ctrl-C for what it runs in the background, and the tools respect that: their tests
+    # need it as a terminal leaves it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

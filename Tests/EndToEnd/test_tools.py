@@ -177,9 +177,11 @@ def test_directory_as_bucket(workplace, pictures, tmp_path):
         with urllib.request.urlopen(f"{address}/search?q=cat") as response:
             page = response.read().decode()
         sources = [unescape(s) for s in re.findall(r'<img[^>]* src="([^"]*)"', page)]
-        assert len(sources) == len(bodies)
+        assert [urllib.parse.unquote(s) for s in sources] == [f"/thumbnails/{hit['key']}" for hit in hits]
         for hit, source in zip(hits, sources):
-            with urllib.request.urlopen(urllib.parse.urljoin(address, source)) as response:
+            with urllib.request.urlopen(address + source) as response:
+                assert response.read(2) == b"\xff\xd8"
+            with urllib.request.urlopen(address + source.replace("/thumbnails/", "/pictures/", 1)) as response:
                 assert response.read() == bodies[hit["key"]]
         for path in ["/pictures/..%2F..%2F.env", "/pictures/%2Fetc%2Fpasswd", "/pictures/../.env"]:
             with pytest.raises(urllib.error.HTTPError) as refused:

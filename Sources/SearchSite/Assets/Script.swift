@@ -194,7 +194,8 @@ let scriptText = """
       if (!link || link.hasAttribute("download") || event.button || event.metaKey || event.ctrlKey
         || event.shiftKey || event.altKey) return;
       const url = new URL(link.href);
-      if (!isSearch(url)) return;
+      // The browser knows the way to a place in this page.
+      if (!isSearch(url) || (url.hash && url.pathname + url.search === here())) return;
       event.preventDefault();
       if (link.matches("a.more")) {
         showMore(link, true);
