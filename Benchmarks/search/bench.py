@@ -162,8 +162,10 @@ INDEXED = """
     ORDER BY (embedding <=> %(q)b::vector) + 0, filename LIMIT %(limit)s
 """
 EXACT = """
-    SELECT filename, 1 - (embedding <=> %(q)b::vector) AS score FROM pictures
-    WHERE embedding IS NOT NULL ORDER BY (embedding <=> %(q)b::vector) + 0, filename LIMIT %(limit)s
+    SELECT filename, 1 - distance AS score FROM (
+        SELECT filename, (embedding <=> %(q)b::vector) + 0 AS distance FROM pictures
+        WHERE embedding IS NOT NULL ORDER BY distance, filename LIMIT %(limit)s
+    ) AS nearest
 """
 SEED = "SELECT * FROM pictures_seed ORDER BY embedding <-> %s LIMIT 4"
 
@@ -200,7 +202,7 @@ class Postgres:
         q = self.packed[number % len(self.packed)]
         values = {"q": q, "limit": limit + 1, "candidates": limit + 1 + (limit + 1) // 4 + 8}
         with connection.pipeline(), connection.cursor() as cursor:
-            connection.execute("BEGIN READ ONLY")
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY")
             if width:
                 connection.execute(f"SET LOCAL hnsw.ef_search = {width}")
             cursor.execute(sql, values, binary=True, prepare=False)

@@ -32,14 +32,19 @@ struct NearestPlan {
     /// Whether an index is asked for rows of which a filter takes only some.
     var mayMissFiltered: Bool { index != nil && selection.prefix?.isEmpty == false }
 
-    /// The search is the last but one of them.
-    func queries(for embedding: [Float]) -> [PGQuery] {
-        var queries = [PGQuery("BEGIN READ ONLY")]
+    /// The search is the one at ``place``; what `others` ask follows it.
+    func queries(for embedding: [Float], others: [PGQuery] = []) -> [PGQuery] {
+        // Each statement sees what was committed when it began: see `checkSearched`.
+        var queries = [PGQuery("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY")]
         queries += settings.map { PGQuery("SET LOCAL \($0.name) = \($0.value)") }
         queries.append(search(embedding))
+        queries += others
         queries.append(PGQuery("COMMIT"))
         return queries
     }
+
+    /// Where the search is among ``queries(for:others:)``.
+    var place: Int { 1 + settings.count }
 
     /// How far the index is followed. pgvector gives 40 rows at most unless it is told to go
     /// further, and stops there even when a filter leaves none of them.
@@ -91,14 +96,18 @@ struct NearestPlan {
         let limit = bind(.int64(Int64(selection.limit + 1)))
         let offset = bind(.int64(Int64(selection.offset)))
         guard let index else {
-            // Adding zero keeps an index from being taken where every row is to be compared.
+            // Adding zero keeps an index from being taken where every row is to be compared. Were the
+            // score computed beside it, every row would be compared twice.
             return PGQuery(
                 """
-                SELECT filename, 1 - (embedding <=> $1::vector) AS score
-                FROM pictures
-                WHERE \(filter)
-                ORDER BY (embedding <=> $1::vector) + 0, filename
-                LIMIT \(limit) OFFSET \(offset)
+                SELECT filename, 1 - distance AS score
+                FROM (
+                    SELECT filename, (embedding <=> $1::vector) + 0 AS distance
+                    FROM pictures
+                    WHERE \(filter)
+                    ORDER BY distance, filename
+                    LIMIT \(limit) OFFSET \(offset)
+                ) AS nearest
                 """, values)
         }
         let query = index.expression == "embedding" ? "$1::vector" : "$1::vector::\(index.type)"

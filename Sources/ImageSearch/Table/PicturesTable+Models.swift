@@ -95,21 +95,28 @@ extension PicturesTable {
     /// table's or a later one, so a model that is replaced meanwhile is never overlooked.
     func checkSearched(with model: ModelIdentity) throws {
         do {
-            let rows = try connection.execute(
-                """
-                SELECT name, digest, dimension, precision FROM picture_models
-                WHERE active_since IS NOT NULL
-                """)
-            // Of a table that others filled nobody knows the model.
-            guard let row = rows.first, try row.string(1) != model.digest else { return }
-            throw TableError.otherModelSearched(
-                table: ModelIdentity(
-                    name: try row.string(0), digest: try row.string(1),
-                    dimension: try row.int(2), precision: try row.string(3)),
-                given: model)
+            try checkSearched(with: model, Array(try connection.execute(Self.activeModelQuery.sql)))
         } catch let error as PGError where error.isUndefinedTable {
             // A table of an earlier version, or the demo's.
         }
+    }
+
+    /// Asks which model's embeddings the table holds.
+    static let activeModelQuery = PGQuery(
+        """
+        SELECT name, digest, dimension, precision FROM picture_models
+        WHERE active_since IS NOT NULL
+        """)
+
+    /// - Parameter rows: the answer to ``activeModelQuery``.
+    func checkSearched(with model: ModelIdentity, _ rows: [PGRow]) throws {
+        // Of a table that others filled nobody knows the model.
+        guard let row = rows.first, try row.string(1) != model.digest else { return }
+        throw TableError.otherModelSearched(
+            table: ModelIdentity(
+                name: try row.string(0), digest: try row.string(1),
+                dimension: try row.int(2), precision: try row.string(3)),
+            given: model)
     }
 }
 

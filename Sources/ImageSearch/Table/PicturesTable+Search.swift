@@ -45,20 +45,19 @@ extension PicturesTable {
         try explainingFailures(dimension: embedding.count) {
             let state = try searchState()
             let plan = NearestPlan(selection, state: state)
-            var rows = try run(plan, embedding)
+            var rows = try run(plan, state, embedding)
             // An index gives up after so many rows that a filter refuses: then every row that the
             // filter takes is compared.
             if plan.mayMissFiltered, rows.count <= selection.limit {
                 var exact = selection
                 exact.isExact = true
-                rows = try run(NearestPlan(exact, state: state), embedding)
+                rows = try run(NearestPlan(exact, state: state), state, embedding)
             }
             let hits = try rows.enumerated().map { index, row in
                 SearchHit(
                     rank: selection.offset + index + 1, key: try row.string(0),
                     score: try row.double(1))
             }
-            if let searchModel { try checkSearched(with: searchModel) }
             // A row that some other program stored with a zero vector has no angle with anything;
             // PostgreSQL sorts NaN last.
             let near = hits.filter { !$0.score.isNaN && $0.score >= selection.minimumScore ?? -2 }
@@ -67,9 +66,21 @@ extension PicturesTable {
         }
     }
 
-    private func run(_ plan: NearestPlan, _ embedding: [Float]) throws -> [PGRow] {
-        let answers = try connection.pipeline(plan.queries(for: embedding))
-        return answers.dropLast().last.map(Array.init) ?? []
+    /// - Returns: the rows of a search, after it has turned out that they are the model's.
+    private func run(
+        _ plan: NearestPlan, _ state: SearchState, _ embedding: [Float]
+    ) throws -> [PGRow] {
+        let model = state.hasModels ? searchModel : nil
+        let answers: [PGResult]
+        do {
+            answers = try connection.pipeline(
+                plan.queries(for: embedding, others: model == nil ? [] : [Self.activeModelQuery]))
+        } catch {
+            searchStateCache.forget()
+            throw error
+        }
+        if let model { try checkSearched(with: model, Array(answers[plan.place + 1])) }
+        return Array(answers[plan.place])
     }
 
     /// The server's plan for a search: what `EXPLAIN` prints, line by line.
@@ -77,9 +88,9 @@ extension PicturesTable {
         searchStateCache.forget()
         let plan = NearestPlan(selection, state: try searchState())
         var queries = plan.queries(for: embedding)
-        let place = queries.count - 2
-        queries[place] = PGQuery("EXPLAIN " + queries[place].sql, queries[place].parameters)
-        return try connection.pipeline(queries)[place].map { try $0.string(0) }
+        let search = queries[plan.place]
+        queries[plan.place] = PGQuery("EXPLAIN " + search.sql, search.parameters)
+        return try connection.pipeline(queries)[plan.place].map { try $0.string(0) }
     }
 
     /// The stored embedding of a picture, `[dimension]`; nil when there is no such row, or it has

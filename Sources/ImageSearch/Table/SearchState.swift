@@ -6,6 +6,8 @@ struct SearchState: Sendable {
     let index: SearchIndex?
     /// `[0, 8, 5]` for 0.8.5.
     let extensionVersion: [Int]
+    /// Whether there is a table that tells whose embeddings the pictures' are; the demo makes none.
+    let hasModels: Bool
 
     /// Whether an index is asked on when a filter left too little of what it gave (pgvector 0.8.0).
     var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
@@ -32,12 +34,19 @@ final class SearchStateCache {
 
 extension PicturesTable {
     /// What a search needs to know of the table. Every search comes through here, so this is where
-    /// what forbids searching is found out too. One query every ten seconds of a connection's life.
+    /// what forbids searching is found out too. Two queries every ten seconds of a connection's life.
     func searchState() throws -> SearchState {
         try searchStateCache.state {
-            SearchState(
+            let row = try connection.execute(
+                """
+                SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'), ''),
+                    to_regclass('picture_models') IS NOT NULL
+                """
+            ).first
+            return SearchState(
                 index: SearchIndex.best(of: try searchIndexes()),
-                extensionVersion: versionNumbers(try extensionVersion() ?? ""))
+                extensionVersion: versionNumbers(try row?.string(0) ?? ""),
+                hasModels: try row?.bool(1) ?? false)
         }
     }
 
