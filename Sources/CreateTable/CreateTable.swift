@@ -13,8 +13,10 @@ struct CreateTable: ParsableCommand {
             """)
 
     @Option(
-        help: "Length of the model's embeddings: 512 for ViT-B/32 and B/16, 768 for ViT-L/14.")
-    var dimension = PicturesTable.defaultDimension
+        help:
+            "Length of the model's embeddings: 512 for ViT-B/32 and B/16, 768 for ViT-L/14. (default: the table's own; \(PicturesTable.defaultDimension) for a new one)"
+    )
+    var dimension: Int?
 
     @Option(
         help:
@@ -50,7 +52,7 @@ struct CreateTable: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard (1...PicturesTable.maximumDimension).contains(dimension) else {
+        guard dimension.map((1...PicturesTable.maximumDimension).contains) ?? true else {
             throw ValidationError("--dimension must be 1 to \(PicturesTable.maximumDimension).")
         }
         guard partitions.map((1...PicturesTable.maximumPartitions).contains) ?? true else {

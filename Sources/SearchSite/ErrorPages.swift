@@ -33,8 +33,11 @@ struct ErrorPages: RouterMiddleware {
             return unrouted(request)
         case is BlockingWork.Overload: return .overloaded
         case let error as SearchError: return SiteFailure(error, showsReasons: showsReasons)
+        case is CancellationError:
+            // The visitor left, or the server is shutting down.
+            return .overloaded
         default:
-            context.logger.error("\(request.method) \(request.uri.path) failed: \(error)")
+            context.logger.error("\(request.method) \(RequestLog.path(request)) failed: \(error)")
             return .internalError
         }
     }

@@ -34,6 +34,7 @@ public struct SearchSite: Sendable {
     /// Uploads whose bytes are being received or wait.
     let uploads: Permits
     private let gate: Gate
+    let health: HealthCheck
     private let clients: ClientAddress
 
     /// - Parameters:
@@ -74,10 +75,13 @@ public struct SearchSite: Sendable {
         }
         clients = ClientAddress(
             trustedProxies: Set(configuration.trustedProxies.map(ClientAddress.plain)))
+        health = HealthCheck(search)
         gate = Gate(
             hosts: configuration.hosts, access: configuration.access,
-            rateLimit: configuration.requestsPerMinute.map(RateLimit.init), clients: clients,
-            metrics: metrics)
+            rateLimit: configuration.requestsPerMinute.map { RateLimit(perMinute: $0) },
+            thumbnailLimit: configuration.requestsPerMinute.map {
+                RateLimit(perMinute: Self.thumbnailsPerRequest * $0)
+            }, clients: clients, metrics: metrics)
     }
 
     private static func standardErrorLogger() -> Logger {
@@ -85,6 +89,9 @@ public struct SearchSite: Sendable {
         logger.logLevel = .warning
         return logger
     }
+
+    /// Small pictures that an address may ask for besides each request that counts: a page's.
+    private static let thumbnailsPerRequest = SearchState.defaultLimit
 
     /// Everything a request passes through, without a server: what the server and the tests run.
     package func responder() -> RouterResponder<SiteContext> {

@@ -156,6 +156,8 @@ struct PicturesTableTests {
                 sentence { _ = try database.table().nearest(to: unitVector(0), limit: 4) }
                     == "the database has no table pictures: run create-table first")
             _ = try database.table().create(dimension: 768)
+            // Whoever does not say takes the table as it is.
+            #expect(try database.table().create().dimension == 768)
             try database.table().upsert([
                 PicturesTable.Row(key: "a", embedding: unitVector(0, dimension: 768))
             ])
@@ -198,6 +200,7 @@ struct PicturesTableTests {
             #expect(throws: TableError.otherDimension(table: 512, asked: 768)) {
                 _ = try database.table().create(dimension: 768)
             }
+            #expect(try database.table().create(dimension: 512).dimension == 512)
             try database.connect().executeScript(
                 "ALTER TABLE pictures DROP CONSTRAINT pictures_pkey")
             #expect(throws: TableError.noUniqueKey) { _ = try database.table().create() }

@@ -56,6 +56,25 @@ struct SearcherTests {
         }
     }
 
+    /// A search that nobody waits for any more does not go on in the database.
+    @Test func slowSearchesEndInTheDatabaseToo() async throws {
+        try await withDatabase { database, settings in
+            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
+            _ = try await searcher.search("cat", limit: 1)
+            let locker = try database.connect()
+            try locker.executeScript("BEGIN; LOCK TABLE pictures")
+            await #expect(throws: SearchError.self) { try await searcher.search("dog", limit: 1) }
+            let left = try locker.execute(
+                """
+                SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
+                    AND application_name = 'web-app' AND state = 'active'
+                """)
+            #expect(left.isEmpty)
+            try locker.executeScript("COMMIT")
+            _ = try await searcher.search("dog", limit: 1)
+        }
+    }
+
     /// A connection that the server ended is replaced without a failed search.
     @Test func healsAfterLostConnections() async throws {
         try await withDatabase { database, settings in

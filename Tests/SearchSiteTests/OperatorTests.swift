@@ -17,13 +17,18 @@ import Testing
     func credentialsOpenTheDoor(setting: String, field: String) async throws {
         let rule = try AccessRule(setting)
         let site = SearchSite(search: FakeSearch(), logger: silent) { $0.access = rule }
-        for target in ["/", "/search?q=cat", "/api/search?q=cat", "/metrics", "/assets/site.css"] {
-            let closed = try await site.ask(target)
+        let targets = ["/", "/search?q=cat", "/api/search?q=cat", "/metrics", "/assets/site.css"]
+        for (number, target) in targets.enumerated() {
+            // Each from an address of its own, since guesses are counted.
+            let peer = "192.0.2.\(number + 1)"
+            let closed = try await site.ask(target, peer: peer)
             #expect(closed.status == 401)
             #expect(try #require(closed.header("WWW-Authenticate")).contains("realm="))
-            #expect(try await site.ask(target, headers: ["Authorization": field]).status == 200)
+            let opened = try await site.ask(target, headers: ["Authorization": field], peer: peer)
+            #expect(opened.status == 200)
             for wrong in [field + "A", String(field.dropLast()), "Bearer x", "Basic", "", " "] {
-                let answer = try await site.ask(target, headers: ["Authorization": wrong])
+                let answer = try await site.ask(
+                    target, headers: ["Authorization": wrong], peer: peer)
                 #expect(answer.status == 401)
             }
         }
@@ -46,6 +51,37 @@ import Testing
         }
     }
 
+    /// Whoever guesses is refused after ten wrong guesses, even a right one, and nobody else is.
+    @Test func credentialsCannotBeTriedOut() async throws {
+        let rule = try AccessRule("bearer:secret-9")
+        let site = SearchSite(search: FakeSearch(), logger: silent) { $0.access = rule }
+        func ask(_ token: String?, from peer: String) async throws -> Int {
+            try await site.ask(
+                "/assets/site.css", headers: token.map { ["Authorization": "Bearer \($0)"] } ?? [:],
+                peer: peer
+            ).status
+        }
+        for guess in 0..<10 { #expect(try await ask("guess\(guess)", from: "192.0.2.1") == 401) }
+        #expect(try await ask("guess", from: "192.0.2.1") == 429)
+        #expect(try await ask("secret-9", from: "192.0.2.1") == 429)
+        #expect(try await ask("secret-9", from: "192.0.2.2") == 200)
+        // A browser that has not been asked yet guesses nothing.
+        for _ in 0..<30 { #expect(try await ask(nil, from: "192.0.2.3") == 401) }
+        #expect(try await ask("secret-9", from: "192.0.2.3") == 200)
+    }
+
+    @Test func manyProbesAreOneQuestion() async throws {
+        let search = FakeSearch()
+        let site = SearchSite(search: search, logger: silent)
+        let began = ContinuousClock.now
+        try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<200 { group.addTask { try await site.ask("/ready").status } }
+            for try await status in group { #expect(status == 200) }
+        }
+        let halfSeconds = Int((ContinuousClock.now - began) / .milliseconds(500))
+        #expect(search.checks.load(ordering: .relaxed) <= halfSeconds + 1)
+    }
+
     // MARK: Names, addresses, rates
 
     @Test func onlyOwnNamesAreAnswered() async throws {
@@ -65,6 +101,9 @@ import Testing
             #expect(try await site.ask("/", authority: name).status == 421)
             #expect(try await site.ask("/api/search?q=x", authority: name).status == 421)
         }
+        // Probes ask by address.
+        #expect(try await site.ask("/health", authority: "10.0.0.7:8000").status == 200)
+        #expect(try await site.ask("/ready", authority: "10.0.0.7:8000").status == 200)
         let open = SearchSite(search: FakeSearch()) {
             $0.allowHosts([], listeningOn: "0.0.0.0")
         }
@@ -96,6 +135,12 @@ import Testing
         // Style sheets and probes are free.
         #expect(try await site.ask("/health", peer: "192.0.2.1").status == 200)
         #expect(try await site.ask("/assets/site.css", peer: "192.0.2.1").status == 200)
+        // A page's small pictures count for themselves: 24 for each request.
+        var statuses: [Int] = []
+        for _ in 0..<400 {
+            statuses.append(try await site.ask("/thumbnails/no.jpg", peer: "192.0.2.1").status)
+        }
+        #expect(statuses.prefix(240).allSatisfy { $0 == 404 } && statuses.last == 429)
     }
 
     @Test func formsOfOtherSitesAreRefused() async throws {

@@ -6,6 +6,15 @@ import SearchSite
 import Testing
 
 @Suite struct SearchTests {
+    /// Every link of a page repeats the search, so a search that no link could hold is refused.
+    @Test func searchesThatFitNoAddressAreRefused() async throws {
+        let site = SearchSite(search: FakeSearch())
+        let text = String(repeating: "\u{1F600}", count: 1_000)
+        #expect(try await site.post("search_text=\(text)").status == 200)
+        let answer = try await site.post("search_text=\(text)&more=\(text)&limit=240")
+        #expect(answer.status == 400 && answer.text.utf8.count < 10_000)
+    }
+
     @Test func resultsShowRankKeyScoreAndLink() async throws {
         let search = FakeSearch { .presigned(url: "https://s3.example/b/\($0)?a=1&b=2") }
         let page = try await SearchSite(search: search).ask("/search?q=man+jumping")

@@ -131,10 +131,17 @@ import Testing
         // A place that is another picture's by now gives no score.
         let moved = try await site.ask("/search?q=cat&view=x.jpg&at=3")
         #expect(moved.status == 200 && !moved.text.contains("<dt>Similarity</dt>"))
-        // A picture by itself asks for no search.
+        // A picture by itself is asked for by its key; a place tells it from what the store holds besides.
         let alone = FakeSearch()
         let bare = try await SearchSite(search: alone).ask("/search?view=c.jpg")
-        #expect(bare.status == 200 && alone.queries.isEmpty)
+        #expect(
+            bare.status == 200 && alone.queries.flatMap(\.terms).map(\.content) == [.key("c.jpg")])
+        let unknown = FakeSearch(
+            result: nil, error: SearchError.unknownKey("secret.sql"),
+            locate: { .presigned(url: "https://store.example/\($0)?signature") })
+        let secret = try await SearchSite(search: unknown, logger: silent)
+            .ask("/search?view=secret.sql")
+        #expect(secret.status == 404 && !secret.text.contains("signature"))
         let lost = FakeSearch { _ in throw FakeSearch.Failure() }
         #expect(try await SearchSite(search: lost).ask("/search?view=c.jpg").status == 404)
     }

@@ -16,6 +16,8 @@ final class FakeSearch: PictureSearch {
     let error: any Error
     let isHealthy: Bool
     private let locate: @Sendable (String) throws -> PictureLocation
+    /// How often its health was asked for.
+    let checks = Atomic(0)
     private let heard = Mutex<(queries: [SearchQuery], keys: [String])>(([], []))
 
     /// - Parameters:
@@ -75,6 +77,7 @@ final class FakeSearch: PictureSearch {
     }
 
     func checkHealth() async throws {
+        checks.add(1, ordering: .relaxed)
         if !isHealthy { throw Failure() }
     }
 }
@@ -132,14 +135,14 @@ extension SearchSite {
     /// Sends a request through all middleware and routes, without a server.
     func ask(
         _ target: String, method: HTTPRequest.Method = .get, headers: [String: String] = [:],
-        body: [[UInt8]] = [], authority: String? = "localhost", peer: String? = nil,
-        logger: Logger = silent
+        body: [[UInt8]] = [], breaksOff: (any Error)? = nil, authority: String? = "localhost",
+        peer: String? = nil, logger: Logger = silent
     ) async throws -> Answer {
         var fields = HTTPFields()
         for (name, value) in headers { fields[HTTPField.Name(name)!] = value }
-        let parts = AsyncStream { continuation in
+        let parts = AsyncThrowingStream { continuation in
             for part in body { continuation.yield(ByteBuffer(bytes: part)) }
-            continuation.finish()
+            continuation.finish(throwing: breaksOff)
         }
         let request = Request(
             head: HTTPRequest(

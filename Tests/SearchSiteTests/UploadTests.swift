@@ -1,6 +1,8 @@
 import Foundation
 import Hummingbird
 import ImageSearch
+import Logging
+import NIOCore
 import SearchSite
 import Testing
 
@@ -16,6 +18,22 @@ struct FakeEmbedder: PictureEmbedding {
 }
 
 @Suite struct UploadTests {
+    /// A body that ends too early, or is no HTTP, is the sender's fault and no error of the site's.
+    @Test(arguments: ["/search_form", "/api/search", "/search"])
+    func brokenOffBodies(target: String) async throws {
+        let log = RecordedLog()
+        let site = SearchSite(
+            search: FakeSearch(), embedder: FakeEmbedder(),
+            logger: Logger(label: "test") { _ in log }
+        ) { _ in }
+        let type = target == "/search_form" ? "application/x-www-form-urlencoded" : "image/jpeg"
+        let answer = try await site.ask(
+            target, method: .post, headers: ["Content-Type": type], body: [[1, 2]],
+            breaksOff: ChannelError.inputClosed, logger: Logger(label: "test") { _ in log })
+        #expect(answer.status == 400 && answer.header("Connection") == "close")
+        #expect(!log.lines.contains { $0.hasPrefix("error") })
+    }
+
     let search = FakeSearch()
     var site: SearchSite { SearchSite(search: search, embedder: FakeEmbedder()) { _ in } }
 

@@ -25,6 +25,9 @@ final class SearchConnection {
     /// A replica that does not answer within this is passed over; `connect_timeout` in the string
     /// says otherwise.
     private static let longestConnecting = Duration.seconds(2)
+    /// The server gives a query up so much earlier than its answer is waited for, so that it does not go on
+    /// for nobody.
+    private static let lead = Duration.milliseconds(500)
     /// A lost connection and its replacement may each have been at a server that is being stopped.
     private static let attempts = 3
 
@@ -66,6 +69,7 @@ final class SearchConnection {
                         uri: replicas, applicationName: applicationName,
                         connectTimeout: Self.longestConnecting, responseTimeout: responseTimeout,
                         shufflesHosts: true))
+                try found.limitStatements(to: responseTimeout - Self.lead)
                 replicasMissedUntil = nil
                 (table, isFallback) = (found, false)
                 return found
@@ -86,6 +90,7 @@ final class SearchConnection {
             PGConnection(
                 uri: route.primary, applicationName: applicationName,
                 responseTimeout: responseTimeout))
+        try found.limitStatements(to: responseTimeout - Self.lead)
         isFallback = route.replicas != nil
         return found
     }

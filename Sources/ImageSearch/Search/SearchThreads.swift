@@ -2,11 +2,16 @@
 /// jobs.
 final class SearchThreads<Resource>: Sendable {
     private let jobs: BoundedQueue<@Sendable (Resource) -> Void>
+    /// Whoever waited so long in the queue is told to come again: the answer would come too late, and
+    /// others wait behind.
+    private let longestWait: Duration
 
     /// - Parameter maximumWaiting: jobs that may wait; more are refused at once rather than late.
     init(
-        count: Int, maximumWaiting: Int, resource: @escaping @Sendable () -> Resource
+        count: Int, maximumWaiting: Int, longestWait: Duration = .seconds(10),
+        resource: @escaping @Sendable () -> Resource
     ) throws {
+        self.longestWait = longestWait
         jobs = BoundedQueue(capacity: maximumWaiting)
         for _ in 0..<count {
             // Threads end when the queue is finished; nobody needs to wait for them.
@@ -26,10 +31,15 @@ final class SearchThreads<Resource>: Sendable {
     ) async throws -> T {
         // Cancelling (a server that shuts down) ends the wait, while the thread goes on by itself.
         let waiting = Waiting<T>()
+        let latest = ContinuousClock.now + longestWait
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 waiting.begin(continuation)
                 let isQueued = jobs.offer { resource in
+                    guard !waiting.hasEnded else { return }
+                    guard ContinuousClock.now < latest else {
+                        return waiting.end(.failure(SearchError.overloaded))
+                    }
                     waiting.end(Result { try body(resource) })
                 }
                 if !isQueued { waiting.end(.failure(SearchError.overloaded)) }
@@ -62,6 +72,16 @@ private final class Waiting<T: Sendable>: Sendable {
             return nil
         }
         if let early { continuation.resume(with: early) }
+    }
+
+    /// Whether nobody waits any more.
+    var hasEnded: Bool {
+        state.read { state in
+            switch state {
+            case .ended, .endedEarly: true
+            case .new, .waiting: false
+            }
+        }
     }
 
     func end(_ result: Result<T, any Error>) {

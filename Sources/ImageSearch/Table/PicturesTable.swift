@@ -50,6 +50,12 @@ public struct PicturesTable {
             """)
     }
 
+    /// Lets the server give up a statement that takes longer (SQLSTATE 57014).
+    func limitStatements(to duration: Duration) throws {
+        let milliseconds = max(1, Int(duration / .milliseconds(1)))
+        try connection.execute("SET statement_timeout = \(milliseconds)")
+    }
+
     // MARK: Creating
 
     /// What ``create(dimension:)`` found and did.
@@ -67,12 +73,15 @@ public struct PicturesTable {
     /// of an earlier version or of the demo up to this one.
     ///
     /// Safe to run again and by several at once: the second waits for the first.
-    /// - Parameter partitions: into how many tables the rows are spread by a hash of their keys; nil
-    ///   makes one table, and takes an existing one as it is.
+    /// - Parameters:
+    ///   - dimension: of the embeddings; nil makes a table of ``defaultDimension``, and takes an
+    ///     existing one as it is.
+    ///   - partitions: into how many tables the rows are spread by a hash of their keys; nil makes one
+    ///     table, and takes an existing one as it is.
     /// - Throws: ``TableError`` when the server has no pgvector, the role lacks a right, or a table
     ///   `pictures` of another shape is there; `PGError` for everything else.
     public func create(
-        dimension: Int = defaultDimension, partitions: Int? = nil
+        dimension: Int? = nil, partitions: Int? = nil
     ) throws -> Creation {
         try connection.transaction {
             try lockDefinitions()
@@ -81,6 +90,7 @@ public struct PicturesTable {
             let version = try extensionVersion() ?? "unknown"
             let existing = try columns()
             if existing.isEmpty {
+                let dimension = dimension ?? Self.defaultDimension
                 try createTable(dimension, partitions: partitions ?? 0)
                 _ = try applyMigrations()
                 return Creation(
@@ -88,14 +98,15 @@ public struct PicturesTable {
                     createdTable: true, upgradedTable: false, dimension: dimension)
             }
             let existingDimension = try checkedDimension(existing)
-            guard existingDimension == dimension else {
+            if let dimension, dimension != existingDimension {
                 throw TableError.otherDimension(table: existingDimension, asked: dimension)
             }
             if let partitions { try checkPartitions(partitions) }
             let applied = try applyMigrations()
             return Creation(
                 extensionVersion: version, createdExtension: createdExtension,
-                createdTable: false, upgradedTable: !applied.isEmpty, dimension: dimension)
+                createdTable: false, upgradedTable: !applied.isEmpty,
+                dimension: existingDimension)
         }
     }
 

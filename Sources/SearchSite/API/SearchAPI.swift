@@ -59,9 +59,7 @@ struct SearchAPI: Sendable {
     /// found by any search, so it is none.
     private func picture(_ key: String, _ context: SiteContext) async throws -> Response {
         guard key.utf8.count <= SearchState.maximumKeyBytes else { throw SiteFailure.noSuchPicture }
-        var state = SearchState(like: key)
-        state.limit = 1
-        _ = try await site.answer(state, context)
+        try await site.checkStored(key, context)
         let size = await site.pictures.size(of: key)
         return SearchSite.json(
             .object([

@@ -34,6 +34,9 @@ struct SearchState: Equatable {
     static let maximumTerms = 8
     /// Bytes of a key; S3's keys have at most 1,024 (Amazon S3 User Guide, "Naming objects").
     static let maximumKeyBytes = 1_024
+    /// Bytes of an address's query part. Each link of a page repeats it, and has to fit the 16 KiB that
+    /// a request's head may have; the longest text alone takes 12,000.
+    static let maximumQueryBytes = 14 * 1_024
 
     /// How much words to leave out count. A full −1 would cancel what any two texts have in common,
     /// and leave a direction in which nothing lies.
@@ -70,6 +73,14 @@ struct SearchState: Equatable {
         if let bytes = fields.first("view"), !bytes.isEmpty { view = try Self.key(bytes) }
         place =
             try Self.integer(fields, "at", within: 0...Self.maximumOffset + Self.maximumLimit) ?? 0
+        try checkLength()
+    }
+
+    /// - Throws: ``SiteFailure`` with status 400 when the state does not fit an address.
+    func checkLength() throws(SiteFailure) {
+        guard queryPart.utf8.count <= Self.maximumQueryBytes else {
+            throw .badAddress("These are too many words for one search. Leave out some.")
+        }
     }
 
     private static func texts(_ fields: [[UInt8]]) throws(SiteFailure) -> [String] {

@@ -7,13 +7,17 @@ struct Gate: RouterMiddleware {
     let hosts: AllowedHosts
     let access: AccessRule?
     let rateLimit: RateLimit?
+    /// For small pictures, of which a page has many.
+    let thumbnailLimit: RateLimit?
     let clients: ClientAddress
     let metrics: Metrics
 
     /// For whatever watches over the site; they tell nothing that needs guarding.
     private static let open: Set<String> = ["/health", "/ready"]
     /// What costs little and is part of a page counts for no rate limit.
-    private static let uncounted = ["/assets/", "/favicon", "/health", "/ready", "/thumbnails/"]
+    private static let uncounted = ["/assets/", "/favicon", "/health", "/ready"]
+    /// Credentials that one address may get wrong: ten, then one a second.
+    private let failures = RateLimit(perMinute: 60)
 
     func handle(
         _ request: Request, context: SiteContext,
@@ -30,23 +34,41 @@ struct Gate: RouterMiddleware {
 
     private func check(_ request: Request, _ context: SiteContext) throws(SiteFailure) {
         let path = request.uri.path
-        guard hosts.allows(request.head.authority) else { throw .misdirected }
-        if let rateLimit, !Self.uncounted.contains(where: path.hasPrefix),
-            let seconds = rateLimit.take(clients.of(request, peer: context.peer))
-        {
-            throw .tooManyRequests(seconds: seconds)
+        // Probes ask by address.
+        guard Self.open.contains(path) || hosts.allows(request.head.authority) else {
+            throw .misdirected
         }
-        if let access, !Self.open.contains(path), !access.allows(request.headers[.authorization]) {
-            context.logger.notice(
-                "credentials refused",
-                metadata: ["client": "\(clients.of(request, peer: context.peer))"])
-            throw .unauthorized(challenge: access.challenge)
+        let client = clients.of(request, peer: context.peer)
+        if let access, !Self.open.contains(path) {
+            try check(request.headers[.authorization], of: client, access, context)
         }
+        let limit =
+            path.hasPrefix(PicturePath.thumbnailPrefix)
+            ? thumbnailLimit
+            : Self.uncounted.contains(where: path.hasPrefix) ? nil : rateLimit
+        if let seconds = limit?.take(client) { throw .tooManyRequests(seconds: seconds) }
         // A form of another site would make this visitor's browser search; browsers tell (W3C Fetch
         // Metadata, section 2.4). Links from elsewhere are welcome.
         if request.method == .post, request.headers[.secFetchSite] == "cross-site" {
             throw .fromElsewhere
         }
+    }
+}
+
+extension Gate {
+    /// Whoever guesses too often is refused before the next guess is looked at.
+    private func check(
+        _ credentials: String?, of client: String, _ access: AccessRule, _ context: SiteContext
+    ) throws(SiteFailure) {
+        if credentials != nil, let seconds = failures.wait(client) {
+            throw .tooManyRequests(seconds: seconds)
+        }
+        guard !access.allows(credentials) else { return }
+        if credentials != nil {
+            _ = failures.take(client)
+            context.logger.notice("credentials refused", metadata: ["client": "\(client)"])
+        }
+        throw .unauthorized(challenge: access.challenge)
     }
 }
 

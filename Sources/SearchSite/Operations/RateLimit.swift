@@ -42,6 +42,15 @@ final class RateLimit: Sendable {
         }
     }
 
+    /// The whole seconds until there is a token; `nil` when there is one.
+    func wait(_ address: String, at now: ContinuousClock.Instant = .now) -> Int? {
+        buckets.withLock { buckets in
+            guard let bucket = buckets[address] else { return nil }
+            let tokens = bucket.tokens + max(0, Self.seconds(now - bucket.time)) * perSecond
+            return tokens >= 1 ? nil : max(1, Int(((1 - tokens) / perSecond).rounded(.up)))
+        }
+    }
+
     /// Forgets the addresses whose buckets are full again, and, where that is not enough, half.
     private func forget(_ buckets: inout [String: Bucket], _ now: ContinuousClock.Instant) {
         buckets = buckets.filter { Self.seconds(now - $0.value.time) * perSecond < burst }

@@ -45,7 +45,8 @@ struct RequestLog: RouterMiddleware {
 
     private static let methods: [HTTPRequest.Method] = [.get, .head, .post, .options]
 
-    private static func path(_ request: Request) -> Substring {
+    /// The path, without an uploaded picture in it.
+    static func path(_ request: Request) -> Substring {
         let path = request.uri.path
         return path.hasPrefix("/search/") ? "/search/…" : path.prefix(1_024)
     }

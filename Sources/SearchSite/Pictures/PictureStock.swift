@@ -49,6 +49,7 @@ final class PictureStock: Sendable {
     private let isProxy: Bool
     private let state: Mutex<State>
     private let work: BlockingWork
+    private let sizes = BlockingWork(threads: 1, waiting: 8)
     private let fetches = Permits(maximumFetches)
     private let thumbnailer = Thumbnailer()
     let searches = Permits(.max)
@@ -80,8 +81,17 @@ final class PictureStock: Sendable {
 
     /// A picture fetched from the store, with a permit that is to be kept as long as its bytes are.
     func fetch(_ key: String) async throws -> (bytes: [UInt8], permit: Permits.Permit) {
-        guard let permit = fetches.take() else { throw SiteFailure.overloaded }
+        let permit = try await fetchPermit()
         return (try await work.run { try self.fetchNow(key) }, permit)
+    }
+
+    /// A page asks for more pictures at once than are fetched: the others wait for some seconds.
+    private func fetchPermit() async throws -> Permits.Permit {
+        for _ in 0..<250 {
+            if let permit = fetches.take() { return permit }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        throw SiteFailure.overloaded
     }
 
     /// The same at once, on a thread that may block.
@@ -102,7 +112,10 @@ final class PictureStock: Sendable {
         case .file?: return try? await file(key)?.size
         case .presigned?:
             guard let source else { return nil }
-            return try? await work.run { try source.size(of: key) }
+            // A decoration: nobody waits for it when the store is slow.
+            return await within(.seconds(2)) { [sizes] in
+                try await sizes.run { try source.size(of: key) }
+            } ?? nil
         case nil: return nil
         }
     }
@@ -173,4 +186,19 @@ extension SiteFailure {
                 headers: [.retryAfter: "5"])
         }
     }
+}
+
+/// What a piece of work gives, or nil when it fails or takes longer. It then goes on by itself.
+private func within<T: Sendable>(
+    _ duration: Duration, _ work: @escaping @Sendable () async throws -> T
+) async -> T? {
+    let (first, results) = AsyncStream<T?>.makeStream(bufferingPolicy: .bufferingOldest(1))
+    let timer = Task {
+        try? await Task.sleep(for: duration)
+        results.yield(nil)
+    }
+    Task { results.yield(try? await work()) }
+    defer { timer.cancel() }
+    for await result in first { return result }
+    return nil
 }

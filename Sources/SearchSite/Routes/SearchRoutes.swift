@@ -34,6 +34,7 @@ extension SearchSite {
             }
             var state = try SearchState(fields)
             state.text = try QueryText(bytes: field)?.text
+            try state.checkLength()
             guard !state.isEmpty else { return pages.hint(asFragment: true) }
             return try await results(for: state, asFragment: true, context)
         }
@@ -75,9 +76,21 @@ extension SearchSite {
             }
             hits = try await answer(around, context).hits
         }
+        // What no search can find is none of the site's pictures, whatever the store holds.
+        if !hits.contains(where: { Array($0.key.utf8) == Array(key.utf8) }) {
+            try await checkStored(key, context)
+        }
         return pages.picture(
             key, bytes: await pictures.size(of: key), hits: hits, for: state,
             asFragment: asFragment)
+    }
+
+    /// Checks that a picture is in the index.
+    /// - Throws: ``SiteFailure``, with status 404 when it is not.
+    func checkStored(_ key: String, _ context: SiteContext) async throws {
+        var state = SearchState(like: key)
+        state.limit = 1
+        _ = try await answer(state, context)
     }
 
     /// Makes a search, and tells the log why one failed.
@@ -165,6 +178,7 @@ extension SearchState {
                 "At most \(Self.maximumTerms) words or phrases can be added or left out.")
         }
         if isLess { less.append(text) } else { more.append(text) }
+        try checkLength()
         return true
     }
 }
@@ -174,10 +188,23 @@ extension Request {
     func bytes(upTo limit: Int) async throws -> [UInt8]? {
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit { return nil }
         var bytes: [UInt8] = []
-        for try await part in body {
-            guard bytes.count + part.readableBytes <= limit else { return nil }
-            bytes += part.readableBytesView
+        do {
+            for try await part in body {
+                guard bytes.count + part.readableBytes <= limit else { return nil }
+                bytes += part.readableBytesView
+            }
+        } catch let failure as SiteFailure {
+            throw failure
+        } catch {
+            // The visitor left, or what came is no HTTP.
+            throw SiteFailure.brokenOff
         }
         return bytes
     }
+}
+
+extension SiteFailure {
+    fileprivate static let brokenOff = SiteFailure(
+        status: .badRequest, heading: "The request did not arrive as a whole",
+        message: "Please send it again.", headers: [.connection: "close"])
 }
