@@ -7,28 +7,19 @@ embeds the text, opens a connection, asks for the nearest four, signs four links
 """
 
 import os
+import pathlib
+import sys
 from typing import Annotated
 
-import torch
-
-# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
-_register = torch.library.register_fake
-
-
-def _lenient(op, f=None, /, **options):
-    if isinstance(op, str) and op.startswith("torchvision::"):
-        return (lambda g: g) if f is None else f
-    return _register(op, **options) if f is None else _register(op, f, **options)
-
-
-torch.library.register_fake = _lenient
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import boto3
-import clip
 import jinja2
 import psycopg
+import torch
 from fastapi import FastAPI, Form
 from fastapi.responses import HTMLResponse
+from openai_clip import clip
 
 model, _ = clip.load(os.environ["MODEL"], device="cpu")
 store = boto3.client(

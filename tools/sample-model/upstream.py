@@ -1,18 +1,7 @@
-"""Makes OpenAI's package importable beside any torchvision.
+"""Makes OpenAI's package importable beside any torchvision; see tools/openai_clip.py."""
 
-Its preprocessing imports torchvision, whose wheels refuse a torch that they were not built for when
-they register their operators; only its Pillow transforms are needed, so those registrations are skipped.
-"""
+import pathlib
+import sys
 
-import torch
-
-_register = torch.library.register_fake
-
-
-def _skipping(op, func=None, /, **options):
-    if isinstance(op, str) and op.startswith("torchvision::"):
-        return (lambda function: function) if func is None else func
-    return _register(op, **options) if func is None else _register(op, func, **options)
-
-
-torch.library.register_fake = _skipping
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import openai_clip  # noqa: E402, F401
