@@ -304,9 +304,7 @@ struct IngestTests {
 
     /// A store that takes the keys no longer ends the run before every picture has failed.
     @Test func storeThatRefusesEverythingEndsTheRun() throws {
-        let keys = (0..<900).map { "<Contents><Key>\($0).jpg</Key><Size>100</Size></Contents>" }
-        let listing =
-            "<ListBucketResult><IsTruncated>false</IsTruncated>\(keys.joined())</ListBucketResult>"
+        let listing = Self.listing(of: 900, bytes: 100)
         let server = try LoopbackServer { _, request in
             request.target.contains("list-type=2")
                 ? .xml(200, listing)
@@ -323,6 +321,15 @@ struct IngestTests {
         }
         let failed = try #require(progress).failed
         #expect(failed >= 50 && failed < 900)
+    }
+
+    /// What a store answers that holds so many pictures of one size.
+    private static func listing(of count: Int, bytes: Int) -> String {
+        let objects = (0..<count).map {
+            "<Contents><Key>\($0).jpg</Key><Size>\(bytes)</Size></Contents>"
+        }
+        return
+            "<ListBucketResult><IsTruncated>false</IsTruncated>\(objects.joined())</ListBucketResult>"
     }
 
     private static func interruptedProgress(_ settings: Settings) -> IngestProgress? {
@@ -358,11 +365,7 @@ struct IngestTests {
     /// A database that is away when the first rows are to be stored is waited for like any other time.
     @Test func databaseAwayBeforeTheFirstRow() throws {
         let picture = Array(try Self.picture("grey.jpg"))
-        let objects = (0..<20).map {
-            "<Contents><Key>\($0).jpg</Key><Size>\(picture.count)</Size></Contents>"
-        }
-        let listing =
-            "<ListBucketResult><IsTruncated>false</IsTruncated>\(objects.joined())</ListBucketResult>"
+        let listing = Self.listing(of: 20, bytes: picture.count)
         let gate = DispatchSemaphore(value: 0)
         let store = try LoopbackServer { _, request in
             if request.target.contains("list-type=2") { return .xml(200, listing) }
