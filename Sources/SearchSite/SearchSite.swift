@@ -33,6 +33,8 @@ public struct SearchSite: Sendable {
     let encodings: BlockingWork
     /// Uploads whose bytes are being received or wait.
     let uploads: Permits
+    /// Searches under way, of which there may be any number.
+    let searches: Permits
     private let gate: Gate
     let health: HealthCheck
     private let clients: ClientAddress
@@ -49,7 +51,7 @@ public struct SearchSite: Sendable {
     public init(
         search: any PictureSearch, embedder: (any PictureEmbedding)? = nil,
         source: (any PictureSource)? = nil, configuration: Configuration = Configuration(),
-        statistics: @escaping @Sendable () -> CachedSearch.Statistics? = { nil },
+        statistics: @escaping @Sendable () -> CacheStatistics? = { nil },
         logger: Logger? = nil
     ) {
         self.search = search
@@ -68,10 +70,12 @@ public struct SearchSite: Sendable {
         self.encodings = encodings
         let uploads = Permits(configuration.encodings + configuration.waitingEncodings)
         self.uploads = uploads
+        let searches = Permits(.max)
+        self.searches = searches
         metrics = SiteMetrics.make {
             SiteMetrics.Readings(
-                encodings: encodings.load, uploads: uploads.inUse, pictures: pictures.statistics,
-                texts: statistics())
+                encodings: encodings.load, uploads: uploads.inUse, searches: searches.inUse,
+                thumbnails: pictures.statistics, texts: statistics())
         }
         clients = ClientAddress(
             trustedProxies: Set(configuration.trustedProxies.map(ClientAddress.plain)))

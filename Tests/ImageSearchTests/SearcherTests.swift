@@ -1,3 +1,4 @@
+import ClipCore
 import Foundation
 import ImageSearch
 import PGClient
@@ -72,6 +73,29 @@ struct SearcherTests {
             #expect(left.isEmpty)
             try locker.executeScript("COMMIT")
             _ = try await searcher.search("dog", limit: 1)
+        }
+    }
+
+    /// A visitor's picture is embedded as the stored ones are, so that it finds itself.
+    @Test func picturesAreEmbeddedInTheTablesPrecision() async throws {
+        let picture = try Array(
+            Data(
+                contentsOf: Fixtures.directory.deletingLastPathComponent()
+                    .appending(path: "ClipCoreTests/Fixtures/image/grey.jpg")))
+        func embedded(_ precision: Precision) throws -> [Float] {
+            try PictureEmbedder(modelPath: Fixtures.tinyModel, precision: precision).embed(picture)
+        }
+        let (int8, fp32) = (try embedded(.int8), try embedded(.fp32))
+        #expect(int8 != fp32)
+        for (name, expected) in [("int8", int8), ("fp32", fp32)] {
+            let search = DeferredSearch()
+            try await search.load(
+                settings([
+                    "PG_SERVICE_URI": "postgres://127.0.0.1:1/none",
+                    "S3_ENDPOINT": "http://127.0.0.1:1", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b",
+                    "S3_BUCKET_NAME": "pictures", "CLIP_PRECISION": name,
+                ]), modelPath: { Fixtures.tinyModel })
+            #expect(try search.embed(picture) == expected)
         }
     }
 

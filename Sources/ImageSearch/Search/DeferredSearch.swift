@@ -28,11 +28,10 @@ public final class DeferredSearch: PictureSearch {
                 try WorkerThread.start {
                     continuation.resume(
                         with: Result {
-                            let path = try modelPath()
-                            let searcher = try Searcher(settings, modelPath: path)
+                            let searcher = try Searcher(settings, modelPath: modelPath())
                             return Parts(
-                                search: try CachedSearch(searcher, modelPath: path),
-                                pictures: PictureEmbedder(modelPath: path))
+                                search: try CachedSearch(searcher, texts: searcher.texts),
+                                pictures: searcher.pictures)
                         })
                 }
             } catch {
@@ -61,7 +60,7 @@ public final class DeferredSearch: PictureSearch {
     public func embed(_ file: [UInt8]) throws -> [Float] { try ready().pictures.embed(file) }
 
     /// What the cache of texts has done; nil while there is none.
-    public var textStatistics: CachedSearch.Statistics? {
+    public var textStatistics: CacheStatistics? {
         parts.read { $0 }.map(\.search.statistics)
     }
 }

@@ -1,7 +1,7 @@
 /// What was asked for last, as far as a bound on its cost allows: the least recently used goes first.
 ///
 /// A value type without locks. Every operation takes constant time.
-public struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private struct Entry {
         let key: Key
         var value: Value
@@ -18,14 +18,14 @@ public struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private var newest = -1
     private var oldest = -1
     /// Sum of the costs of what is held.
-    public private(set) var cost = 0
-    public var count: Int { places.count }
+    private(set) var cost = 0
+    var count: Int { places.count }
 
     /// - Parameter capacity: the greatest sum of costs.
-    public init(capacity: Int) { self.capacity = capacity }
+    init(capacity: Int) { self.capacity = capacity }
 
     /// The value of a key, which thereby becomes the most recently used.
-    public mutating func value(for key: Key) -> Value? {
+    mutating func value(for key: Key) -> Value? {
         guard let place = places[key], let entry = entries[place] else { return nil }
         if place != newest {
             unlink(place)
@@ -35,7 +35,7 @@ public struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     /// Stores a value, and drops others until there is room. One that alone is too large is not held.
-    public mutating func insert(_ value: Value, for key: Key, cost: Int = 1) {
+    mutating func insert(_ value: Value, for key: Key, cost: Int = 1) {
         remove(key)
         guard cost <= capacity else { return }
         while self.cost + cost > capacity, oldest >= 0, let entry = entries[oldest] {
@@ -55,7 +55,7 @@ public struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         link(place)
     }
 
-    public mutating func remove(_ key: Key) {
+    mutating func remove(_ key: Key) {
         guard let place = places.removeValue(forKey: key) else { return }
         unlink(place)
         cost -= entries[place]?.cost ?? 0

@@ -14,8 +14,9 @@ public final class Searcher: PictureSearch {
     /// Fewer than texts: their bytes are held while they wait.
     private static let maximumWaitingPictures = 16
 
-    private let texts: TextEmbedder
-    private let pictures: PictureEmbedder
+    /// The model's two towers, for whoever embeds beside the searches.
+    let texts: TextEmbedder
+    let pictures: PictureEmbedder
     private let store: any ObjectStore
     private let threads: SearchThreads<SearchConnection>
     private let pictureThreads: SearchThreads<Void>

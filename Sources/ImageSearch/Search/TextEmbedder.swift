@@ -34,9 +34,16 @@ public struct TextEmbedder: Sendable {
     /// Tokens that a text can have, start and end included.
     public var contextLength: Int { encoder.configuration.contextLength }
 
-    /// Computes on the calling thread, for some milliseconds.
-    public func embed(_ text: String) throws -> Query {
-        let tokens = tokenizer.encode(text, contextLength: contextLength)
-        return Query(embedding: try encoder.encode(tokens.ids), isTruncated: tokens.isTruncated)
+    /// What the model reads of a text.
+    func tokens(of text: String) -> Tokens {
+        tokenizer.encode(text, contextLength: contextLength)
     }
+
+    /// Computes on the calling thread, for some milliseconds.
+    func embed(_ tokens: Tokens) throws -> Query {
+        Query(embedding: try encoder.encode(tokens.ids), isTruncated: tokens.isTruncated)
+    }
+
+    /// Computes on the calling thread, for some milliseconds.
+    public func embed(_ text: String) throws -> Query { try embed(tokens(of: text)) }
 }

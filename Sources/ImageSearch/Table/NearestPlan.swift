@@ -8,7 +8,7 @@ import PGClient
 /// the candidates only, never a score.
 struct NearestPlan {
     private let selection: PicturesTable.Selection
-    private let state: SearchState
+    let state: SearchState
 
     /// pgvector's bounds of `hnsw.ef_search`.
     private static let searchWidths = 40...1_000

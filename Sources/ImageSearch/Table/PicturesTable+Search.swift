@@ -45,13 +45,13 @@ extension PicturesTable {
         try explainingFailures(dimension: embedding.count) {
             let state = try searchState()
             let plan = NearestPlan(selection, state: state)
-            var rows = try run(plan, state, embedding)
+            var rows = try run(plan, embedding)
             // An index gives up after so many rows that a filter refuses: then every row that the
             // filter takes is compared.
             if plan.mayMissFiltered, rows.count <= selection.limit {
                 var exact = selection
                 exact.isExact = true
-                rows = try run(NearestPlan(exact, state: state), state, embedding)
+                rows = try run(NearestPlan(exact, state: state), embedding)
             }
             let hits = try rows.enumerated().map { index, row in
                 SearchHit(
@@ -67,10 +67,8 @@ extension PicturesTable {
     }
 
     /// - Returns: the rows of a search, after it has turned out that they are the model's.
-    private func run(
-        _ plan: NearestPlan, _ state: SearchState, _ embedding: [Float]
-    ) throws -> [PGRow] {
-        let model = state.hasModels ? searchModel : nil
+    private func run(_ plan: NearestPlan, _ embedding: [Float]) throws -> [PGRow] {
+        let model = plan.state.hasModels ? searchModel : nil
         let answers: [PGResult]
         do {
             answers = try connection.pipeline(

@@ -6,8 +6,9 @@ enum SiteMetrics {
     struct Readings {
         let encodings: Int
         let uploads: Int
-        let pictures: PictureStock.Statistics
-        let texts: CachedSearch.Statistics?
+        let searches: Int
+        let thumbnails: CacheStatistics
+        let texts: CacheStatistics?
     }
 
     static func make(_ readings: @escaping @Sendable () -> Readings) -> Metrics {
@@ -42,10 +43,10 @@ enum SiteMetrics {
                 var values: [(name: String, value: Double)] = [
                     (MetricName.encodings, Double(readings.encodings)),
                     (MetricName.uploads, Double(readings.uploads)),
-                    (MetricName.thumbnailHits, Double(readings.pictures.hits)),
-                    (MetricName.thumbnailMisses, Double(readings.pictures.misses)),
-                    (MetricName.thumbnailBytes, Double(readings.pictures.bytes)),
-                    (MetricName.searches, Double(readings.pictures.searches)),
+                    (MetricName.thumbnailHits, Double(readings.thumbnails.hits)),
+                    (MetricName.thumbnailMisses, Double(readings.thumbnails.misses)),
+                    (MetricName.thumbnailBytes, Double(readings.thumbnails.cost)),
+                    (MetricName.searches, Double(readings.searches)),
                 ]
                 if let texts = readings.texts {
                     values += [

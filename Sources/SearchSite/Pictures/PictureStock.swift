@@ -1,17 +1,9 @@
 import ImageSearch
 import NIOPosix
-import Synchronization
 
 /// The pictures that the site hands out: files of the store's directory, or objects that it fetches
 /// from the store, and small copies of both, which are made once and kept in memory up to a bound.
 final class PictureStock: Sendable {
-    struct Statistics: Sendable {
-        var hits = 0
-        var misses = 0
-        var bytes = 0
-        var searches = 0
-    }
-
     /// Which version of which picture.
     private struct Name: Hashable {
         /// Bytes: to Swift, two spellings of é are equal.
@@ -27,17 +19,6 @@ final class PictureStock: Sendable {
         case original
     }
 
-    private enum Entry: Sendable {
-        case ready(Small)
-        case making(Task<Small, any Error>)
-    }
-
-    private struct State {
-        var cache: LRUCache<Name, Entry>
-        var hits = 0
-        var misses = 0
-    }
-
     /// The largest file that is fetched from a store or made small.
     static let maximumBytes = 64 << 20
     /// Files held in memory at the same time on their way from a store to visitors.
@@ -47,12 +28,11 @@ final class PictureStock: Sendable {
     private let source: (any PictureSource)?
     /// Whether objects of a store may be handed out at all.
     private let isProxy: Bool
-    private let state: Mutex<State>
+    private let copies: ComputedCache<Name, Small>
     private let work: BlockingWork
     private let sizes = BlockingWork(threads: 1, waiting: 8)
     private let fetches = Permits(maximumFetches)
     private let thumbnailer = Thumbnailer()
-    let searches = Permits(.max)
 
     init(
         search: any PictureSearch, source: (any PictureSource)?, isProxy: Bool, thumbnailBytes: Int
@@ -60,18 +40,16 @@ final class PictureStock: Sendable {
         self.search = search
         self.source = source
         self.isProxy = isProxy
-        state = Mutex(State(cache: LRUCache(capacity: thumbnailBytes)))
+        // What an entry takes besides the copy's bytes is a rough figure.
+        copies = ComputedCache(capacity: thumbnailBytes, overhead: 512) { small in
+            if case .copy(let bytes) = small { bytes.count } else { 0 }
+        }
         // A page asks for all its pictures at once.
         work = BlockingWork(threads: 2, waiting: 512)
     }
 
-    var statistics: Statistics {
-        state.withLock { state in
-            Statistics(
-                hits: state.hits, misses: state.misses, bytes: state.cache.cost,
-                searches: searches.inUse)
-        }
-    }
+    /// What has become of small copies; their cost is in bytes.
+    var statistics: CacheStatistics { copies.statistics }
 
     /// The file of a picture in a store that is a directory.
     func file(_ key: String) async throws -> PictureFile? {
@@ -129,44 +107,10 @@ final class PictureStock: Sendable {
         _ key: String, version: String, file: @escaping @Sendable () throws -> [UInt8]
     ) async throws -> Small {
         let name = Name(key: Array(key.utf8), version: version)
-        let entry = state.withLock { state -> Entry in
-            if let entry = state.cache.value(for: name) {
-                state.hits += 1
-                return entry
+        return try await copies.value(for: name) { [work, thumbnailer] in
+            try await work.run {
+                thumbnailer.thumbnail(of: try file()).map { .copy($0) } ?? .original
             }
-            state.misses += 1
-            // Not the caller's child: others wait for it, too.
-            let task = Task { [work, thumbnailer] in
-                try await work.run { () -> Small in
-                    thumbnailer.thumbnail(of: try file()).map { .copy($0) } ?? .original
-                }
-            }
-            state.cache.insert(.making(task), for: name, cost: Self.overhead)
-            return .making(task)
-        }
-        switch entry {
-        case .ready(let small): return small
-        case .making(let task):
-            do {
-                let small = try await task.value
-                state.withLock {
-                    $0.cache.insert(.ready(small), for: name, cost: Self.cost(small))
-                }
-                return small
-            } catch {
-                state.withLock { $0.cache.remove(name) }
-                throw error
-            }
-        }
-    }
-
-    /// What an entry takes besides the copy's bytes, roughly.
-    private static let overhead = 512
-
-    private static func cost(_ small: Small) -> Int {
-        switch small {
-        case .copy(let bytes): bytes.count + overhead
-        case .original: overhead
         }
     }
 }

@@ -96,7 +96,7 @@ extension SearchSite {
     /// Makes a search, and tells the log why one failed.
     /// - Throws: ``SiteFailure``.
     func answer(_ state: SearchState, _ context: SiteContext) async throws -> SearchResult {
-        let permit = pictures.searches.take()
+        let permit = searches.take()
         defer { _ = permit }
         let begin = ContinuousClock.now
         var outcome = "found"
