@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 from tools import TESTS, tool
 
 ROOT = TESTS.parent
@@ -65,3 +66,19 @@ def test_the_unit_is_one(tmp_path):
     told = subprocess.run([tool("web-app"), "--help"], capture_output=True, text=True, check=True).stdout
     for argument in command[1:]:
         assert not argument.startswith("--") or f"  {argument} " in told
+
+
+def test_the_compose_file_starts_the_tools_with_options_they_have():
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    examples = (ROOT / ".env_example").read_text()
+    commands = [services["page"]["command"], services["ingest"]["command"][-1].split()]
+    for command in commands:
+        assert set(command) & set(TOOLS)
+    page = services["page"]["command"]
+    told = subprocess.run([tool(page[0]), "--help"], capture_output=True, text=True, check=True).stdout
+    for option in [word for word in page if word.startswith("--")]:
+        assert f"  {option} " in told
+    for service in ("page", "ingest"):
+        assert (ROOT / "deploy" / services[service]["build"]["context"]).resolve() == ROOT.resolve()
+        for variable in services[service]["environment"]:
+            assert re.search(rf"^#?{variable}=", examples, re.MULTILINE)
