@@ -17,10 +17,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 class Demo:
     def __init__(self, folder):
         self.folder = folder
-        # A setting of the caller's must not reach the tools: the demo brings its own.
+        # The caller's settings must not reach the tools: the demo writes its own.
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(("PG_", "S3_", "CLIP_"))}
-        self.environment = kept | {"DEMO_DIR": str(folder), "DEMO_PORT": "0"}
+        # On a loaded machine the shell's copy becomes the page some time after it was started.
+        commands = folder.with_name(folder.name + ".bin")
+        commands.mkdir()
+        (commands / "nohup").write_text('#!/bin/sh\nsleep 1\nexec /usr/bin/nohup "$@"\n')
+        (commands / "nohup").chmod(0o755)
+        self.commands = commands
+        self.environment = kept | {
+            "DEMO_DIR": str(folder), "DEMO_PORT": "0", "PATH": f"{commands}:{os.environ['PATH']}",
+        }
 
     def run(self, *arguments, code=0):
         # Files, because the page keeps inherited pipes open.
@@ -33,7 +41,7 @@ class Demo:
         return said
 
     def start(self):
-        """What it said, and the page's address, which is its last line."""
+        """Its output, and the page's address, which is the last line."""
         said = self.run()
         address = said.splitlines()[-1]
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address), said
@@ -48,6 +56,7 @@ def demo():
     yield demo
     demo.run("--clean")
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(demo.commands)
 
 
 def get(address):

@@ -24,6 +24,9 @@ from tools import (
 
 FULL = os.environ.get("INGEST_FULL") == "1"
 SERVICES = TESTS.parent / "scripts" / "services"
+# By how much an element of an embedding may depend on the pictures that shared its batch: sums are added
+# in another order. Up to 2.5e-7 was measured.
+BATCH_BOUND = 1e-6
 SAMPLE_MODEL = TESTS.parent / "samples" / "model" / "sample-clip.pt"
 
 
@@ -149,9 +152,8 @@ def test_killed_again_and_again(workplace, album):
         watcher.execute("TRUNCATE pictures")
         workplace.run("process-images")
         for name, vector in all_vectors(watcher):
-            # Only the order of sums may differ: batches are not put together alike.
             there = json.loads(undisturbed[name])
-            assert max(abs(a - b) for a, b in zip(json.loads(vector), there)) < 1e-6
+            assert max(abs(a - b) for a, b in zip(json.loads(vector), there)) < BATCH_BOUND
 
 
 def all_vectors(connection):
@@ -553,8 +555,8 @@ def search(address):
 
 
 def test_searching_while_storing(workplace, album):
-    """Searches through the index and without it go on while pictures are stored: none fails, and what
-    was found once stays found."""
+    """Searches with and without the index while pictures are stored: none fails, and a picture that was
+    found stays found."""
     put(album, pictures(50))
     workplace.run("process-images")
     workplace.run("create-table", "--index", "hnsw")
@@ -580,13 +582,19 @@ def test_searching_while_storing(workplace, album):
     assert len(stored) == 340
     for name in golden:
         assert sum(a * b for a, b in zip(stored[name], golden[name], strict=True)) > 0.99999
-    # The index has them too: its nearest are the nearest. Many are equal, so their scores are compared.
+    # Copies of a picture have the same embedding, up to what their batches change.
+    first = {}
+    for name, picture in zip(sorted(golden, key=lambda name: name.split("/")[1]), 60 * sorted(GOLDEN)):
+        copy = first.setdefault(picture, stored[name])
+        assert max(abs(a - b) for a, b in zip(stored[name], copy, strict=True)) < BATCH_BOUND
+    # The index holds the new pictures too: it finds the nearest, or copies of them, so compare scores.
     nearest = [
         [json.loads(line)["score"] for line in workplace.run(*search, *exact).stdout.splitlines()]
         for search in [["find-images", "cat", "--json", "--no-url", "-k", "10"]]
         for exact in [[], ["--exact"]]
     ]
-    assert len(nearest[0]) == 10 and nearest[0] == nearest[1]
+    assert len(nearest[0]) == 10
+    assert nearest[0] == pytest.approx(nearest[1], rel=0, abs=BATCH_BOUND)
 
 
 @pytest.mark.parametrize(
