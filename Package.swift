@@ -26,10 +26,18 @@ let package = Package(
     ],
     targets: [
         // What a person runs: arguments, printing, exit codes.
-        .executableTarget(name: "CreateTable", dependencies: ["ImageSearch", arguments]),
-        .executableTarget(name: "ProcessImages", dependencies: ["ImageSearch", arguments]),
-        .executableTarget(name: "FindImages", dependencies: ["ImageSearch", arguments]),
-        .executableTarget(name: "WebApp", dependencies: ["ImageSearch", "SearchSite", arguments]),
+        .executableTarget(
+            name: "CreateTable", dependencies: ["CommandLineSupport", "ImageSearch", arguments]),
+        .executableTarget(
+            name: "ProcessImages", dependencies: ["CommandLineSupport", "ImageSearch", arguments]),
+        .executableTarget(
+            name: "FindImages", dependencies: ["CommandLineSupport", "ImageSearch", arguments]),
+        .executableTarget(
+            name: "WebApp",
+            dependencies: ["CommandLineSupport", "ImageSearch", "SearchSite", arguments]),
+
+        // What the executables share: console, progress, output formats, pictures in terminals.
+        .target(name: "CommandLineSupport", dependencies: ["ClipCore", "ImageSearch", "S3Client"]),
 
         // The web pages and their routes, apart from the executable so that tests can run them.
         .target(
@@ -100,6 +108,9 @@ let package = Package(
         .testTarget(
             name: "ImageSearchTests", dependencies: ["ImageSearch", "TestSupport"],
             exclude: ["Fixtures"]),
+        .testTarget(
+            name: "CommandLineSupportTests",
+            dependencies: ["ClipCore", "CommandLineSupport", "ImageSearch"]),
         .testTarget(name: "SearchSiteTests", dependencies: ["SearchSite"]),
     ],
     swiftLanguageModes: [.v6]

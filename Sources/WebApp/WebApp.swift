@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandLineSupport
 import ImageSearch
 import Logging
 import SearchSite

@@ -1,11 +1,6 @@
 import ClipCore
+import FoundationEssentials
 import S3Client
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 /// Searches from the command line: settings are checked and the database is connected before the
 /// model is loaded, so that a mistake shows at once. Of the model only what a search needs is loaded:
@@ -92,7 +87,7 @@ public final class FindCommand {
             return "no picture reaches the score \(minimumScore): lower --min-score"
         }
         if let prefix = query.prefix {
-            return "no picture's key begins with \"\(Console.printable(prefix))\": check --prefix"
+            return "no picture's key begins with \(quoted(prefix)): check --prefix"
         }
         return "no picture's embedding makes an angle with the query: run process-images again"
     }

@@ -1,17 +1,6 @@
+import FoundationEssentials
+import Glibc
 import S3Client
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 /// A picture to search with that was given by a name: an address, a file, or a stored picture's key.
 enum QueryPicture {
@@ -26,14 +15,14 @@ enum QueryPicture {
             guard scheme == "http" || scheme == "https" else {
                 throw QueryPictureError(
                     description:
-                        "the picture \(Console.printable(name)) cannot be fetched: its address must begin with https:// or http://"
+                        "the picture \(printable(name, limit: 2_000)) cannot be fetched: its address must begin with https:// or http://"
                 )
             }
             return .bytes(try download(name))
         }
         var information = stat()
         guard stat(name, &information) == 0 else { return .key }
-        let shown = Console.printable(name)
+        let shown = printable(name, limit: 2_000)
         // A pipe or a device has no size to check and may have no end.
         guard information.st_mode & S_IFMT == S_IFREG else {
             throw QueryPictureError(description: "\(shown) is no picture file")

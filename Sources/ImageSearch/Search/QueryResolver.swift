@@ -1,3 +1,5 @@
+import S3Client
+
 /// Turns a query into one vector and asks the table for what is nearest to it.
 struct QueryResolver {
     /// Loads the text tower; only called when the query has a text.
@@ -67,7 +69,7 @@ struct QueryResolver {
         let length = QueryVector.norm(of: vector.lazy.map(Double.init))
         guard length > 0, length.isFinite else {
             throw SearchError.invalid(
-                "the picture \"\(Console.printable(key))\" is stored with an embedding of length zero: embed it again with process-images"
+                "the picture \(quoted(key)) is stored with an embedding of length zero: embed it again with process-images"
             )
         }
         return vector.map { Float(Double($0) / length) }

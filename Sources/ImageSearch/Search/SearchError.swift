@@ -1,5 +1,6 @@
 import ClipCore
 import PGClient
+import S3Client
 
 /// Why a search was not answered: what was asked, or what is missing to answer it.
 ///
@@ -35,7 +36,7 @@ public enum SearchError: Error, Equatable, CustomStringConvertible {
         case .pictureTooLarge(let bytes, let limit):
             "the picture to search with has \(bytes) bytes, more than the \(limit) that are taken"
         case .unknownKey(let key):
-            "no picture with the key \"\(Console.printable(key))\" is stored: check the key, or give a file"
+            "no picture with the key \(quoted(key)) is stored: check the key, or give a file"
         case .overloaded: "too many searches at once: try again in a moment"
         case .databaseUnavailable(let reason), .modelMismatch(let reason): reason
         }

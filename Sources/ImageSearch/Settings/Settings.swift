@@ -1,12 +1,7 @@
 import ClipCore
+import FoundationEssentials
 import PGClient
 import S3Client
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 /// A setting that is missing or cannot be used; one sentence that names the variable.
 public struct SettingsError: Error, Equatable, CustomStringConvertible {

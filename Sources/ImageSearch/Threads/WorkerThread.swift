@@ -1,27 +1,19 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import FoundationEssentials
+import Glibc
 
 /// The system refused to start a thread.
-struct ThreadError: Error, CustomStringConvertible {
-    var description: String {
-        "the system gives this process no more threads: raise its limit or use fewer --workers"
+package struct ThreadError: Error, CustomStringConvertible {
+    package init() {}
+
+    package var description: String {
+        "cannot create another thread: raise the process's limit or use fewer --workers"
     }
 }
 
 /// Threads for blocking work (libpq, curl, BLAS), which must not sit on Swift's cooperative threads.
-enum WorkerThread {
+package enum WorkerThread {
     /// Starts a thread that nobody waits for. Its stack is 8 MiB, whatever the system's default.
-    static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) {
+    package static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) {
         final class Box {
             let body: @Sendable () -> Void
             init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -48,5 +40,5 @@ enum WorkerThread {
     }
 
     /// Processors that this process may use.
-    static var processorCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
+    package static var processorCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
 }

@@ -1,8 +1,5 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import FoundationEssentials
+import ImageSearch
 
 /// How `find-images` prints what it found.
 public enum HitFormat {

@@ -1,11 +1,12 @@
 import ClipCore
+import CommandLineSupport
 import Foundation
-import ImageSearch
 import Testing
 
 /// What a terminal gets, read back: PNG by libpng, sixels by a reader of the manual's rules.
 struct TerminalGraphicsTests {
-    private static let photo = Fixtures.directory.deletingLastPathComponent()
+    private static let photo = URL(filePath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "ClipCoreTests/Fixtures/image/size-640x427.jpg")
 
     private static func reduced() throws -> (file: [UInt8], image: PixelImage) {

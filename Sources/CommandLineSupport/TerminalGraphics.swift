@@ -1,17 +1,6 @@
 import ClipCore
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import FoundationEssentials
+import Glibc
 
 /// Small pictures in a terminal, in the way that the terminal knows.
 public enum TerminalGraphics: String, Sendable, CaseIterable {

@@ -1,10 +1,5 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
+import ImageSearch
 
 /// A file that gets one JSON object a line for each picture that failed: `key` and `reason`.
 ///

@@ -1,10 +1,5 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
+import ImageSearch
 
 /// Where the signal handler writes what came. Only set before the handler is there.
 private nonisolated(unsafe) var signalPipe: Int32 = -1

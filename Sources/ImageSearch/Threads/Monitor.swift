@@ -1,18 +1,12 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// A mutex with a condition, for the pipeline's threads: Swift's `Mutex` has no way to wait.
-final class Monitor<State>: @unchecked Sendable {
+package final class Monitor<State>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let changed: UnsafeMutablePointer<pthread_cond_t>
     private var state: State
 
-    init(_ state: State) {
+    package init(_ state: State) {
         self.state = state
         mutex = .allocate(capacity: 1)
         changed = .allocate(capacity: 1)
@@ -33,7 +27,7 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Runs `body` alone with the state, then wakes whoever waits.
-    func update<T>(_ body: (inout State) throws -> T) rethrows -> T {
+    package func update<T>(_ body: (inout State) throws -> T) rethrows -> T {
         pthread_mutex_lock(mutex)
         defer {
             pthread_cond_broadcast(changed)
@@ -43,14 +37,14 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Reads the state without waking anyone.
-    func read<T>(_ body: (State) throws -> T) rethrows -> T {
+    package func read<T>(_ body: (State) throws -> T) rethrows -> T {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body(state)
     }
 
     /// Waits until `attempt` gives a value, trying again after every change, then wakes others.
-    func wait<T>(_ attempt: (inout State) -> T?) -> T {
+    package func wait<T>(_ attempt: (inout State) -> T?) -> T {
         pthread_mutex_lock(mutex)
         defer {
             pthread_cond_broadcast(changed)
@@ -63,7 +57,7 @@ final class Monitor<State>: @unchecked Sendable {
     }
 
     /// Like ``wait(_:)``, but gives nil after `milliseconds`.
-    func wait<T>(milliseconds: Int, _ attempt: (inout State) -> T?) -> T? {
+    package func wait<T>(milliseconds: Int, _ attempt: (inout State) -> T?) -> T? {
         var deadline = timespec()
         clock_gettime(CLOCK_MONOTONIC, &deadline)
         let nanoseconds = deadline.tv_nsec + milliseconds % 1_000 * 1_000_000

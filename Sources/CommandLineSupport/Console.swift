@@ -1,12 +1,6 @@
+import Glibc
+import ImageSearch
 import S3Client
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
 
 private let systemWrite = write
 
