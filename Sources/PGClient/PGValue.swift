@@ -18,6 +18,9 @@ public enum PGValue: Sendable, Equatable {
     case vector([Float])
     /// pgvector's `halfvec`; each element is rounded to the nearest IEEE half, ties to even.
     case halfvec([Float])
+    /// An array of pgvector's `vector`, whose object identifier (`pg_type.oid`) differs from database to
+    /// database.
+    case vectorArray([[Float]], elementType: UInt32)
 }
 
 /// The type of a prepared statement's parameter.
@@ -77,7 +80,7 @@ extension PGValue {
     /// What the server is told about the parameter.
     package var type: PGType {
         switch self {
-        case .null, .vector, .halfvec: .inferred
+        case .null, .vector, .halfvec, .vectorArray: .inferred
         case .bool: .bool
         case .int16: .int16
         case .int32: .int32
@@ -106,18 +109,17 @@ extension PGValue {
         case .bytea(let value): buffer.append(contentsOf: value)
         case .text(let value): try Self.encode(value, into: &buffer, place: place())
         case .textArray(let values):
-            // array_send: dimensions, "has NULLs", element type; per dimension length and lower
-            // bound. PostgreSQL's empty array has no dimension at all.
-            guard values.count <= Int(Int32.max) else { throw Self.tooLong(place()) }
-            buffer.appendBigEndian(Int32(values.isEmpty ? 0 : 1))
-            buffer.appendBigEndian(Int32(0))
-            buffer.appendBigEndian(OID.text)
-            if values.isEmpty { break }
-            buffer.appendBigEndian(Int32(values.count))
-            buffer.appendBigEndian(Int32(1))
+            try Self.appendHeader(values.count, of: OID.text, to: &buffer, place: place())
             for value in values {
                 try buffer.appendWithLength(place: place()) { buffer throws(PGError) in
                     try Self.encode(value, into: &buffer, place: place())
+                }
+            }
+        case .vectorArray(let vectors, let elementType):
+            try Self.appendHeader(vectors.count, of: elementType, to: &buffer, place: place())
+            for vector in vectors {
+                try buffer.appendWithLength(place: place()) { buffer throws(PGError) in
+                    try PGValue.vector(vector).encode(into: &buffer, place: place())
                 }
             }
         case .vector(let elements):
@@ -144,6 +146,20 @@ extension PGValue {
                 .invalidUse,
                 "\(place) holds a NUL character, which PostgreSQL cannot store in text")
         }
+    }
+
+    /// array_send: dimensions, "has NULLs", element type; per dimension length and lower bound.
+    /// PostgreSQL's empty array has no dimension at all.
+    private static func appendHeader(
+        _ count: Int, of type: UInt32, to buffer: inout [UInt8], place: String
+    ) throws(PGError) {
+        guard count <= Int(Int32.max) else { throw tooLong(place) }
+        buffer.appendBigEndian(Int32(count == 0 ? 0 : 1))
+        buffer.appendBigEndian(Int32(0))
+        buffer.appendBigEndian(type)
+        guard count > 0 else { return }
+        buffer.appendBigEndian(Int32(count))
+        buffer.appendBigEndian(Int32(1))
     }
 
     /// vector_recv reads two int16: the number of dimensions, then an unused zero.

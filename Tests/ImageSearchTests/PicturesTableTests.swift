@@ -90,39 +90,6 @@ struct PicturesTableTests {
         }
     }
 
-    @Test func upsertReplacesAndKeepsBits() throws {
-        try TestDatabase.with { database in
-            let table = try database.table()
-            _ = try table.create()
-            let keys = ["b", "a", "with space", "日本/é🚀.jpg", "quote'\"\\", "tab\tnewline\n"]
-            let first = keys.enumerated().map { index, key in
-                PicturesTable.Row(key: key, embedding: unitVector(index, lean: 0.3))
-            }
-            try table.upsert(first)
-            try table.upsert([PicturesTable.Row(key: "a", embedding: unitVector(100))])
-            try table.upsert([])
-            var expected: [String: [Float]] = [:]
-            for row in first { expected[row.key] = row.embedding }
-            expected["a"] = unitVector(100)
-            #expect(try database.rows() == expected)
-        }
-    }
-
-    @Test func upsertStoresAllOrNothing() throws {
-        try TestDatabase.with { database in
-            let table = try database.table()
-            _ = try table.create()
-            let rows = [
-                PicturesTable.Row(key: "good", embedding: unitVector(0)),
-                PicturesTable.Row(key: "short", embedding: [1, 0]),
-            ]
-            #expect(throws: PGError.self) { try table.upsert(rows) }
-            #expect(try database.rows().isEmpty)
-            try table.upsert([rows[0]])
-            #expect(try database.rows().count == 1)
-        }
-    }
-
     @Test func nearestIsWhatPgvectorAndArithmeticSay() throws {
         try TestDatabase.with { database in
             let table = try database.table()
@@ -194,6 +161,62 @@ struct PicturesTableTests {
         }
     }
 
+    /// Behind a transaction pool a statement may meet a server process with another search path.
+    @Test func noStatementNeedsASearchPath() throws {
+        try TestDatabase.with { database in
+            try database.connect().executeScript(
+                """
+                CREATE SCHEMA "Ex tensions"; CREATE EXTENSION vector SCHEMA "Ex tensions";
+                CREATE SCHEMA "It's";
+                """)
+            let name = try #require(URL(string: database.uri)).lastPathComponent
+            try database.connect().executeScript(
+                "ALTER DATABASE \(name) SET search_path = \"It's\", public")
+            let table = try database.table()
+            try table.connection.execute("SET search_path = pg_temp")
+            #expect(try table.create(partitions: 2).createdTable)
+            let insert = """
+                INSERT INTO "It's".pictures (filename, embedding)
+                SELECT 'a', array_agg(1::float4)::"Ex tensions".vector FROM generate_series(1, 512)
+                """
+            try table.connection.execute(insert)
+            #expect(try table.nearest(to: unitVector(3), limit: 4).map(\.key) == ["a"])
+            #expect(try table.embedding(of: "a")?.count == 512)
+            #expect(try table.hasPictures())
+            let builder = try PicturesTable(uri: database.uri, builder: "tests") { _ in }
+            try builder.connection.execute("SET search_path = pg_temp")
+            let change = try builder.changeIndex(IndexOptions(.hnsw), uri: database.uri) { _ in }
+            #expect(change.outcome == .built)
+            #expect(try table.nearest(to: unitVector(3), limit: 4).map(\.key) == ["a"])
+            let plan = try table.explain(unitVector(3), .init(limit: 4)).joined()
+            #expect(plan.contains("embedding_hnsw"))
+            let status = try table.status()
+            #expect(status.pictures == 1 && status.indexes.count == 1 && status.partitions == 2)
+            #expect(try table.recall(of: [unitVector(3)]).recall == 1)
+            let dropped = try builder.changeIndex(IndexOptions(.none), uri: database.uri) { _ in }
+            #expect(dropped.outcome == .dropped)
+        }
+    }
+
+    /// A time limit of one program must not cancel the statements of another one that is given the same
+    /// server process afterwards.
+    @Test func theTimeLimitEndsWithItsTransaction() throws {
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            table.limitStatements(to: .milliseconds(60_000))
+            _ = try table.nearest(to: unitVector(0), limit: 4)
+            let limit = try table.connection.execute("SHOW statement_timeout")
+            #expect(try limit[0].string(0) == "0")
+            table.limitStatements(to: .milliseconds(200))
+            try database.connect().execute("INSERT INTO pictures (filename) VALUES ('a')")
+            let locker = try database.connect()
+            try locker.executeScript("BEGIN; LOCK TABLE pictures IN ACCESS EXCLUSIVE MODE")
+            let error = #expect(throws: PGError.self) { _ = try table.embedding(of: "a") }
+            #expect(error?.sqlState == "57014")
+        }
+    }
+
     @Test func whatIsWrongWithTheTableIsSaidAtOnce() throws {
         try TestDatabase.with { database in
             _ = try database.table().create()
@@ -237,10 +260,7 @@ struct PicturesTableTests {
                 GRANT SELECT, INSERT, UPDATE ON pictures TO \(role);
                 REVOKE TEMPORARY ON DATABASE \(name) FROM PUBLIC;
                 """)
-            #expect(throws: TableError.mayNotMakeTemporary(role: role)) { try weak.checkWritable() }
-            try database.connect().executeScript("GRANT TEMPORARY ON DATABASE \(name) TO \(role)")
             try weak.checkWritable()
-            try weak.upsert([PicturesTable.Row(key: "a", embedding: unitVector(0))])
         }
     }
 }

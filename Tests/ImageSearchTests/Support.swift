@@ -60,6 +60,49 @@ struct TestDatabase {
     }
 }
 
+extension PicturesTable {
+    /// One picture's row, as a program that knows only the demo's two columns stores it.
+    struct Row {
+        let key: String
+        let embedding: [Float]
+    }
+
+    /// Stores rows, replacing those of the same key; all of them or none.
+    func upsert(_ rows: [Row]) throws {
+        guard !rows.isEmpty else { return }
+        try connection.transaction {
+            let place = try connection.execute(
+                """
+                SELECT quote_ident(nspname) FROM pg_extension
+                JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'
+                """)
+            let vector = try "\(place[0].string(0)).vector"
+            try connection.execute(
+                "CREATE TEMPORARY TABLE incoming (filename text, embedding \(vector)) ON COMMIT DROP"
+            )
+            try connection.copyIn("COPY incoming FROM STDIN (FORMAT binary)") { writer in
+                for row in rows { try writer.write([.text(row.key), .vector(row.embedding)]) }
+            }
+            try connection.execute(
+                """
+                INSERT INTO pictures (filename, embedding)
+                SELECT filename, embedding FROM incoming ORDER BY filename
+                ON CONFLICT (filename) DO UPDATE SET embedding = excluded.embedding
+                """)
+        }
+    }
+
+    /// The server's plan for a search: what `EXPLAIN` prints, line by line.
+    func explain(_ embedding: [Float], _ selection: Selection) throws -> [String] {
+        var queries = try searchQueries(embedding, selection)
+        let search = queries.removeLast()
+        queries.append(PGQuery("EXPLAIN " + search.sql, search.parameters))
+        return try connection.pipeline(queries + [PGQuery("COMMIT")])[queries.count - 1].map {
+            try $0.string(0)
+        }
+    }
+}
+
 /// Settings as a `.env` file would give them, and nothing from this process's environment.
 func settings(_ values: [String: String]) throws -> Settings {
     try Settings(environment: values, path: "/nonexistent/.env")

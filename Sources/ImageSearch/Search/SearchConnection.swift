@@ -69,7 +69,7 @@ final class SearchConnection {
                         uri: replicas, applicationName: applicationName,
                         connectTimeout: Self.longestConnecting, responseTimeout: responseTimeout,
                         shufflesHosts: true))
-                try found.limitStatements(to: responseTimeout - Self.lead)
+                found.limitStatements(to: responseTimeout - Self.lead)
                 replicasMissedUntil = nil
                 (table, isFallback) = (found, false)
                 return found
@@ -90,7 +90,7 @@ final class SearchConnection {
             PGConnection(
                 uri: route.primary, applicationName: applicationName,
                 responseTimeout: responseTimeout))
-        try found.limitStatements(to: responseTimeout - Self.lead)
+        found.limitStatements(to: responseTimeout - Self.lead)
         isFallback = route.replicas != nil
         return found
     }

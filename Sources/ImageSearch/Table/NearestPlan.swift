@@ -9,11 +9,13 @@ import PGClient
 struct NearestPlan {
     private let selection: PicturesTable.Selection
     let state: SearchState
+    private let names: TableNames
 
     /// pgvector's bounds of `hnsw.ef_search`.
     private static let searchWidths = 40...1_000
 
-    init(_ selection: PicturesTable.Selection, state: SearchState) {
+    init(_ selection: PicturesTable.Selection, state: SearchState, names: TableNames) {
+        self.names = names
         self.selection = selection
         self.state = state
     }
@@ -32,19 +34,10 @@ struct NearestPlan {
     /// Whether an index is asked for rows of which a filter takes only some.
     var mayMissFiltered: Bool { index != nil && selection.prefix?.isEmpty == false }
 
-    /// The search is the one at ``place``; what `others` ask follows it.
-    func queries(for embedding: [Float], others: [PGQuery] = []) -> [PGQuery] {
-        // Each statement sees what was committed when it began: see `checkSearched`.
-        var queries = [PGQuery("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY")]
-        queries += settings.map { PGQuery("SET LOCAL \($0.name) = \($0.value)") }
-        queries.append(search(embedding))
-        queries += others
-        queries.append(PGQuery("COMMIT"))
-        return queries
+    /// The search with the settings that it needs, for a transaction of its own.
+    func queries(for embedding: [Float]) -> [PGQuery] {
+        settings.map { PGQuery("SET LOCAL \($0.name) = \($0.value)") } + [search(embedding)]
     }
-
-    /// Where the search is among ``queries(for:others:)``.
-    var place: Int { 1 + settings.count }
 
     /// How far the index is followed. pgvector gives 40 rows at most unless it is told to go
     /// further, and stops there even when a filter leaves none of them.
@@ -95,6 +88,7 @@ struct NearestPlan {
         }
         let limit = bind(.int64(Int64(selection.limit + 1)))
         let offset = bind(.int64(Int64(selection.offset)))
+        let (cosine, vector) = (names.vectorOperator("<=>"), "$1::\(names.vector)")
         guard let index else {
             // Adding zero keeps an index from being taken where every row is to be compared. Were the
             // score computed beside it, every row would be compared twice.
@@ -102,26 +96,28 @@ struct NearestPlan {
                 """
                 SELECT filename, 1 - distance AS score
                 FROM (
-                    SELECT filename, (embedding <=> $1::vector) + 0 AS distance
-                    FROM pictures
+                    SELECT filename, (embedding \(cosine) \(vector)) + 0 AS distance
+                    FROM \(names.pictures)
                     WHERE \(filter)
                     ORDER BY distance, filename
                     LIMIT \(limit) OFFSET \(offset)
                 ) AS nearest
                 """, values)
         }
-        let query = index.expression == "embedding" ? "$1::vector" : "$1::vector::\(index.type)"
+        // The index's expression is `embedding` itself or a shorter form of it.
+        let type = index.holdsVectors ? "" : "::\(names.vectorSchema).\(index.type)"
+        let nearer = names.vectorOperator(index.distance.sqlOperator)
         return PGQuery(
             """
-            SELECT filename, 1 - (embedding <=> $1::vector) AS score
+            SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score
             FROM (
                 SELECT filename, embedding
-                FROM pictures
+                FROM \(names.pictures)
                 WHERE \(filter)
-                ORDER BY \(index.expression) \(index.distance.sqlOperator) \(query)
+                ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
                 LIMIT \(bind(.int64(Int64(candidates))))
             ) AS candidates
-            ORDER BY (embedding <=> $1::vector) + 0, filename
+            ORDER BY (embedding \(cosine) \(vector)) + 0, filename
             LIMIT \(limit) OFFSET \(offset)
             """, values)
     }

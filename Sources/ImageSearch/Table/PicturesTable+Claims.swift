@@ -14,15 +14,17 @@ extension PicturesTable {
     private static let lockClass = "1668049264"
 
     /// A query for the numbers of the workers that are alive.
-    private static let livingWorkers = """
-        SELECT worker.id FROM picture_workers AS worker
+    private var livingWorkers: String {
+        """
+        SELECT worker.id FROM \(names["picture_workers"]) AS worker
         WHERE worker.expires_at > now() AND (worker.seen_at <= pg_postmaster_start_time() OR EXISTS (
             SELECT FROM pg_locks AS held
             WHERE held.locktype = 'advisory' AND held.granted
                 AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND held.classid = \(lockClass) AND held.objsubid = 2
+                AND held.classid = \(Self.lockClass) AND held.objsubid = 2
                 AND held.objid = worker.id::oid))
         """
+    }
 
     // MARK: Workers
 
@@ -36,7 +38,7 @@ extension PicturesTable {
                 number = known
                 try connection.execute(
                     """
-                    INSERT INTO picture_workers (id, name, seen_at, expires_at)
+                    INSERT INTO \(names["picture_workers"]) (id, name, seen_at, expires_at)
                     OVERRIDING SYSTEM VALUE
                     VALUES ($1, $2, now(), now() + $3 * interval '1 second')
                     ON CONFLICT (id) DO UPDATE
@@ -45,7 +47,7 @@ extension PicturesTable {
             } else {
                 let rows = try connection.execute(
                     """
-                    INSERT INTO picture_workers (name, seen_at, expires_at)
+                    INSERT INTO \(names["picture_workers"]) (name, seen_at, expires_at)
                     VALUES ($1, now(), now() + $2 * interval '1 second') RETURNING id
                     """, [.text(name), .double(lease / .seconds(1))])
                 guard let row = rows.first else { throw TableError.noTable }
@@ -63,7 +65,7 @@ extension PicturesTable {
     func renew(_ worker: Int, name: String, lease: Duration) throws {
         let renewed = try connection.execute(
             """
-            UPDATE picture_workers SET seen_at = now(),
+            UPDATE \(names["picture_workers"]) SET seen_at = now(),
                 expires_at = now() + $2 * interval '1 second'
             WHERE id = $1
             """, [.int32(Int32(worker)), .double(lease / .seconds(1))])
@@ -81,9 +83,9 @@ extension PicturesTable {
     func dismiss(_ worker: Int) throws {
         try connection.transaction {
             try connection.execute(
-                "DELETE FROM picture_claims WHERE worker = $1", [.int32(Int32(worker))])
+                "DELETE FROM \(names["picture_claims"]) WHERE worker = $1", [.int32(Int32(worker))])
             try connection.execute(
-                "DELETE FROM picture_workers WHERE id = $1", [.int32(Int32(worker))])
+                "DELETE FROM \(names["picture_workers"]) WHERE id = $1", [.int32(Int32(worker))])
         }
     }
 
@@ -92,9 +94,10 @@ extension PicturesTable {
     func forgetTheDead() throws {
         try connection.transaction {
             try connection.execute(
-                "DELETE FROM picture_workers WHERE id NOT IN (\(Self.livingWorkers))")
+                "DELETE FROM \(names["picture_workers"]) WHERE id NOT IN (\(livingWorkers))")
             try connection.execute(
-                "DELETE FROM picture_claims WHERE NOT EXISTS (SELECT FROM picture_workers)")
+                "DELETE FROM \(names["picture_claims"]) WHERE NOT EXISTS (SELECT FROM \(names["picture_workers"]))"
+            )
         }
     }
 
@@ -107,14 +110,14 @@ extension PicturesTable {
         guard !objects.isEmpty else { return [] }
         let rows = try connection.execute(
             """
-            INSERT INTO picture_claims (model, filename, worker, etag, size)
+            INSERT INTO \(names["picture_claims"]) AS claim (model, filename, worker, etag, size)
             SELECT $4, listed.filename, $5, nullif(listed.etag, ''), listed.size
             FROM unnest($1::text[], $2::text[], $3::text[]::bigint[])
                 AS listed (filename, etag, size)
             ORDER BY listed.filename
             ON CONFLICT (model, filename) DO UPDATE
                 SET etag = excluded.etag, size = excluded.size
-                WHERE picture_claims.worker = excluded.worker
+                WHERE claim.worker = excluded.worker
             RETURNING filename
             """,
             objects.arrays + [.int32(Int32(model)), .int32(Int32(worker))])
@@ -128,7 +131,7 @@ extension PicturesTable {
         guard !keys.isEmpty else { return }
         try connection.execute(
             """
-            DELETE FROM picture_claims
+            DELETE FROM \(names["picture_claims"])
             WHERE model = $1 AND worker = $2 AND filename = ANY ($3::text[])
             """, [.int32(Int32(model)), .int32(Int32(worker)), .textArray(keys)])
     }
@@ -138,10 +141,10 @@ extension PicturesTable {
         try connection.execute(
             """
             WITH orphans AS MATERIALIZED (
-                SELECT filename FROM picture_claims
-                WHERE model = $1 AND worker NOT IN (\(Self.livingWorkers))
+                SELECT filename FROM \(names["picture_claims"])
+                WHERE model = $1 AND worker NOT IN (\(livingWorkers))
                 LIMIT $3 FOR UPDATE SKIP LOCKED)
-            UPDATE picture_claims AS claim SET worker = $2
+            UPDATE \(names["picture_claims"]) AS claim SET worker = $2
             FROM orphans WHERE claim.model = $1 AND claim.filename = orphans.filename
             RETURNING claim.filename, claim.size, claim.etag
             """, [.int32(Int32(model)), .int32(Int32(worker)), .int64(Int64(limit))]
@@ -161,7 +164,7 @@ extension PicturesTable {
     func claimsOfOthers(than worker: Int, model: Int, before time: Int64) throws -> Int {
         try connection.execute(
             """
-            SELECT count(*) FROM picture_claims WHERE model = $1 AND worker <> $2
+            SELECT count(*) FROM \(names["picture_claims"]) WHERE model = $1 AND worker <> $2
                 AND claimed_at <= to_timestamp($3::double precision / 1000000)
             """, [.int32(Int32(model)), .int32(Int32(worker)), .int64(time)]
         ).first?.int(0) ?? 0

@@ -51,7 +51,7 @@ extension PicturesTable {
         var change = IndexChange(outcome: .built, name: "pictures_embedding_\(method.rawValue)")
         try prepareSession(options)
         let builder = IndexBuilder(
-            connection: connection, method: method, dimension: dimension,
+            connection: connection, names: names, method: method, dimension: dimension,
             rows: try rowEstimate())
         let watch = try IndexWatch(uri: uri, process: connection.backendProcessID, progress)
         defer { watch.stop() }
@@ -69,7 +69,8 @@ extension PicturesTable {
 
     private func dropIndexes() throws -> IndexChange {
         let own = try searchIndexes().filter { $0.name.hasPrefix(Self.ownPrefix) }
-        let builder = IndexBuilder(connection: connection, method: .hnsw, dimension: 1, rows: 0)
+        let builder = IndexBuilder(
+            connection: connection, names: names, method: .hnsw, dimension: 1, rows: 0)
         for index in own { try builder.drop(index.name) }
         searchStateCache.forget()
         return IndexChange(
@@ -85,13 +86,13 @@ extension PicturesTable {
                 coalesce(bool_or(reltuples < 0), true)
             FROM pg_class
             WHERE relkind = 'r' AND oid IN (
-                SELECT relid FROM pg_partition_tree(to_regclass('pictures'))
-                UNION SELECT to_regclass('pictures'))
+                SELECT relid FROM pg_partition_tree(\(names.regclass()))
+                UNION SELECT \(names.regclass()))
             """)
         if let row = rows.first, try !row.bool(1), try row.int(0) >= IndexOptions.worthAnIndex {
             return try row.int(0)
         }
-        return try connection.execute("SELECT count(*) FROM pictures").first?.int(0) ?? 0
+        return try connection.execute("SELECT count(*) FROM \(names.pictures)").first?.int(0) ?? 0
     }
 
     /// A lock that a session holds. Who waits for it asks again and again instead of waiting inside
@@ -135,6 +136,7 @@ extension PicturesTable {
 /// Builds one index over the table or over each of its partitions.
 struct IndexBuilder {
     let connection: PGConnection
+    let names: TableNames
     let method: SearchIndex.Method
     let dimension: Int
     let rows: Int
@@ -153,22 +155,22 @@ struct IndexBuilder {
         guard !partitions.isEmpty else {
             removed = try dropInvalid(name)
             watch.begin(part: 1, of: 1)
-            try create("CONCURRENTLY \(quoted(name)) ON pictures")
+            try create("CONCURRENTLY \(quoted(name)) ON \(names.pictures)")
             return removed
         }
         // The parent's index is nothing but the list of its parts: it becomes valid with the last.
-        if try state(of: name) == nil { try create("\(quoted(name)) ON ONLY pictures") }
+        if try state(of: name) == nil { try create("\(quoted(name)) ON ONLY \(names.pictures)") }
         for (number, partition) in partitions.enumerated() {
             let part = Part(table: partition, index: "\(partition)_embedding_\(method.rawValue)")
             if try state(of: part.index) == true { continue }
             removed = try dropInvalid(part.index) || removed
             watch.begin(part: number + 1, of: partitions.count)
-            try create("CONCURRENTLY \(quoted(part.index)) ON \(quoted(part.table))")
+            try create("CONCURRENTLY \(quoted(part.index)) ON \(names[quoted(part.table)])")
         }
         for partition in partitions {
             let index = "\(partition)_embedding_\(method.rawValue)"
             try connection.execute(
-                "ALTER INDEX \(quoted(name)) ATTACH PARTITION \(quoted(index))")
+                "ALTER INDEX \(names[quoted(name)]) ATTACH PARTITION \(names[quoted(index)])")
         }
         return removed
     }
@@ -176,11 +178,10 @@ struct IndexBuilder {
     func drop(_ name: String) throws {
         // A partitioned index knows no concurrent way, and its parts go with it.
         let rows = try connection.execute(
-            "SELECT relkind = 'I' FROM pg_class WHERE oid = to_regclass($1)",
-            [.text(quoted(name))])
+            "SELECT relkind = 'I' FROM pg_class WHERE oid = \(names.regclass(quoted(name)))")
         let isPartitioned = try rows.first?.bool(0) ?? false
         try connection.execute(
-            "DROP INDEX \(isPartitioned ? "" : "CONCURRENTLY ")IF EXISTS \(quoted(name))")
+            "DROP INDEX \(isPartitioned ? "" : "CONCURRENTLY ")IF EXISTS \(names[quoted(name)])")
     }
 
     private func create(_ target: String) throws {
@@ -190,28 +191,28 @@ struct IndexBuilder {
         try connection.execute(
             """
             CREATE INDEX \(target) USING \(method.rawValue)
-            ((embedding::halfvec(\(dimension))) halfvec_cosine_ops)\(options)
+            ((embedding::\(names.vectorSchema).halfvec(\(dimension)))
+                \(names.vectorSchema).halfvec_cosine_ops)\(options)
             """)
     }
 
     private func dropInvalid(_ name: String) throws -> Bool {
         guard try state(of: name) == false else { return false }
-        try connection.execute("DROP INDEX CONCURRENTLY IF EXISTS \(quoted(name))")
+        try connection.execute("DROP INDEX CONCURRENTLY IF EXISTS \(names[quoted(name)])")
         return true
     }
 
     /// Whether the index of a name is valid; nil when there is none.
     private func state(of name: String) throws -> Bool? {
         try connection.execute(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)",
-            [.text(quoted(name))]
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = \(names.regclass(quoted(name)))"
         ).first?.bool(0)
     }
 
     private func partitions() throws -> [String] {
         let rows = try connection.execute(
             """
-            SELECT relname::text FROM pg_partition_tree(to_regclass('pictures')) AS tree
+            SELECT relname::text FROM pg_partition_tree(\(names.regclass())) AS tree
                 JOIN pg_class ON pg_class.oid = tree.relid
             WHERE isleaf AND level > 0 ORDER BY length(relname), relname
             """)

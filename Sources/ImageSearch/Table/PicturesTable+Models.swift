@@ -14,13 +14,15 @@ extension PicturesTable {
 
     /// All models that the database knows; none when the table is of an earlier version.
     func models() throws -> [KnownModel] {
-        guard try connection.execute("SELECT 1 WHERE to_regclass('picture_models') IS NULL").isEmpty
+        guard
+            try connection.execute("SELECT 1 WHERE \(names.regclass("picture_models")) IS NULL")
+                .isEmpty
         else { return [] }
         return try connection.execute(
             """
             SELECT id, name, digest, dimension, precision, active_since IS NOT NULL,
                 next_since IS NOT NULL
-            FROM picture_models ORDER BY id
+            FROM \(names["picture_models"]) ORDER BY id
             """
         ).map { row in
             KnownModel(
@@ -59,10 +61,11 @@ extension PicturesTable {
                 throw TableError.differentDimension(table: table, model: model.dimension)
             }
             try connection.execute(
-                "UPDATE picture_models SET active_since = NULL WHERE active_since IS NOT NULL")
+                "UPDATE \(names["picture_models"]) SET active_since = NULL WHERE active_since IS NOT NULL"
+            )
             let id = try register(model)
             try connection.execute(
-                "UPDATE picture_models SET active_since = now() WHERE id = $1",
+                "UPDATE \(names["picture_models"]) SET active_since = now() WHERE id = $1",
                 [.int32(Int32(id))])
             return id
         }
@@ -72,7 +75,7 @@ extension PicturesTable {
     func register(_ model: ModelIdentity) throws -> Int {
         let rows = try connection.execute(
             """
-            INSERT INTO picture_models (name, digest, dimension, precision)
+            INSERT INTO \(names["picture_models"]) (name, digest, dimension, precision)
             VALUES ($1, $2, $3, $4)
             ON CONFLICT (digest, precision) DO UPDATE SET name = excluded.name
             RETURNING id
@@ -86,7 +89,9 @@ extension PicturesTable {
     }
 
     private func isEmpty() throws -> Bool {
-        try connection.execute("SELECT 1 FROM pictures WHERE embedding IS NOT NULL LIMIT 1").isEmpty
+        try connection.execute(
+            "SELECT 1 FROM \(names.pictures) WHERE embedding IS NOT NULL LIMIT 1"
+        ).isEmpty
     }
 
     /// Refuses the answer to a search with another model than the table's, which is nonsense.
@@ -95,18 +100,20 @@ extension PicturesTable {
     /// table's or a later one, so a model that is replaced meanwhile is never overlooked.
     func checkSearched(with model: ModelIdentity) throws {
         do {
-            try checkSearched(with: model, Array(try connection.execute(Self.activeModelQuery.sql)))
+            try checkSearched(with: model, Array(try read(activeModelQuery.sql)))
         } catch let error as PGError where error.isUndefinedTable {
             // A table of an earlier version, or the demo's.
         }
     }
 
     /// Asks which model's embeddings the table holds.
-    static let activeModelQuery = PGQuery(
-        """
-        SELECT name, digest, dimension, precision FROM picture_models
-        WHERE active_since IS NOT NULL
-        """)
+    var activeModelQuery: PGQuery {
+        PGQuery(
+            """
+            SELECT name, digest, dimension, precision FROM \(names["picture_models"])
+            WHERE active_since IS NOT NULL
+            """)
+    }
 
     /// - Parameter rows: the answer to ``activeModelQuery``.
     func checkSearched(with model: ModelIdentity, _ rows: [PGRow]) throws {

@@ -7,19 +7,19 @@ extension PicturesTable {
     /// Makes the table, which is not there.
     /// - Parameter partitions: 0 for a table without.
     func createTable(_ dimension: Int, partitions: Int) throws {
-        let columns = "filename text PRIMARY KEY, embedding vector(\(dimension))"
+        let columns = "filename text PRIMARY KEY, embedding \(names.vector)(\(dimension))"
         let role = connection.user
         guard partitions > 0 else {
             return try define(
-                "CREATE TABLE pictures (\(columns))", or: .mayNotCreateTable(role: role))
+                "CREATE TABLE \(names.pictures) (\(columns))", or: .mayNotCreateTable(role: role))
         }
         try define(
-            "CREATE TABLE pictures (\(columns)) PARTITION BY HASH (filename)",
+            "CREATE TABLE \(names.pictures) (\(columns)) PARTITION BY HASH (filename)",
             or: .mayNotCreateTable(role: role))
         for number in 0..<partitions {
             try define(
                 """
-                CREATE TABLE pictures_p\(number) PARTITION OF pictures
+                CREATE TABLE \(names["pictures_p\(number)"]) PARTITION OF \(names.pictures)
                 FOR VALUES WITH (MODULUS \(partitions), REMAINDER \(number))
                 """, or: .mayNotCreateTable(role: role))
         }
@@ -29,7 +29,7 @@ extension PicturesTable {
     func checkPartitions(_ asked: Int) throws {
         let rows = try connection.execute(
             """
-            SELECT count(*) FROM pg_partition_tree(to_regclass('pictures'))
+            SELECT count(*) FROM pg_partition_tree(\(names.regclass()))
             WHERE isleaf AND level > 0
             """)
         let present = try rows.first?.int(0) ?? 0

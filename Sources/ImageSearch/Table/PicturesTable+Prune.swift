@@ -25,21 +25,23 @@ extension PicturesTable {
 
     /// A condition on rows whose objects were not listed, are not at work anywhere, and are older than
     /// the listing.
-    private static let isGone = """
+    private var isGone: String {
+        """
         NOT EXISTS (SELECT FROM listed_pictures AS listed
             WHERE listed.filename = picture.filename)
-        AND NOT EXISTS (SELECT FROM picture_claims AS claim
+        AND NOT EXISTS (SELECT FROM \(names["picture_claims"]) AS claim
             WHERE claim.filename = picture.filename)
         AND (picture.stored_at IS NULL
             OR picture.stored_at < to_timestamp($1::double precision / 1000000))
         """
+    }
 
     /// How many rows the table has, and of how many the objects are gone.
     func countGone(since time: Int64) throws -> (rows: Int, gone: Int) {
         try connection.execute("ANALYZE listed_pictures")
         let rows = try connection.execute(
             """
-            SELECT count(*), count(*) FILTER (WHERE \(Self.isGone)) FROM pictures AS picture
+            SELECT count(*), count(*) FILTER (WHERE \(isGone)) FROM \(names["pictures"]) AS picture
             """, [.int64(time)])
         guard let row = rows.first else { return (0, 0) }
         return (try row.int(0), try row.int(1))
@@ -53,10 +55,10 @@ extension PicturesTable {
             try connection.execute("ANALYZE listed_pictures")
             return try connection.transaction {
                 let removed = try connection.execute(
-                    "DELETE FROM pictures AS picture WHERE \(Self.isGone)", [.int64(time)])
+                    "DELETE FROM \(names["pictures"]) AS picture WHERE \(isGone)", [.int64(time)])
                 try connection.execute(
                     """
-                    DELETE FROM picture_refusals AS refusal
+                    DELETE FROM \(names["picture_refusals"]) AS refusal
                     WHERE NOT EXISTS (SELECT FROM listed_pictures AS listed
                         WHERE listed.filename = refusal.filename)
                     """)

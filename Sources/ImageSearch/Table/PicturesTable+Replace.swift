@@ -16,7 +16,7 @@ extension PicturesTable {
             }
             // Whoever gave a replacement up by dropping its table may begin another.
             let isThere = try connection.execute(
-                "SELECT 1 WHERE to_regclass('pictures_next') IS NOT NULL")
+                "SELECT 1 WHERE \(names.regclass("pictures_next")) IS NOT NULL")
             if !isThere.isEmpty, let next = known.first(where: \.isNext) {
                 guard next.identity.isSame(as: model) else {
                     throw TableError.otherReplacement(next: next.identity, given: model)
@@ -25,9 +25,10 @@ extension PicturesTable {
             }
             try checkMayReplace()
             let id = try register(model)
-            try connection.execute("UPDATE picture_models SET next_since = NULL")
+            try connection.execute("UPDATE \(names["picture_models"]) SET next_since = NULL")
             try connection.execute(
-                "UPDATE picture_models SET next_since = now() WHERE id = $1", [.int32(Int32(id))])
+                "UPDATE \(names["picture_models"]) SET next_since = now() WHERE id = $1",
+                [.int32(Int32(id))])
             try createNext(dimension: model.dimension)
             return id
         }
@@ -36,7 +37,7 @@ extension PicturesTable {
     private func checkMayReplace() throws {
         let rows = try connection.execute(
             """
-            SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('pictures')
+            SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = \(names.regclass())
             """)
         guard let row = rows.first, try row.bool(0) else {
             throw TableError.mayNotReplace(role: connection.user)
@@ -46,27 +47,26 @@ extension PicturesTable {
     /// A table as `pictures` is: columns, their storage, partitions, key; without its rows and the
     /// indexes for searching, which are built when the rows are there.
     private func createNext(dimension: Int) throws {
-        try connection.executeScript("DROP TABLE IF EXISTS pictures_next")
+        try connection.executeScript("DROP TABLE IF EXISTS \(names["pictures_next"])")
         let rows = try connection.execute(
             """
-            SELECT quote_ident(nspname), quote_ident(pg_get_userbyid(relowner)),
+            SELECT quote_ident(pg_get_userbyid(relowner)),
                 coalesce(pg_get_partkeydef(pg_class.oid), ''), attstorage::text
-            FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'embedding'
-            WHERE pg_class.oid = to_regclass('pictures')
+            FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'embedding'
+            WHERE pg_class.oid = \(names.regclass())
             """)
         guard let row = rows.first else { throw TableError.noTable }
-        let (schema, owner) = (try row.string(0), try row.string(1))
-        let key = try row.string(2)
+        let next = names["pictures_next"]
+        let (owner, key) = (try row.string(0), try row.string(1))
         let storage =
-            ["p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"][try row.string(3)]
+            ["p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"][try row.string(2)]
         try connection.executeScript(
             """
-            CREATE TABLE \(schema).pictures_next
-                (LIKE pictures INCLUDING ALL EXCLUDING INDEXES)
+            CREATE TABLE \(next)
+                (LIKE \(names.pictures) INCLUDING ALL EXCLUDING INDEXES)
                 \(key.isEmpty ? "" : "PARTITION BY \(key)");
-            ALTER TABLE \(schema).pictures_next
-                ALTER COLUMN embedding TYPE vector(\(dimension)),
+            ALTER TABLE \(next)
+                ALTER COLUMN embedding TYPE \(names.vector)(\(dimension)),
                 ALTER COLUMN embedding SET STORAGE \(storage ?? "EXTERNAL"),
                 ADD CONSTRAINT pictures_next_pkey PRIMARY KEY (filename);
             """)
@@ -74,17 +74,17 @@ extension PicturesTable {
             """
             SELECT quote_ident(relname || '_next'), pg_get_expr(relpartbound, pg_class.oid)
             FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-            WHERE inhparent = to_regclass('pictures') ORDER BY relname
+            WHERE inhparent = \(names.regclass()) ORDER BY relname
             """)
         for row in partitions {
             try connection.executeScript(
                 """
-                CREATE TABLE \(schema).\(try row.string(0))
-                    PARTITION OF \(schema).pictures_next \(try row.string(1))
+                CREATE TABLE \(names[try row.string(0)])
+                    PARTITION OF \(next) \(try row.string(1))
                 """)
         }
-        try connection.executeScript(Migrations.embeddingsInRows(of: "pictures_next"))
-        try connection.executeScript("ALTER TABLE \(schema).pictures_next OWNER TO \(owner)")
+        try connection.executeScript(Migrations.embeddingsInRows(of: "pictures_next", names))
+        try connection.executeScript("ALTER TABLE \(next) OWNER TO \(owner)")
     }
 
     /// Lets `pictures_next` take the place of `pictures`, if nobody is at work on it any more.
@@ -100,16 +100,17 @@ extension PicturesTable {
             try lockDefinitions()
             // From here on nobody stores into either table; see `filledTable(model:isLocked:)`.
             let rows = try connection.execute(
-                "SELECT id FROM picture_models WHERE next_since IS NOT NULL FOR UPDATE")
+                "SELECT id FROM \(names["picture_models"]) WHERE next_since IS NOT NULL FOR UPDATE")
             guard let row = rows.first, try row.int(0) == model,
                 try claimsOfOthers(than: worker, model: model, before: .max) == 0
             else { return false }
             try exchangeTables()
             try connection.execute(
-                "UPDATE picture_models SET active_since = NULL WHERE active_since IS NOT NULL")
+                "UPDATE \(names["picture_models"]) SET active_since = NULL WHERE active_since IS NOT NULL"
+            )
             try connection.execute(
                 """
-                UPDATE picture_models SET active_since = now(), next_since = NULL WHERE id = $1
+                UPDATE \(names["picture_models"]) SET active_since = now(), next_since = NULL WHERE id = $1
                 """, [.int32(Int32(model))])
             return true
         }
@@ -118,17 +119,21 @@ extension PicturesTable {
     /// Builds on `pictures_next` what indexes for searching `pictures` has. Those of another dimension
     /// are built for the new one. Repeating it builds what is missing.
     private func buildIndexesOfNext() throws {
-        let rows = try connection.execute(
-            """
-            SELECT quote_ident(relname || '_next'), pg_get_indexdef(indexrelid),
-                (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
-                    WHERE attrelid = to_regclass('pictures') AND attname = 'embedding'),
-                (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
-                    WHERE attrelid = to_regclass('pictures_next') AND attname = 'embedding')
-            FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-            WHERE indrelid = to_regclass('pictures') AND NOT indisprimary AND indisvalid
-                AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
-            """)
+        // With an empty search path the definitions come with qualified names.
+        let rows = try connection.pipeline([
+            PGQuery("BEGIN"), PGQuery("SET LOCAL search_path = ''"),
+            PGQuery(
+                """
+                SELECT quote_ident(relname || '_next'), pg_get_indexdef(indexrelid),
+                    (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+                        WHERE attrelid = \(names.regclass()) AND attname = 'embedding'),
+                    (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+                        WHERE attrelid = \(names.regclass("pictures_next")) AND attname = 'embedding')
+                FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+                WHERE indrelid = \(names.regclass()) AND NOT indisprimary AND indisvalid
+                    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+                """), PGQuery("COMMIT"),
+        ])[2]
         for row in rows {
             let definition = try row.string(1)
             guard let start = definition.firstRange(of: " USING ") else { continue }
@@ -139,7 +144,8 @@ extension PicturesTable {
                 "vector\(size(try row.string(2)))", with: "vector\(size(try row.string(3)))")
             let unique = definition.hasPrefix("CREATE UNIQUE") ? "UNIQUE" : ""
             try connection.executeScript(
-                "CREATE \(unique) INDEX IF NOT EXISTS \(try row.string(0)) ON pictures_next\(body)")
+                "CREATE \(unique) INDEX IF NOT EXISTS \(try row.string(0)) ON \(names["pictures_next"])\(body)"
+            )
         }
     }
 
@@ -148,7 +154,7 @@ extension PicturesTable {
         try connection.executeScript(
             """
             SET LOCAL lock_timeout = '60s';
-            LOCK TABLE pictures, pictures_next IN ACCESS EXCLUSIVE MODE;
+            LOCK TABLE \(names.pictures), \(names["pictures_next"]) IN ACCESS EXCLUSIVE MODE;
             DO $$
             DECLARE item record;
             BEGIN
@@ -157,24 +163,25 @@ extension PicturesTable {
                             ELSE quote_ident(pg_get_userbyid(acl.grantee)) END AS grantee,
                         acl.privilege_type AS privilege
                     FROM pg_class, aclexplode(relacl) AS acl
-                    WHERE pg_class.oid = 'pictures'::regclass AND acl.grantee <> relowner
+                    WHERE pg_class.oid = \(names.literal("pictures"))::regclass AND acl.grantee <> relowner
                 LOOP
-                    EXECUTE format('GRANT %s ON pictures_next TO %s', item.privilege, item.grantee);
+                    EXECUTE format('GRANT %s ON %s TO %s', item.privilege, \(names.literal("pictures_next")), item.grantee);
                 END LOOP;
-                DROP TABLE pictures;
-                ALTER TABLE pictures_next RENAME TO pictures;
+                DROP TABLE \(names.pictures);
+                ALTER TABLE \(names["pictures_next"]) RENAME TO pictures;
                 -- Partitions, and indexes of the table and of its partitions.
                 FOR item IN
                     SELECT pg_class.oid::regclass AS name, relkind,
                         regexp_replace(relname, '_next(_|$)', '\\1') AS wanted
                     FROM pg_class
                     WHERE relname ~ '_next(_|$)' AND oid IN (
-                        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'pictures'::regclass
+                        SELECT inhrelid FROM pg_inherits WHERE inhparent = \(names.literal("pictures"))::regclass
                         UNION SELECT indexrelid FROM pg_index
-                        WHERE indrelid = 'pictures'::regclass OR indrelid IN (
-                            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'pictures'::regclass))
+                        WHERE indrelid = \(names.literal("pictures"))::regclass OR indrelid IN (
+                            SELECT inhrelid FROM pg_inherits WHERE inhparent = \(names.literal("pictures"))::regclass))
                 LOOP
-                    IF to_regclass(quote_ident(item.wanted)) IS NULL THEN
+                    IF NOT EXISTS (SELECT FROM pg_class WHERE relname = item.wanted AND relnamespace =
+                        (SELECT relnamespace FROM pg_class WHERE oid = item.name)) THEN
                         EXECUTE format('ALTER %s %s RENAME TO %I',
                             CASE WHEN item.relkind IN ('i', 'I') THEN 'INDEX' ELSE 'TABLE' END,
                             item.name, item.wanted);

@@ -44,14 +44,14 @@ extension PicturesTable {
     public func nearest(to embedding: [Float], _ selection: Selection) throws -> Nearest {
         try explainingFailures(dimension: embedding.count) {
             let state = try searchState()
-            let plan = NearestPlan(selection, state: state)
+            let plan = NearestPlan(selection, state: state, names: names)
             var rows = try run(plan, embedding)
             // An index gives up after so many rows that a filter refuses: then every row that the
             // filter takes is compared.
             if plan.mayMissFiltered, rows.count <= selection.limit {
                 var exact = selection
                 exact.isExact = true
-                rows = try run(NearestPlan(exact, state: state), embedding)
+                rows = try run(NearestPlan(exact, state: state, names: names), embedding)
             }
             let hits = try rows.enumerated().map { index, row in
                 SearchHit(
@@ -66,29 +66,27 @@ extension PicturesTable {
         }
     }
 
-    /// - Returns: the rows of a search, after it has turned out that they are the model's.
+    /// - Returns: the rows of a search, after a check that they are of the model that is searched with.
     private func run(_ plan: NearestPlan, _ embedding: [Float]) throws -> [PGRow] {
         let model = plan.state.hasModels ? searchModel : nil
+        let search = beginReading + plan.queries(for: embedding)
         let answers: [PGResult]
         do {
             answers = try connection.pipeline(
-                plan.queries(for: embedding, others: model == nil ? [] : [Self.activeModelQuery]))
+                search + (model == nil ? [] : [activeModelQuery]) + [PGQuery("COMMIT")])
         } catch {
             searchStateCache.forget()
             throw error
         }
-        if let model { try checkSearched(with: model, Array(answers[plan.place + 1])) }
-        return Array(answers[plan.place])
+        if let model { try checkSearched(with: model, Array(answers[search.count])) }
+        return Array(answers[search.count - 1])
     }
 
-    /// The server's plan for a search: what `EXPLAIN` prints, line by line.
-    package func explain(_ embedding: [Float], _ selection: Selection) throws -> [String] {
+    /// The statements of a search's transaction, without its `COMMIT`; the search is the last.
+    package func searchQueries(_ embedding: [Float], _ selection: Selection) throws -> [PGQuery] {
         searchStateCache.forget()
-        let plan = NearestPlan(selection, state: try searchState())
-        var queries = plan.queries(for: embedding)
-        let search = queries[plan.place]
-        queries[plan.place] = PGQuery("EXPLAIN " + search.sql, search.parameters)
-        return try connection.pipeline(queries)[plan.place].map { try $0.string(0) }
+        let plan = NearestPlan(selection, state: try searchState(), names: names)
+        return beginReading + plan.queries(for: embedding)
     }
 
     /// The stored embedding of a picture, `[dimension]`; nil when there is no such row, or it has
@@ -98,8 +96,8 @@ extension PicturesTable {
         // No key that PostgreSQL stores holds one.
         guard !key.utf8.contains(0) else { return nil }
         return try explainingFailures(dimension: nil) {
-            let rows = try connection.execute(
-                "SELECT embedding FROM pictures WHERE filename = $1 AND embedding IS NOT NULL",
+            let rows = try read(
+                "SELECT embedding FROM \(names.pictures) WHERE filename = $1 AND embedding IS NOT NULL",
                 [.text(key)])
             return try rows.first?.vector(0)
         }
@@ -109,8 +107,7 @@ extension PicturesTable {
     /// - Throws: as ``nearest(to:_:)``.
     public func hasPictures() throws -> Bool {
         try explainingFailures(dimension: nil) {
-            try !connection.execute("SELECT 1 FROM pictures WHERE embedding IS NOT NULL LIMIT 1")
-                .isEmpty
+            try !read("SELECT 1 FROM \(names.pictures) WHERE embedding IS NOT NULL LIMIT 1").isEmpty
         }
     }
 
@@ -119,6 +116,11 @@ extension PicturesTable {
         do {
             return try body()
         } catch let error as PGError where error.isUndefinedTable || error.isUndefinedObject {
+            // A table that was created since the names were looked up may be in another schema.
+            let known = names
+            try findNames()
+            searchStateCache.forget()
+            if names != known { return try explainingFailures(dimension: dimension, body) }
             // Without the extension, the type or operator is what is missing first.
             guard try columns().isEmpty else { throw error }
             throw TableError.noTable

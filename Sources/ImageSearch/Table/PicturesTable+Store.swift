@@ -39,55 +39,50 @@ extension PicturesTable {
         let me = [PGValue.int32(Int32(model)), .int32(Int32(worker))]
         return try connection.transaction {
             let table = try filledTable(model: model, isLocked: true)
-            // Claims are unlogged, and pictures are worth waiting for: the transaction is as durable
-            // as the server's settings say.
-            try connection.execute(
-                """
-                CREATE TEMPORARY TABLE IF NOT EXISTS incoming_findings
-                    (filename text, etag text, size bigint, embedding vector)
-                ON COMMIT DELETE ROWS
-                """)
-            try connection.copyIn(
-                "COPY incoming_findings FROM STDIN (FORMAT binary)"
-            ) { writer in
-                for picture in findings.pictures {
-                    try writer.write([
-                        .text(picture.object.key), picture.object.etag.map { .text($0) } ?? .null,
-                        .int64(picture.object.size), .vector(picture.embedding),
-                    ])
-                }
-            }
+            var pictures = findings.pictures
             let mine = try connection.execute(
                 """
-                DELETE FROM picture_claims AS claim USING incoming_findings AS incoming
-                WHERE claim.model = $1 AND claim.worker = $2
-                    AND claim.filename = incoming.filename
-                """, me
+                DELETE FROM \(names["picture_claims"])
+                WHERE model = $1 AND worker = $2 AND filename = ANY ($3::text[])
+                """, me + [.textArray(pictures.map(\.object.key))]
             ).affectedRows
-            var left = 0
-            if mine < findings.pictures.count {
-                left = try connection.execute(
+            if mine < pictures.count {
+                let others = try connection.execute(
                     """
-                    DELETE FROM incoming_findings AS incoming USING picture_claims AS claim
-                    WHERE claim.model = $1 AND claim.filename = incoming.filename
-                    """, [me[0]]
-                ).affectedRows
+                    SELECT filename FROM \(names["picture_claims"])
+                    WHERE model = $1 AND filename = ANY ($2::text[])
+                    """, [me[0], .textArray(pictures.map(\.object.key))])
+                let theirs = Set(try others.map { Array(try $0.string(0).utf8) })
+                pictures.removeAll { theirs.contains(Array($0.object.key.utf8)) }
             }
-            try connection.execute(
-                """
-                INSERT INTO \(table.rawValue) (filename, embedding, etag, size, model, stored_at)
-                SELECT filename, embedding, etag, size, $1, now() FROM incoming_findings
-                ORDER BY filename
-                ON CONFLICT (filename) DO UPDATE SET embedding = excluded.embedding,
-                    etag = excluded.etag, size = excluded.size, model = excluded.model,
-                    stored_at = excluded.stored_at
-                """, [me[0]])
+            let left = findings.pictures.count - pictures.count
+            try insert(pictures, into: table, model: model)
             try storeRefusals(findings.refusals, rules: rules)
             try release(
                 findings.refusals.map(\.object.key) + findings.failures, worker: worker,
                 model: model)
             return left
         }
+    }
+
+    /// In key order, so that two processes that store the same keys wait for each other instead of
+    /// deadlocking.
+    private func insert(_ pictures: [Findings.Picture], into table: FilledTable, model: Int) throws
+    {
+        guard !pictures.isEmpty else { return }
+        let vectors = PGValue.vectorArray(
+            pictures.map(\.embedding), elementType: names.vectorOID)
+        try connection.execute(
+            """
+            INSERT INTO \(names[table.rawValue]) (filename, etag, size, embedding, model, stored_at)
+            SELECT filename, nullif(etag, ''), size, embedding, $5, now()
+            FROM unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::\(names.vector)[])
+                AS incoming (filename, etag, size, embedding)
+            ORDER BY filename
+            ON CONFLICT (filename) DO UPDATE SET embedding = excluded.embedding,
+                etag = excluded.etag, size = excluded.size, model = excluded.model,
+                stored_at = excluded.stored_at
+            """, pictures.map(\.object).arrays + [vectors, .int32(Int32(model))])
     }
 
     /// Remembers which objects need not be fetched again while they are unchanged; those that a store
@@ -97,7 +92,7 @@ extension PicturesTable {
         guard !known.isEmpty else { return }
         try connection.execute(
             """
-            INSERT INTO picture_refusals (filename, etag, size, reason, rules)
+            INSERT INTO \(names["picture_refusals"]) (filename, etag, size, reason, rules)
             SELECT filename, etag, size, nullif(reason, ''), $5
             FROM unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::text[])
                 AS found (filename, etag, size, reason)
@@ -115,7 +110,7 @@ extension PicturesTable {
     func filledTable(model: Int, isLocked: Bool = false) throws -> FilledTable {
         let rows = try connection.execute(
             """
-            SELECT active_since IS NOT NULL, next_since IS NOT NULL FROM picture_models
+            SELECT active_since IS NOT NULL, next_since IS NOT NULL FROM \(names["picture_models"])
             WHERE id = $1 \(isLocked ? "FOR SHARE" : "")
             """, [.int32(Int32(model))])
         guard let row = rows.first else { throw TableError.modelReplaced }

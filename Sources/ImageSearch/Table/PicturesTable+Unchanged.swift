@@ -35,10 +35,10 @@ extension PicturesTable {
             SELECT listed.place::integer - 1, refusal.filename IS NOT NULL, refusal.reason
             FROM unnest($1::text[], $2::text[], $3::text[]::bigint[]) WITH ORDINALITY
                 AS listed (filename, etag, size, place)
-            LEFT JOIN \(table.rawValue) AS picture ON picture.filename = listed.filename
+            LEFT JOIN \(names[table.rawValue]) AS picture ON picture.filename = listed.filename
                 AND picture.etag = listed.etag AND picture.size = listed.size
                 AND picture.model = $4 AND picture.embedding IS NOT NULL
-            LEFT JOIN picture_refusals AS refusal ON picture.filename IS NULL
+            LEFT JOIN \(names["picture_refusals"]) AS refusal ON picture.filename IS NULL
                 AND refusal.filename = listed.filename
                 AND refusal.etag = listed.etag AND refusal.size = listed.size
                 AND refusal.rules = $5
@@ -75,11 +75,11 @@ extension [ObjectSummary] {
 extension PicturesTable {
     /// Finds out before any work is done whether the role may use the tables beside `pictures`.
     func checkSideTables() throws {
+        let tables = Migrations.sideTables.map(names.literal).joined(separator: ", ")
         let rows = try connection.execute(
             """
             SELECT bool_and(has_table_privilege(name, privilege))
-            FROM unnest(ARRAY['picture_models', 'picture_workers', 'picture_claims',
-                    'picture_refusals']) AS name,
+            FROM unnest(ARRAY[\(tables)]) AS name,
                 unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
             """)
         guard let row = rows.first, try row.bool(0) else {

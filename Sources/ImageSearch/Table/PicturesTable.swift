@@ -10,7 +10,8 @@ public struct PicturesTable {
     /// The most that pgvector's `vector` holds.
     public static let maximumDimension = 16_000
 
-    let connection: PGConnection
+    package let connection: PGConnection
+    let session: TableSession
     let searchStateCache = SearchStateCache()
 
     /// The model that searches are made with: when it is set, a search of another model's embeddings
@@ -34,26 +35,7 @@ public struct PicturesTable {
     /// Takes over a connection.
     init(_ connection: PGConnection) throws {
         self.connection = connection
-        try findExtension()
-    }
-
-    /// Puts the schema of pgvector on this connection's search path, at its end, if it is not there:
-    /// administrators like to keep extensions in a schema of their own.
-    private func findExtension() throws {
-        try connection.execute(
-            """
-            SELECT set_config('search_path',
-                concat_ws(', ', nullif(current_setting('search_path'), ''), quote_ident(nspname)),
-                false)
-            FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
-            WHERE extname = 'vector' AND nspname <> ALL (current_schemas(true))
-            """)
-    }
-
-    /// Lets the server give up a statement that takes longer (SQLSTATE 57014).
-    func limitStatements(to duration: Duration) throws {
-        let milliseconds = max(1, Int(duration / .milliseconds(1)))
-        try connection.execute("SET statement_timeout = \(milliseconds)")
+        session = TableSession(try TableNames(connection))
     }
 
     // MARK: Creating
@@ -86,7 +68,7 @@ public struct PicturesTable {
         try connection.transaction {
             try lockDefinitions()
             let createdExtension = try createExtension()
-            try findExtension()
+            if createdExtension { try findNames() }
             let version = try extensionVersion() ?? "unknown"
             let existing = try columns()
             if existing.isEmpty {
@@ -142,7 +124,7 @@ public struct PicturesTable {
             """
             SELECT attname::text, format_type(atttypid, atttypmod)
             FROM pg_attribute
-            WHERE attrelid = to_regclass('pictures') AND attnum > 0 AND NOT attisdropped
+            WHERE attrelid = \(names.regclass()) AND attnum > 0 AND NOT attisdropped
             """)
         var columns: [String: String] = [:]
         for row in rows { columns[try row.string(0)] = try row.string(1) }
@@ -158,7 +140,7 @@ public struct PicturesTable {
         let unique = try connection.execute(
             """
             SELECT 1 FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-            WHERE indrelid = to_regclass('pictures') AND indisunique AND indpred IS NULL
+            WHERE indrelid = \(names.regclass()) AND indisunique AND indpred IS NULL
                 AND indnkeyatts = 1 AND attname = 'filename'
             """)
         guard !unique.isEmpty else { throw TableError.noUniqueKey }
@@ -176,59 +158,16 @@ public struct PicturesTable {
     /// Finds out before any work is done whether rows could be stored.
     /// - Throws: ``TableError`` when the server is a read-only replica or the role lacks a right.
     public func checkWritable() throws {
+        let table = names.literal("pictures")
         let rows = try connection.execute(
             """
-            SELECT pg_is_in_recovery(), has_table_privilege('pictures', 'SELECT')
-                AND has_table_privilege('pictures', 'INSERT')
-                AND has_table_privilege('pictures', 'UPDATE'),
-                has_database_privilege(current_database(), 'TEMPORARY')
+            SELECT pg_is_in_recovery(), has_table_privilege(\(table), 'SELECT')
+                AND has_table_privilege(\(table), 'INSERT')
+                AND has_table_privilege(\(table), 'UPDATE')
             """)
         guard let row = rows.first else { return }
         if try row.bool(0) { throw TableError.readOnlyServer }
         guard try row.bool(1) else { throw TableError.mayNotWrite(role: connection.user) }
-        guard try row.bool(2) else { throw TableError.mayNotMakeTemporary(role: connection.user) }
-    }
-
-    // MARK: Storing
-
-    /// One picture's row.
-    public struct Row: Sendable {
-        public let key: String
-        /// L2-normalised, `[dimension]`.
-        public let embedding: [Float]
-
-        public init(key: String, embedding: [Float]) {
-            self.key = key
-            self.embedding = embedding
-        }
-    }
-
-    /// Stores rows, replacing those of the same key; all of them or none. Keys must differ.
-    ///
-    /// They travel by binary COPY into a table of the transaction's own. Rows are put in in key order,
-    /// so that two processes that store the same keys wait for each other instead of deadlocking.
-    public func upsert(_ rows: [Row]) throws {
-        guard !rows.isEmpty else { return }
-        try connection.transaction {
-            try connection.execute(
-                """
-                CREATE TEMPORARY TABLE incoming_pictures (filename text, embedding vector)
-                ON COMMIT DROP
-                """)
-            try connection.copyIn(
-                "COPY incoming_pictures (filename, embedding) FROM STDIN (FORMAT binary)"
-            ) { writer in
-                for row in rows {
-                    try writer.write([.text(row.key), .vector(row.embedding)])
-                }
-            }
-            try connection.execute(
-                """
-                INSERT INTO pictures (filename, embedding)
-                SELECT filename, embedding FROM incoming_pictures ORDER BY filename
-                ON CONFLICT (filename) DO UPDATE SET embedding = excluded.embedding
-                """)
-        }
     }
 
     /// Whether the connection can still be used.

@@ -9,8 +9,8 @@ struct SearchIndex: Sendable, Equatable {
     /// What its operator class compares by; a query must use the same operator, or the index is
     /// passed over.
     let distance: Distance
-    /// What it stores: `embedding` itself, or a shorter form of it.
-    let expression: String
+    /// Whether it stores `embedding` itself, rather than the column in half precision.
+    let holdsVectors: Bool
     /// `vector(512)` or `halfvec(512)`.
     let type: String
     /// False while it is being built, and for good when a build broke off.
@@ -53,12 +53,12 @@ struct SearchIndex: Sendable, Equatable {
         let plain = definition.filter { $0 != "(" && $0 != ")" && $0 != " " }
         let flatType = type.filter { $0 != "(" && $0 != ")" }
         if plain == "embedding", type.hasPrefix("vector(") {
-            expression = "embedding"
+            holdsVectors = true
         } else if plain == "embedding::\(flatType)"
             || plain.hasPrefix("embedding::") && plain.hasSuffix(".\(flatType)"),
             type.hasPrefix("halfvec(")
         {
-            expression = "embedding::\(type)"
+            holdsVectors = false
         } else {
             return nil
         }
@@ -79,6 +79,6 @@ struct SearchIndex: Sendable, Equatable {
 
     private var order: Int {
         (method == .hnsw ? 0 : 4) + (distance == .cosine ? 0 : 2)
-            + (expression == "embedding" ? 1 : 0)
+            + (holdsVectors ? 1 : 0)
     }
 }

@@ -37,10 +37,10 @@ extension PicturesTable {
     /// what forbids searching is found out too. Two queries every ten seconds of a connection's life.
     func searchState() throws -> SearchState {
         try searchStateCache.state {
-            let row = try connection.execute(
+            let row = try read(
                 """
                 SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'), ''),
-                    to_regclass('picture_models') IS NOT NULL
+                    \(names.regclass("picture_models")) IS NOT NULL
                 """
             ).first
             return SearchState(
@@ -51,8 +51,8 @@ extension PicturesTable {
     }
 
     /// The table's indexes of pgvector that searches can use, valid or not.
-    func searchIndexes(of table: String = "pictures") throws -> [SearchIndex] {
-        let rows = try connection.execute(
+    func searchIndexes() throws -> [SearchIndex] {
+        let rows = try read(
             """
             SELECT relname::text, amname::text, opcname::text, pg_get_indexdef(indexrelid, 1, true),
                 format_type(atttypid, atttypmod), indisvalid AND indisready,
@@ -62,10 +62,10 @@ extension PicturesTable {
                 JOIN pg_am ON pg_am.oid = relam
                 JOIN pg_opclass ON pg_opclass.oid = indclass[0]
                 JOIN pg_attribute ON attrelid = indexrelid AND attnum = 1
-            WHERE indrelid = to_regclass($1) AND amname IN ('hnsw', 'ivfflat')
+            WHERE indrelid = \(names.regclass()) AND amname IN ('hnsw', 'ivfflat')
                 AND indpred IS NULL AND indnatts = 1
             ORDER BY relname
-            """, [.text(table)])
+            """)
         return try rows.compactMap { row in
             SearchIndex(
                 name: try row.string(0), method: try row.string(1),
@@ -75,7 +75,7 @@ extension PicturesTable {
         }
     }
 
-    /// `"Ex tensions".halfvec(512)` without its schema, which is on the search path.
+    /// `"Ex tensions".halfvec(512)` without its schema.
     private func unqualified(_ type: String) -> String {
         String(type.split(separator: ".").last ?? "")
     }

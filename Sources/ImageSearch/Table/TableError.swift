@@ -9,7 +9,6 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case otherDimension(table: Int, asked: Int)
     case readOnlyServer
     case mayNotWrite(role: String)
-    case mayNotMakeTemporary(role: String)
     case needsUpgrade(role: String)
     case mayNotCreateSideTables(role: String)
     case tableInUse
@@ -46,8 +45,6 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the server is a read-only replica: let PG_SERVICE_URI name the primary"
         case .mayNotWrite(let role):
             "the role \"\(role)\" may not store pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE ON pictures TO \"\(role)\""
-        case .mayNotMakeTemporary(let role):
-            "the role \"\(role)\" may not make temporary tables, through which rows are stored: let the database's owner run GRANT TEMPORARY ON DATABASE … TO \"\(role)\""
         case .needsUpgrade(let role):
             "the table pictures is of an earlier version, and the role \"\(role)\" does not own it: let its owner run create-table, which adds what is missing and changes no row"
         case .mayNotCreateSideTables(let role):
@@ -71,7 +68,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .modelReplaced:
             "the model of the table pictures was replaced by another while this ran: run process-images with that one"
         case .mayNotUseSideTables(let role):
-            "the role \"\(role)\" may not use the tables beside pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE, DELETE ON picture_models, picture_workers, picture_claims, picture_refusals TO \"\(role)\""
+            "the role \"\(role)\" may not use the tables beside pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE, DELETE ON \(Migrations.sideTables.joined(separator: ", ")) TO \"\(role)\""
         case .mayNotReplace(let role):
             "the role \"\(role)\" may not exchange the table pictures: let its owner run process-images --replace-model"
         case .mayNotPrune(let role):

@@ -101,7 +101,7 @@ extension PicturesTable {
     public func status() throws -> TableStatus {
         let dimension = try dimension()
         let counts = try connection.execute(
-            "SELECT count(embedding), count(*) - count(embedding), pg_is_in_recovery() FROM pictures"
+            "SELECT count(embedding), count(*) - count(embedding), pg_is_in_recovery() FROM \(names.pictures)"
         )
         guard let row = counts.first else { throw TableError.noTable }
         let sizes = try sizes()
@@ -121,13 +121,13 @@ extension PicturesTable {
     private func sizes() throws -> (partitions: Int, table: Int, indexes: Int, outOfLine: Int) {
         let rows = try connection.execute(
             """
-            SELECT count(*) FILTER (WHERE relid <> to_regclass('pictures')),
+            SELECT count(*) FILTER (WHERE relid <> \(names.regclass())),
                 coalesce(sum(pg_relation_size(relid)), 0)::bigint,
                 coalesce(sum(pg_indexes_size(relid)), 0)::bigint,
                 coalesce(sum(pg_relation_size(nullif(reltoastrelid, 0))), 0)::bigint
             FROM (
-                SELECT to_regclass('pictures') AS relid
-                UNION SELECT relid FROM pg_partition_tree(to_regclass('pictures'))
+                SELECT \(names.regclass()) AS relid
+                UNION SELECT relid FROM pg_partition_tree(\(names.regclass()))
             ) AS tree JOIN pg_class ON pg_class.oid = tree.relid
             WHERE relkind = 'r'
             """)
@@ -137,14 +137,15 @@ extension PicturesTable {
 
     private func indexStatus() throws -> [TableStatus.Index] {
         try searchIndexes().map { index in
+            let quoted = "\"\(index.name.replacing("\"", with: "\"\""))\""
             let size = try connection.execute(
                 """
                 SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint
                 FROM (
-                    SELECT to_regclass(quote_ident($1)) AS relid
-                    UNION SELECT relid FROM pg_partition_tree(to_regclass(quote_ident($1)))
+                    SELECT \(names.regclass(quoted)) AS relid
+                    UNION SELECT relid FROM pg_partition_tree(\(names.regclass(quoted)))
                 ) AS tree
-                """, [.text(index.name)])
+                """)
             return TableStatus.Index(
                 name: index.name, method: index.method.rawValue, type: index.type,
                 distance: index.distance.rawValue, isValid: index.isValid,
@@ -155,8 +156,8 @@ extension PicturesTable {
     private func meanNorm() throws -> Double? {
         let rows = try connection.execute(
             """
-            SELECT avg(vector_norm(embedding)) FROM (
-                SELECT embedding FROM pictures WHERE embedding IS NOT NULL LIMIT $1
+            SELECT avg(\(names.vectorSchema).vector_norm(embedding)) FROM (
+                SELECT embedding FROM \(names.pictures) WHERE embedding IS NOT NULL LIMIT $1
             ) AS sample
             """, [.int64(Int64(Self.sampledRows))])
         guard let row = rows.first, try !row.isNull(0) else { return nil }
@@ -166,15 +167,14 @@ extension PicturesTable {
     /// Whether a table beside `pictures` is there, which the ingest keeps.
     private func has(_ table: String) throws -> Bool {
         try connection.execute(
-            "SELECT coalesce(has_table_privilege(to_regclass($1), 'SELECT'), false)",
-            [.text(table)]
+            "SELECT coalesce(has_table_privilege(\(names.regclass(table)), 'SELECT'), false)"
         ).first?.bool(0) ?? false
     }
 
     private func failures() throws -> Int? {
         guard try has("picture_refusals") else { return nil }
         return try connection.execute(
-            "SELECT count(*) FROM picture_refusals WHERE reason IS NOT NULL"
+            "SELECT count(*) FROM \(names["picture_refusals"]) WHERE reason IS NOT NULL"
         ).first?.int(0)
     }
 
@@ -182,7 +182,7 @@ extension PicturesTable {
         guard try has("picture_models") else { return [] }
         return try connection.execute(
             """
-            SELECT name, digest, precision FROM picture_models
+            SELECT name, digest, precision FROM \(names["picture_models"])
             WHERE active_since IS NOT NULL ORDER BY id
             """
         ).map {
@@ -193,7 +193,9 @@ extension PicturesTable {
 
     private func migrationNumbers() throws -> [Int] {
         guard try has("picture_schema") else { return [] }
-        return try connection.execute("SELECT version FROM picture_schema ORDER BY version")
-            .map { try $0.int(0) }
+        return try connection.execute(
+            "SELECT version FROM \(names["picture_schema"]) ORDER BY version"
+        )
+        .map { try $0.int(0) }
     }
 }

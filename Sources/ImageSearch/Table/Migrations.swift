@@ -1,0 +1,271 @@
+import PGClient
+
+/// One numbered change of the database, which brings a table of an earlier version, or of the Python
+/// demo, up to this version.
+///
+/// A number is never reused, and its change is never edited once released. A change can be repeated
+/// without harm (`IF NOT EXISTS`). To `pictures` it only adds columns that an INSERT may leave out, so
+/// that the demo's statements keep working, and it requires no picture to be embedded again.
+/// docs/schema.md describes the result.
+struct Migration: Sendable {
+    let number: Int
+    /// The statements, separated by `;`. They run in the transaction of all migrations.
+    let sql: @Sendable (TableNames) -> String
+}
+
+/// All migrations. Each is applied if `picture_schema` does not have its number: 1 to 19 belong to the
+/// ingest, 20 to 39 to searching.
+enum Migrations {
+    static let all = [pictureModels, objectColumns, claims, refusals, collection, storage]
+
+    /// The tables beside `pictures` to which every role that stores pictures needs full access.
+    static let sideTables = [
+        "picture_collection", "picture_models", "picture_workers", "picture_claims",
+        "picture_refusals",
+    ]
+
+    /// The models whose embeddings the table holds. At most one is active: the one whose embeddings
+    /// are searched; and at most one is next: the one that is to replace it. Every search reads this
+    /// table, so everyone may.
+    private static let pictureModels = Migration(number: 1) { names in
+        """
+        CREATE TABLE IF NOT EXISTS \(names["picture_models"]) (
+            id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            name text NOT NULL,
+            digest text NOT NULL,
+            dimension integer NOT NULL,
+            precision text NOT NULL,
+            active_since timestamptz,
+            next_since timestamptz,
+            UNIQUE (digest, precision)
+        );
+        CREATE UNIQUE INDEX IF NOT EXISTS picture_models_active
+            ON \(names["picture_models"]) ((true)) WHERE active_since IS NOT NULL;
+        CREATE UNIQUE INDEX IF NOT EXISTS picture_models_next
+            ON \(names["picture_models"]) ((true)) WHERE next_since IS NOT NULL;
+        GRANT SELECT ON \(names["picture_models"]) TO PUBLIC;
+        """
+    }
+
+    /// What a row records of the object it was made from, by which a run recognises unchanged objects.
+    /// `model` is a number of `picture_models`. All are NULL in rows that other programs insert, except
+    /// `stored_at`, which tells whether a row is younger than a listing.
+    private static let objectColumns = Migration(number: 2) { names in
+        """
+        ALTER TABLE \(names.pictures)
+            ADD COLUMN IF NOT EXISTS etag text,
+            ADD COLUMN IF NOT EXISTS size bigint,
+            ADD COLUMN IF NOT EXISTS model integer,
+            ADD COLUMN IF NOT EXISTS stored_at timestamptz DEFAULT now();
+        """
+    }
+
+    /// Which worker has which picture in hand; see `docs/ingest.md`. The tables are unlogged: a crash of
+    /// the server empties them, which costs at most that pictures in hand are embedded twice.
+    private static let claims = Migration(number: 3) { names in
+        """
+        CREATE UNLOGGED TABLE IF NOT EXISTS \(names["picture_workers"]) (
+            id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            name text NOT NULL,
+            seen_at timestamptz NOT NULL,
+            expires_at timestamptz NOT NULL
+        );
+        CREATE UNLOGGED TABLE IF NOT EXISTS \(names["picture_claims"]) (
+            model integer NOT NULL,
+            filename text NOT NULL,
+            worker integer NOT NULL,
+            etag text,
+            size bigint NOT NULL,
+            claimed_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (model, filename)
+        );
+        CREATE INDEX IF NOT EXISTS picture_claims_worker
+            ON \(names["picture_claims"]) (worker);
+        """
+    }
+
+    /// Objects that could not be embedded, so that the next run does not fetch them again while they
+    /// are unchanged. `reason` is NULL for objects that are not named like pictures; `rules` names the
+    /// decoder and its limits, under which the answer holds.
+    private static let refusals = Migration(number: 4) { names in
+        """
+        CREATE TABLE IF NOT EXISTS \(names["picture_refusals"]) (
+            filename text PRIMARY KEY,
+            etag text NOT NULL,
+            size bigint NOT NULL,
+            rules text NOT NULL,
+            reason text
+        );
+        """
+    }
+
+    /// The bucket that the table belongs to, in one row: what keeps a run on another bucket from
+    /// mixing the two, and `--prune` from emptying the table. Holds no keys. Everyone may read it.
+    private static let collection = Migration(number: 5) { names in
+        """
+        CREATE TABLE IF NOT EXISTS \(names["picture_collection"]) (
+            id boolean PRIMARY KEY DEFAULT true CHECK (id),
+            kind text NOT NULL,
+            endpoints text[] NOT NULL,
+            bucket text NOT NULL,
+            decoding text,
+            adopted_at timestamptz NOT NULL DEFAULT now()
+        );
+        GRANT SELECT ON \(names["picture_collection"]) TO PUBLIC;
+        """
+    }
+
+    /// Keeps embeddings in their rows.
+    ///
+    /// A `vector(512)` has 2,056 bytes, more than PostgreSQL's threshold of some 2,000, so every one
+    /// would be stored out of line and looked up by itself: an exact search takes 2.7 times as long.
+    /// `STORAGE PLAIN` for the column alone makes PostgreSQL move the keys out instead. A higher target
+    /// leaves both in the row, up to 2,000 dimensions. Existing rows stay as they are until they are
+    /// stored again or the table is rewritten, as `create-table --status` reports.
+    private static let storage = Migration(number: 20) { embeddingsInRows(of: "pictures", $0) }
+
+    /// `CREATE TABLE … (LIKE …)` does not copy storage parameters, so a copy of the table needs this too.
+    static func embeddingsInRows(of table: String, _ names: TableNames) -> String {
+        """
+        DO $$
+        DECLARE leaf regclass;
+        BEGIN
+            -- pg_partition_tree knows no table without partitions.
+            FOR leaf IN
+                SELECT oid FROM pg_class
+                WHERE oid = \(names.literal(table))::regclass AND relkind = 'r'
+                UNION SELECT relid FROM pg_partition_tree(\(names.literal(table))) WHERE isleaf
+            LOOP
+                EXECUTE format('ALTER TABLE %s SET (toast_tuple_target = 8160)', leaf);
+            END LOOP;
+        END $$;
+        """
+    }
+}
+
+extension PicturesTable {
+    /// Brings the database up to this version: applies every migration whose number it has not
+    /// recorded, all of them or none. Safe to repeat and to run concurrently. Costs two queries when
+    /// there is nothing to do.
+    ///
+    /// - Returns: the numbers that were applied.
+    /// - Throws: ``TableError/noTable``; ``TableError/needsUpgrade(role:)`` when the role does not own
+    ///   the table, ``TableError/mayNotCreateSideTables(role:)`` when it may not create tables beside
+    ///   it, ``TableError/tableInUse`` when others keep it locked.
+    @discardableResult
+    public func upgrade() throws -> [Int] {
+        guard try !pendingMigrations().isEmpty else { return [] }
+        return try connection.transaction {
+            try lockDefinitions()
+            return try applyMigrations()
+        }
+    }
+
+    /// Waits for the right to change definitions, held until the end of the transaction.
+    func lockDefinitions() throws {
+        // "clip" in ASCII.
+        try connection.execute("SELECT pg_advisory_xact_lock($1)", [.int64(0x636C_6970)])
+    }
+
+    /// What ``upgrade()`` does, in a transaction that holds the definitions' lock.
+    func applyMigrations() throws -> [Int] {
+        let pending = try pendingMigrations()
+        guard !pending.isEmpty else { return [] }
+        do {
+            try checkOwner()
+            // Waiting for a table lock blocks everyone who comes later, so not for long.
+            try connection.execute("SET LOCAL lock_timeout = '10s'")
+            let record = names["picture_schema"]
+            try connection.executeScript(
+                """
+                CREATE TABLE IF NOT EXISTS \(record) (
+                    version integer PRIMARY KEY,
+                    applied_at timestamptz NOT NULL DEFAULT now()
+                );
+                GRANT SELECT ON \(record) TO PUBLIC;
+                """)
+            let known = try connection.execute("SELECT count(*) FROM \(record)")
+            let isAnotherTable = try known.first?.int(0) != 0 && !isUpgraded()
+            if isAnotherTable { try forgetFormerTable() }
+            for migration in pending {
+                try connection.executeScript(migration.sql(names))
+                try connection.execute(
+                    "INSERT INTO \(record) (version) VALUES ($1) ON CONFLICT DO NOTHING",
+                    [.int32(Int32(migration.number))])
+            }
+            try shareSideTables()
+        } catch let error as PGError where error.isInsufficientPrivilege {
+            // It owns the table, so it lacks the right to create tables in the schema.
+            throw TableError.mayNotCreateSideTables(role: connection.user)
+        } catch let error as PGError where error.sqlState == "55P03" {
+            throw TableError.tableInUse
+        }
+        return pending.map(\.number)
+    }
+
+    /// Migrations that the table lacks, in order; all of them for one that was never upgraded.
+    private func pendingMigrations() throws -> [Migration] {
+        let rows = try connection.execute(
+            """
+            SELECT \(names.regclass()) IS NOT NULL,
+                \(names.regclass("picture_schema")) IS NOT NULL
+            """)
+        guard let row = rows.first, try row.bool(0) else { throw TableError.noTable }
+        guard try row.bool(1), try isUpgraded() else { return Migrations.all }
+        let recorded = try connection.execute("SELECT version FROM \(names["picture_schema"])")
+        let numbers = Set(try recorded.map { try $0.int(0) })
+        return Migrations.all.filter { !numbers.contains($0.number) }
+    }
+
+    /// Whether the table has the columns of the second migration. A table that was dropped and created
+    /// again (by the demo, say) lacks them, whatever is recorded.
+    private func isUpgraded() throws -> Bool {
+        let rows = try connection.execute(
+            """
+            SELECT 1 FROM pg_attribute
+            WHERE attrelid = \(names.regclass()) AND attname = 'stored_at' AND NOT attisdropped
+            """)
+        return !rows.isEmpty
+    }
+
+    /// Forgets what is recorded of a table that no longer exists.
+    private func forgetFormerTable() throws {
+        try connection.executeScript(
+            """
+            DELETE FROM \(names["picture_schema"]);
+            UPDATE \(names["picture_models"]) SET active_since = NULL, next_since = NULL;
+            """)
+        let rows = try connection.execute(
+            "SELECT 1 WHERE \(names.regclass("picture_collection")) IS NOT NULL")
+        if !rows.isEmpty {
+            try connection.execute("DELETE FROM \(names["picture_collection"])")
+        }
+    }
+
+    private func checkOwner() throws {
+        let rows = try connection.execute(
+            """
+            SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = \(names.regclass())
+            """)
+        guard let row = rows.first, try row.bool(0) else {
+            throw TableError.needsUpgrade(role: connection.user)
+        }
+    }
+
+    /// Roles that may store pictures need the side tables too.
+    private func shareSideTables() throws {
+        let tables = Migrations.sideTables.map { names[$0] }.joined(separator: ", ")
+        let rows = try connection.execute(
+            """
+            SELECT DISTINCT CASE acl.grantee WHEN 0 THEN 'PUBLIC'
+                ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
+            FROM pg_class, aclexplode(relacl) AS acl
+            WHERE pg_class.oid = \(names.regclass()) AND acl.grantee <> relowner
+                AND acl.privilege_type = 'INSERT'
+            """)
+        for row in rows {
+            try connection.execute(
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON \(tables) TO \(try row.string(0))")
+        }
+    }
+}
