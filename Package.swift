@@ -74,10 +74,11 @@ let package = Package(
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
         .target(
             name: "S3Client",
-            dependencies: ["CCurl", .product(name: "Crypto", package: "swift-crypto")]),
+            dependencies: ["CCurl", "CFiles", .product(name: "Crypto", package: "swift-crypto")]),
 
         // C: module maps and small shims.
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CFiles"),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
         .target(name: "CKernels"),
         .target(name: "CPixels"),

@@ -1,25 +1,27 @@
+import CFiles
 import FoundationEssentials
+import Glibc
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
-/// A directory that stands in for a bucket: its regular files are the objects, their paths below
-/// it the keys.
+/// A directory that stands in for a bucket: its regular files are the objects, their paths below it the keys.
 ///
-/// Nothing outside of the directory can be reached: keys with empty, `.` or `..` parts are
-/// refused, and so is a file that a symbolic link leads to outside. (The bucket's own directory may be a
-/// link.) Listings leave out what is no object here: symbolic links to directories, links that lead outside, sockets and the
-/// like, and names that are not UTF-8.
+/// Nothing outside of the directory is reachable: keys with empty, `.` or `..` components are refused, and so are
+/// symbolic links that lead out, also when they replace a folder while a file is being opened. Links that stay inside
+/// are followed, and the bucket's own directory may be one.
 public struct DirectoryBucket: ObjectStore {
     public let bucket: String
     /// The directory's real, absolute path, without a slash at the end (empty for `/` itself).
     package let root: String
+    /// Device and inode of the directory when it was opened.
+    private let identity: [UInt64]
+    /// Whether files are opened one path component at a time, as on kernels without openat2.
+    let opensByComponent: Bool
 
-    /// Below `directory` (absolute path) the directory named `bucket`.
+    /// Below `directory` (absolute path) the directory named `bucket`. Throws `S3Error`.
     public init(directory: String, bucket: String) throws {
+        try self.init(directory: directory, bucket: bucket, opensByComponent: false)
+    }
+
+    package init(directory: String, bucket: String, opensByComponent: Bool) throws {
         func refusal(_ reason: S3Error.Reason, _ text: String) -> S3Error {
             S3Error(reason, bucket: bucket, text)
         }
@@ -40,159 +42,133 @@ public struct DirectoryBucket: ObjectStore {
                     + "\(quoted(directory)): \(Self.words(number)).")
         }
         var status = stat()
-        guard stat(real, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+        guard withCString(real, { stat($0, &status) }) == 0, status.st_mode & S_IFMT == S_IFDIR
+        else {
             throw refusal(.file(ENOTDIR), "\(quoted(path)) is not a directory.")
         }
+        guard let root = String(validating: real, as: UTF8.self) else {
+            throw refusal(.setting, "The path of the directory \(quoted(path)) is not UTF-8.")
+        }
         self.bucket = bucket
-        root = real == "/" ? "" : real
+        self.root = root == "/" ? "" : root
+        self.opensByComponent = opensByComponent
+        identity = Self.identity(status)
     }
 
-    public var displayName: String { "\(bucket) in \(root.isEmpty ? "/" : root)" }
+    public var displayName: String { "\(bucket) in \(shownRoot)" }
 
-    // MARK: Listing
+    var shownRoot: String { root.isEmpty ? "/" : root }
 
-    /// In the order of the keys' bytes, as S3 has it. Holds the names of one directory on each
-    /// level at a time.
-    public func list(
-        prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
-    ) throws {
-        var walk = Walk(
-            root: root, bucket: bucket, prefix: Array(prefix.utf8), start: Array((start ?? "").utf8)
-        )
-        try walk.directory("", depth: 0, page: page)
-        if walk.found.isEmpty == false { try page(walk.found) }
+    // MARK: The bucket's own directory
+
+    /// The bucket's directory, for calls relative to it. Throws where it is gone: never mistaken for a missing object.
+    func openRoot() throws -> Descriptor {
+        let number = cfiles_open_directory(shownRoot)
+        guard number >= 0 else {
+            let number = errno
+            throw S3Error(
+                .file(number), bucket: bucket,
+                "The bucket's directory \(quoted(shownRoot)) cannot be opened: \(Self.words(number))."
+            )
+        }
+        return Descriptor(number)
     }
 
-    private struct Walk {
-        let root: String
-        let bucket: String
-        let prefix: [UInt8]
-        let start: [UInt8]
-        var found: [ObjectSummary] = []
-
-        /// Lists the directory whose keys begin with `base`, which is empty or ends with a slash.
-        mutating func directory(
-            _ base: String, depth: Int, page: ([ObjectSummary]) throws -> Void
-        ) throws {
-            guard depth < 256 else { return }
-            for name in try entries(of: base) {
-                let key = base + name
-                if name.hasSuffix("/") {
-                    // Below it are keys that begin with `key`: are any of them asked for?
-                    let bytes = Array(key.utf8)
-                    let common = min(bytes.count, prefix.count)
-                    guard bytes.prefix(common) == prefix.prefix(common) else { continue }
-                    guard start.starts(with: bytes) || start.lexicographicallyPrecedes(bytes)
-                    else { continue }
-                    try directory(key, depth: depth + 1, page: page)
-                } else {
-                    guard key.utf8.starts(with: prefix),
-                        start.isEmpty || start.lexicographicallyPrecedes(key.utf8),
-                        let status = DirectoryBucket.status(
-                            ofFileAt: root + "/" + key, below: root)
-                    else { continue }
-                    found.append(
-                        ObjectSummary(
-                            key: key, size: Int64(status.st_size),
-                            etag: DirectoryBucket.entityTag(status)))
-                    if found.count == 1_000 {
-                        let full = found
-                        found = []
-                        try page(full)
-                    }
-                }
-            }
+    /// Throws where the directory's path no longer leads to the directory that was opened, as when its file system
+    /// was unmounted: its files are then out of reach, not deleted.
+    func checkRoot() throws {
+        var status = stat()
+        guard try openRoot().use({ fstat($0, &status) }) == 0, Self.identity(status) == identity
+        else {
+            throw S3Error(
+                .file(ESTALE), bucket: bucket,
+                "The bucket's directory \(quoted(shownRoot)) was unmounted or replaced after it was "
+                    + "opened: check it and start again.")
         }
+    }
 
-        /// Names in the directory, those of directories with a slash at the end, which is how
-        /// keys are in order: `a-b` comes before `a/b`.
-        private func entries(of base: String) throws -> [String] {
-            let path = "\(root)/\(base)"
-            guard let stream = opendir(path) else {
-                let number = errno
-                // One that went away since it was found is not an error.
-                if number == ENOENT, base.isEmpty == false { return [] }
-                throw S3Error(
-                    .file(number), bucket: bucket,
-                    "The directory \(quoted(path)) cannot be read: \(DirectoryBucket.words(number))."
-                )
-            }
-            defer { closedir(stream) }
-            var names: [String] = []
-            while true {
-                errno = 0
-                guard let entry = readdir(stream) else {
-                    let number = errno
-                    guard number == 0 else {
-                        throw S3Error(
-                            .file(number), bucket: bucket,
-                            "The directory \(quoted(path)) cannot be read: "
-                                + "\(DirectoryBucket.words(number)).")
-                    }
-                    break
-                }
-                let bytes = withUnsafeBytes(of: &entry.pointee.d_name) {
-                    Array($0.prefix { $0 != 0 })
-                }
-                guard let name = String(validating: bytes, as: UTF8.self), name != ".",
-                    name != ".."
-                else { continue }
-                var status = stat()
-                guard lstat(path + name, &status) == 0 else { continue }
-                switch status.st_mode & S_IFMT {
-                case S_IFDIR: names.append(name + "/")
-                case S_IFREG, S_IFLNK: names.append(name)
-                default: break
-                }
-            }
-            return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        }
+    private static func identity(_ status: stat) -> [UInt64] {
+        [UInt64(status.st_dev), UInt64(status.st_ino)]
     }
 
     // MARK: Objects
 
-    /// Where the object's file really is, symbolic links resolved: never outside of the bucket's
-    /// directory. For a server that hands out the pictures itself.
-    public func path(for key: String) throws -> String {
+    /// Opens the object's file for reading. Throws `S3Error`.
+    public func open(_ key: String) throws -> OpenedFile {
         try check(key)
+        let root = try openRoot()
+        var path = Array(key.utf8)
+        // Another process may exchange folders and links meanwhile: after a few rounds, that is an error.
+        for _ in 0..<8 {
+            switch beneath(root, path, directory: false) {
+            case .success(let file):
+                guard let opened = OpenedFile(file) else { throw failure(errno, key) }
+                guard opened.isRegular else { throw failure(EISDIR, key) }
+                return opened
+            case .failure(let refusal) where refusal.number == ELOOP || refusal.number == EXDEV:
+                path = try resolved(key)
+            case .failure(let refusal):
+                if refusal.meansGone { try checkRoot() }
+                throw failure(refusal.number, key)
+            }
+        }
+        throw failure(ELOOP, key)
+    }
+
+    /// Opens `path`, relative to the directory `root`, following no link. A path of no bytes is `root` itself.
+    func beneath(_ root: Descriptor, _ path: [UInt8], directory: Bool) -> Result<
+        Descriptor, SystemFailure
+    > {
+        let path = path.isEmpty ? [UInt8(ascii: ".")] : path
+        let number = root.use { root in
+            withCString(path) { cfiles_open_beneath(root, $0, directory, opensByComponent) }
+        }
+        return number >= 0 ? .success(Descriptor(number)) : .failure(SystemFailure(number: errno))
+    }
+
+    /// The real path of the object's file relative to the bucket's directory, all links followed.
+    private func resolved(_ key: String) throws -> [UInt8] {
         guard let real = Self.realPath(root + "/" + key) else {
             let number = errno
+            if SystemFailure(number: number).meansGone { try checkRoot() }
             throw failure(number, key)
         }
-        guard real.hasPrefix(root + "/") else {
+        guard let path = relative(real) else {
             throw S3Error(
                 .key, bucket: bucket, key: key,
-                "The object \(quoted(key)) is a link out of \(quoted(root)), which is not followed."
+                "The object \(quoted(key)) is a link out of \(quoted(shownRoot)), which is not followed."
             )
         }
-        return real
+        return path
+    }
+
+    public func path(for key: String) throws -> String {
+        try check(key)
+        return root + "/" + String(decoding: try resolved(key), as: UTF8.self)
+    }
+
+    /// What follows the bucket's directory in a real path, byte by byte; nil for a path outside.
+    func relative(_ real: [UInt8]) -> [UInt8]? {
+        real.starts(with: (root + "/").utf8) ? Array(real.dropFirst(root.utf8.count + 1)) : nil
     }
 
     public func object(
         _ key: String, maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?
     ) throws -> [UInt8]? {
-        let path = try path(for: key)
-        // The path is real, so a link at its end was put there since; and a pipe must not block.
-        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard file >= 0 else { throw failure(errno, key) }
-        defer { close(file) }
-        var status = stat()
-        guard fstat(file, &status) == 0 else { throw failure(errno, key) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw failure(EISDIR, key) }
-
+        let file = try open(key)
         func tooLarge() -> S3Error {
             S3Error(
                 .tooLarge, bucket: bucket, key: key,
                 "The object \(quoted(key)) has more than \(maximumBytes) bytes.")
         }
-        guard status.st_size <= maximumBytes else { throw tooLarge() }
+        guard file.size <= maximumBytes else { throw tooLarge() }
         var collector = BodyCollector(maximumBytes: maximumBytes, accept: accept)
         var head = HTTPHead()
         head.status = 200
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 16)
         defer { buffer.deallocate() }
         while true {
-            let count = read(file, buffer.baseAddress, buffer.count)
+            let count = file.descriptor.use { read($0, buffer.baseAddress, buffer.count) }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw failure(errno, key) }
             if count == 0 { break }
@@ -207,7 +183,7 @@ public struct DirectoryBucket: ObjectStore {
         }
     }
 
-    /// A `file://` URL. It needs no signature and never ends; `seconds` is checked all the same.
+    /// A `file://` URL. It needs no signature and never expires; `seconds` is checked all the same.
     public func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
     {
         try check(key)
@@ -215,50 +191,117 @@ public struct DirectoryBucket: ObjectStore {
         return "file://" + PercentEncoding.encode(root + "/" + key, keepingSlashes: true)
     }
 
-    // MARK: Checks
-
     private func check(_ key: String) throws {
-        let parts = key.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        let harmless = parts.allSatisfy {
+        let components = key.utf8.split(
+            separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        let areSafe = components.allSatisfy {
             $0.isEmpty == false && $0.elementsEqual(".".utf8) == false
                 && $0.elementsEqual("..".utf8) == false && $0.contains(0) == false
         }
-        guard harmless else {
+        guard areSafe else {
             throw S3Error(
                 .key, bucket: bucket, key: key,
-                "The key \(quoted(key)) cannot be a file's path below \(quoted(root)).")
+                "The key \(quoted(key)) cannot be a file's path below \(quoted(shownRoot)).")
         }
     }
 
     private func failure(_ number: Int32, _ key: String) -> S3Error {
         S3Error(
             .file(number), bucket: bucket, key: key,
-            "The object \(quoted(key)) in \(quoted(root)) cannot be read: \(Self.words(number)).")
+            "The object \(quoted(key)) in \(quoted(shownRoot)) cannot be read: \(Self.words(number))."
+        )
     }
 
-    /// What stands for an object's entity tag: when the file was last written to, in nanoseconds, and
-    /// its size, as `make` and `rsync` tell changed files.
-    private static func entityTag(_ status: stat) -> String {
+    // MARK: System calls
+
+    /// Stands for an object's entity tag: modification time in nanoseconds and size, by which `make` and `rsync`
+    /// recognise changed files.
+    static func entityTag(_ status: stat) -> String {
         "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)-\(status.st_size)"
     }
 
-    /// A regular file, also at the end of a symbolic link that stays below `root`.
-    private static func status(ofFileAt path: String, below root: String) -> stat? {
-        var status = stat()
-        guard lstat(path, &status) == 0 else { return nil }
-        if status.st_mode & S_IFMT == S_IFLNK {
-            guard let real = realPath(path), real.hasPrefix(root + "/"), stat(real, &status) == 0
-            else { return nil }
-        }
-        guard status.st_mode & S_IFMT == S_IFREG else { return nil }
-        return status
-    }
-
-    private static func realPath(_ path: String) -> String? {
+    /// The path without symbolic links, as bytes; nil with `errno` set.
+    static func realPath(_ path: String) -> [UInt8]? {
         guard let real = realpath(path, nil) else { return nil }
         defer { free(real) }
-        return String(validatingCString: real)
+        return Array(UnsafeRawBufferPointer(start: real, count: strlen(real)))
     }
 
     static func words(_ number: Int32) -> String { String(cString: strerror(number)) }
+}
+
+/// `bytes` as a C string: file names need not be UTF-8.
+func withCString<Value>(_ bytes: [UInt8], _ body: (UnsafePointer<CChar>) -> Value) -> Value {
+    (bytes + [0]).withUnsafeBytes {
+        body($0.baseAddress!.assumingMemoryBound(to: CChar.self))
+    }
+}
+
+/// An `errno`.
+struct SystemFailure: Error {
+    let number: Int32
+
+    /// The file is not there. Every other number leaves that open.
+    var meansGone: Bool { number == ENOENT || number == ENOTDIR }
+    /// A limit of this process or machine; says nothing about the file.
+    var isLocalLimit: Bool { number == EMFILE || number == ENFILE || number == ENOMEM }
+    var words: String { DirectoryBucket.words(number) }
+}
+
+/// A file descriptor that is closed with its last reference.
+final class Descriptor: Sendable {
+    private let number: Int32
+
+    init(_ number: Int32) { self.number = number }
+
+    deinit { close(number) }
+
+    /// The only access to the number, so that it is not closed while a call uses it.
+    func use<Value>(_ body: (Int32) throws -> Value) rethrows -> Value {
+        try withExtendedLifetime(self) { try body(number) }
+    }
+}
+
+/// An open file of a directory that stands in for a bucket. Reading blocks the calling thread.
+public final class OpenedFile: Sendable {
+    /// In bytes, when the file was opened.
+    public let size: Int
+    public let inode: UInt64
+    /// Seconds since 1970 and nanoseconds.
+    public let modified: (seconds: Int, nanoseconds: Int)
+    let descriptor: Descriptor
+    let isRegular: Bool
+
+    /// nil with `errno` set where the file cannot be examined.
+    init?(_ descriptor: Descriptor) {
+        var status = stat()
+        guard descriptor.use({ fstat($0, &status) }) == 0 else { return nil }
+        self.descriptor = descriptor
+        size = Int(status.st_size)
+        inode = UInt64(status.st_ino)
+        modified = (Int(status.st_mtim.tv_sec), Int(status.st_mtim.tv_nsec))
+        isRegular = status.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// Up to `count` bytes from `offset`; fewer only at the end of the file.
+    /// - Returns: nil when reading fails.
+    public func read(at offset: Int, count: Int) -> [UInt8]? {
+        var failed = false
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            while filled < count {
+                let got = descriptor.use {
+                    pread($0, buffer.baseAddress! + filled, count - filled, offset + filled)
+                }
+                if got > 0 {
+                    filled += got
+                } else if got == 0 {
+                    break
+                } else if errno != EINTR {
+                    failed = true
+                    break
+                }
+            }
+        }
+        return failed ? nil : bytes
+    }
 }

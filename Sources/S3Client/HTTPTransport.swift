@@ -240,7 +240,7 @@ private final class CurlHandle: @unchecked Sendable {
         let fault: ConnectionFault =
             switch code {
             case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY: .nameResolution
-            case CURLE_COULDNT_CONNECT: .connect
+            case CURLE_COULDNT_CONNECT: hasNoDescriptor ? .localLimit : .connect
             case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION,
                 CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER,
                 CURLE_SSL_ISSUER_ERROR, CURLE_SSL_INVALIDCERTSTATUS:
@@ -255,6 +255,12 @@ private final class CurlHandle: @unchecked Sendable {
         return TransportFault(
             fault: fault,
             detail: printable(words.isEmpty ? String(cString: curl_easy_strerror(code)) : words))
+    }
+
+    private var hasNoDescriptor: Bool {
+        var number = 0
+        return ccurl_get_long(curl, CURLINFO_OS_ERRNO, &number) == CURLE_OK
+            && SystemFailure(number: Int32(truncatingIfNeeded: number)).isLocalLimit
     }
 
     /// `Retry-After` in either of its forms, worked out by libcurl.

@@ -11,7 +11,7 @@ package struct ListPage {
     /// Reads the answer. Throws `XMLReader.Fault` or `Fault`.
     package init(parsing bytes: [UInt8]) throws {
         var encodedKeys = false
-        var truncated = false
+        var truncated: Bool?
         var entries: [(key: String, size: Int64, etag: String?)] = []
         var key: String?
         var size: Int64?
@@ -25,8 +25,12 @@ package struct ListPage {
             }
             switch path.dropFirst() {
             case []: sawRoot = true
-            case ["IsTruncated"]: truncated = text == "true"
-            case ["EncodingType"]: encodedKeys = text == "url"
+            case ["IsTruncated"]: truncated = try Self.boolean(text)
+            case ["EncodingType"]:
+                guard text == "url" else {
+                    throw Fault(description: "its keys have the encoding \(quoted(text))")
+                }
+                encodedKeys = true
             case ["NextContinuationToken"]: token = text.isEmpty ? nil : text
             case ["Contents", "Key"]: key = text
             case ["Contents", "ETag"]: etag = Self.withoutQuotes(text)
@@ -45,8 +49,9 @@ package struct ListPage {
             }
         }
         guard sawRoot else { throw Fault(description: "it is empty") }
+        guard let truncated else { throw Fault(description: "it does not say whether it is whole") }
         guard truncated == false || token != nil else {
-            throw Fault(description: "it is cut off without saying how to go on")
+            throw Fault(description: "it is truncated but has no continuation token")
         }
         continuationToken = truncated ? token : nil
         // Only now, since EncodingType may come after the keys. `+` is a space, as AWS encodes
@@ -64,6 +69,17 @@ package struct ListPage {
 
     package struct Fault: Error, CustomStringConvertible {
         package let description: String
+    }
+
+    /// XML Schema's boolean; some stores capitalise it, as Python does. Anything else is not understood, least of all
+    /// as the listing's end.
+    private static func boolean(_ text: String) throws -> Bool {
+        switch lowercasedASCII(text) {
+        case "true", "1": return true
+        case "false", "0": return false
+        default:
+            throw Fault(description: "its IsTruncated is \(quoted(text)), not true or false")
+        }
     }
 
     private static func withoutQuotes(_ text: String) -> String? {

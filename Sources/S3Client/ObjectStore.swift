@@ -19,7 +19,39 @@ public struct ObjectSummary: Sendable {
     }
 }
 
-/// A bucket: keys, their bytes, and addresses under which somebody else can fetch them.
+/// Something that a listing met and could not list.
+public struct ListingProblem: Sendable, Equatable, CustomStringConvertible {
+    /// The key, or the folder's path with a slash at its end; without control characters.
+    public let name: String
+    public let reason: String
+    /// Whether objects that exist may be missing from the listing because of it.
+    public let hidesKeys: Bool
+
+    public var description: String { "\(name): \(reason)" }
+}
+
+/// What a listing that came to its end could not list.
+public struct ListingReport: Sendable, Equatable {
+    /// The first 1,000 problems.
+    public private(set) var problems: [ListingProblem] = []
+    /// How many problems there were in all.
+    public private(set) var problemCount = 0
+    /// Whether every object was listed: only then does a key that is not in the listing not exist.
+    public private(set) var isComplete = true
+
+    public init() {}
+
+    public mutating func add(_ name: String, _ reason: String, hidesKeys: Bool) {
+        problemCount += 1
+        if hidesKeys { isComplete = false }
+        guard problems.count < 1_000 else { return }
+        problems.append(
+            ListingProblem(
+                name: printable(name, limit: 1_100), reason: reason, hidesKeys: hidesKeys))
+    }
+}
+
+/// A bucket: keys, their bytes, and addresses under which others can fetch them.
 ///
 /// Every call blocks its thread until it is done, so call from threads of your own, never from
 /// Swift's cooperative pool. Calls may run at the same time. All throw `S3Error`.
@@ -30,9 +62,13 @@ public protocol ObjectStore: Sendable {
     /// Lists the objects whose keys begin with `prefix` and come after `start`, page by page in
     /// ascending order of the keys' UTF-8 bytes. Only one page is held at a time. An error thrown
     /// by `page` ends the listing and comes out of this call.
+    ///
+    /// - Returns: what could not be listed. A key in the asked range that was not listed is gone only if
+    ///   `isComplete`.
+    @discardableResult
     func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
-    ) throws
+    ) throws -> ListingReport
 
     /// The bytes of the object at `key`, at most `maximumBytes` of them: a larger object is an
     /// error, found out before it is transferred where the store tells the size.
@@ -50,7 +86,8 @@ public protocol ObjectStore: Sendable {
 
 extension ObjectStore {
     /// All objects of the bucket, page by page in key order.
-    public func list(page: ([ObjectSummary]) throws -> Void) throws {
+    @discardableResult
+    public func list(page: ([ObjectSummary]) throws -> Void) throws -> ListingReport {
         try list(prefix: "", after: nil, page: page)
     }
 

@@ -1,11 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
-/// `errno` where a file or directory does not exist.
-let fileMissing = ENOENT
+import Glibc
 
 /// Blocks this thread; the waiting that clients do unless a test replaces it.
 package func blockThread(_ duration: Duration) {

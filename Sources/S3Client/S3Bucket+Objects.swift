@@ -3,10 +3,12 @@ extension S3Bucket {
     /// come through, following continuation tokens.
     ///
     /// A listing that does not advance is an error: a token that comes twice in a row, a page that
-    /// begins at or before the end of the page before it, or 1,000 empty pages in a row.
+    /// begins at or before the end of the page before it, or 1,000 empty pages in a row. A listing
+    /// that ends without an error is complete.
+    @discardableResult
     public func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
-    ) throws {
+    ) throws -> ListingReport {
         var token: String?
         var last: String?
         var emptyPages = 0
@@ -38,6 +40,7 @@ extension S3Bucket {
             }
             token = listed.continuationToken
         } while token != nil
+        return ListingReport()
     }
 
     private func stuck(_ fault: String) -> S3Error {

@@ -230,6 +230,8 @@ func connectionSentence(_ fault: TransportFault, origin: String, host: String) -
         "The TLS connection to \(origin) is not to be trusted (\(fault.detail))."
     case .timeout:
         "\(origin) did not answer in time (\(fault.detail))."
+    case .localLimit:
+        "This process has too many open files for a connection to \(origin) (\(fault.detail))."
     case .interrupted:
         "The connection to \(origin) broke off (\(fault.detail))."
     case .other:

@@ -36,7 +36,17 @@ public struct S3Error: Error, Sendable, CustomStringConvertible {
         switch reason {
         case .service(let status, let code, _):
             code == "NoSuchKey" || (status == 404 && code == nil && key != nil)
-        case .file(let number): number == fileMissing && key != nil
+        case .file(let number): SystemFailure(number: number).meansGone && key != nil
+        default: false
+        }
+    }
+
+    /// Whether this process or machine has run out of file descriptors or memory: that says nothing about the object,
+    /// and passes.
+    public var isLocalLimit: Bool {
+        switch reason {
+        case .file(let number): SystemFailure(number: number).isLocalLimit
+        case .connection(let fault): fault == .localLimit
         default: false
         }
     }
@@ -52,11 +62,13 @@ public enum ConnectionFault: Sendable, Equatable {
     case timeout
     /// Broken off, or shorter than announced.
     case interrupted
+    /// This process or machine has no descriptor left for a socket.
+    case localLimit
     case other
 
     var isWorthRetrying: Bool {
         switch self {
-        case .nameResolution, .connect, .timeout, .interrupted: true
+        case .nameResolution, .connect, .timeout, .interrupted, .localLimit: true
         case .tls, .other: false
         }
     }

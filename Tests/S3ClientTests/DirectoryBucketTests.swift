@@ -118,6 +118,111 @@ import Testing
         }
     }
 
+    // MARK: Incomplete listings
+
+    /// Lists without the superuser's right to read everything.
+    private func listedByNobody() throws -> (keys: [String], report: ListingReport) {
+        var keys: [String] = []
+        let report = try withoutPrivileges { try bucket.list { keys += $0.map(\.key) } }
+        return (keys, report)
+    }
+
+    @Test func everythingListedIsComplete() throws {
+        #expect(try bucket.list { _ in } == ListingReport())
+        // Not there, and not hidden either.
+        #expect(try bucket.list(prefix: "gone/", after: nil) { _ in } == ListingReport())
+    }
+
+    /// A folder that may be read but not entered (0744 of another user), one that may not be read, and one such as
+    /// lost+found: reported, and the rest is listed.
+    @Test(arguments: [0o4, 0o1, 0o0])
+    func unreadableFolderIsReported(_ rights: Int) throws {
+        let files = FileManager.default
+        try files.setAttributes([.posixPermissions: 0o755], ofItemAtPath: parent)
+        try files.createDirectory(
+            atPath: parent + "/bucket/lost+found", withIntermediateDirectories: true)
+        _ = files.createFile(atPath: parent + "/bucket/lost+found/b", contents: nil)
+        try files.setAttributes(
+            [.posixPermissions: getuid() == 0 ? 0o700 | rights << 3 | rights : rights << 6],
+            ofItemAtPath: parent + "/bucket/lost+found")
+        defer {
+            try? files.setAttributes(
+                [.posixPermissions: 0o755], ofItemAtPath: parent + "/bucket/lost+found")
+        }
+        let (keys, report) = try listedByNobody()
+        #expect(keys == inByteOrder(Self.files))
+        #expect(report.isComplete == false)
+        #expect(
+            report.problems.map(\.description) == ["lost+found/: Permission denied"])
+        #expect(report.problems.map(\.hidesKeys) == [true])
+        // Nor does a part of the listing that has nothing to do with the folder suffer from it.
+        let elsewhere = try withoutPrivileges { try bucket.list(prefix: "a", after: nil) { _ in } }
+        #expect(elsewhere.isComplete)
+    }
+
+    @Test func folderTooDeepIsReported() throws {
+        let folder = (0..<260).map { _ in "d" }.joined(separator: "/")
+        try FileManager.default.createDirectory(
+            atPath: "\(parent)/bucket/\(folder)", withIntermediateDirectories: true)
+        let report = try bucket.list { _ in }
+        #expect(report.isComplete == false)
+        #expect(report.problems.count == 1)
+        #expect(report.problems.first?.reason == "it is more than 256 folders deep")
+    }
+
+    /// As an unmounted file system does it: another directory is at the path.
+    @Test func replacedDirectoryIsAnErrorAndNotEmpty() throws {
+        let files = FileManager.default
+        try files.moveItem(atPath: parent + "/bucket", toPath: parent + "/moved")
+        #expect(throws: S3Error.self) { try bucket.list { _ in } }
+        let absent = #expect(throws: S3Error.self) { try bucket.object("a.txt", maximumBytes: 99) }
+        #expect(absent?.isMissingObject == false)
+        try files.createDirectory(atPath: parent + "/bucket", withIntermediateDirectories: true)
+        let error = #expect(throws: S3Error.self) { try bucket.list { _ in } }
+        #expect(error?.description.contains("was unmounted or replaced") == true)
+        let missing = #expect(throws: S3Error.self) { try bucket.object("a.txt", maximumBytes: 99) }
+        #expect(missing?.isMissingObject == false)
+    }
+
+    @Test func directoryThatVanishesDuringTheListingIsAnError() throws {
+        for number in 0..<1_500 {
+            _ = FileManager.default.createFile(
+                atPath: "\(parent)/bucket/z/\(number)", contents: nil)
+        }
+        #expect(throws: S3Error.self) {
+            try bucket.list { _ in
+                rename(parent + "/bucket", parent + "/moved")
+                mkdir(parent + "/bucket", 0o755)
+            }
+        }
+    }
+
+    @Test func linksAndNamesThatCannotBeKeysAreReported() throws {
+        let root = parent + "/bucket/"
+        try Data("x".utf8).write(to: URL(filePath: parent + "/bucket-outside"))
+        for (link, target) in [
+            ("out", parent + "/outside"), ("up", ".."), ("folder", "a"), ("nowhere", "gone"),
+            ("loop", "loop"), ("sibling", parent + "/bucket-outside"),
+        ] { #expect(symlink(target, root + link) == 0) }
+        let file = (Array((root + "caf").utf8) + [0xE9, 0]).withUnsafeBytes {
+            open($0.baseAddress!.assumingMemoryBound(to: CChar.self), O_CREAT | O_WRONLY, 0o600)
+        }
+        #expect(file >= 0)
+        close(file)
+        var keys: [String] = []
+        let report = try bucket.list { keys += $0.map(\.key) }
+        #expect(keys == inByteOrder(Self.files))
+        #expect(
+            Set(report.problems.map(\.description)) == [
+                "out: it is a link out of the bucket, which is not followed",
+                "up: it is a link out of the bucket, which is not followed",
+                "sibling: it is a link out of the bucket, which is not followed",
+                "folder: it is a link to a folder, which is not followed",
+                "caf\u{FFFD}: its name is not UTF-8", "loop: Too many levels of symbolic links",
+            ])
+        #expect(report.problems.filter(\.hidesKeys).map(\.name) == ["loop"])
+    }
+
     @Test func addresses() throws {
         for file in Self.files {
             let url = try #require(URL(string: try bucket.presignedURL(for: file)))

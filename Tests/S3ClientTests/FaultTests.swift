@@ -349,6 +349,39 @@ import Testing
         #expect(server.connectionCount == 1)
     }
 
+    /// Neither the end of the bucket nor its middle: what is not understood is an error.
+    @Test(arguments: [
+        "", "<IsTruncated/>", "<IsTruncated>yes</IsTruncated>", "<IsTruncated>fa1se</IsTruncated>",
+        "<IsTruncated>True</IsTruncated>", "<IsTruncated>1</IsTruncated>",
+    ])
+    func listingThatDoesNotSayWhetherItEndsIsAnError(_ element: String) throws {
+        let server = try LoopbackServer { _, _ in
+            .xml(
+                200,
+                "<ListBucketResult><Contents><Key>k</Key><Size>1</Size></Contents>\(element)"
+                    + "</ListBucketResult>")
+        }
+        defer { server.stop() }
+        let error = failure { try bucket(server).list { _ in } }
+        #expect(error?.reason == .response)
+    }
+
+    @Test(arguments: ["True", "TRUE", "1"])
+    func truncationInAnotherSpellingIsFollowed(_ word: String) throws {
+        let server = try LoopbackServer { [self] number, _ in
+            .xml(
+                200,
+                number == 0
+                    ? listing(["a"], next: "t").replacing(">true<", with: ">\(word)<")
+                    : listing(["b"]))
+        }
+        defer { server.stop() }
+        var keys: [String] = []
+        let report = try bucket(server).list { keys += $0.map(\.key) }
+        #expect(keys == ["a", "b"])
+        #expect(report.isComplete)
+    }
+
     @Test func repeatedTokenIsAnError() throws {
         let server = try LoopbackServer { [self] _, _ in .xml(200, listing([], next: "same")) }
         defer { server.stop() }

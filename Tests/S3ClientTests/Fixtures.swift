@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// Reads a file of the Fixtures folder.
 func fixture<Value: Decodable>(_ name: String, as type: Value.Type) throws -> Value {
@@ -17,3 +18,15 @@ func temporaryDirectory() throws -> String {
 }
 
 func sameBytes(_ one: String, _ other: String) -> Bool { one.utf8.elementsEqual(other.utf8) }
+
+/// Runs `body` on this thread with the file rights of an ordinary user: the superuser may read everything.
+func withoutPrivileges<Value>(_ body: () throws -> Value) throws -> Value {
+    guard geteuid() == 0 else { return try body() }
+    typealias SetID = @convention(c) (UInt32) -> Int32
+    let function = try #require(dlsym(nil, "setfsuid"), "glibc has setfsuid")
+    // Linux keeps this identity per thread.
+    let setFileSystemUser = unsafeBitCast(function, to: SetID.self)
+    _ = setFileSystemUser(65_534)
+    defer { _ = setFileSystemUser(0) }
+    return try body()
+}

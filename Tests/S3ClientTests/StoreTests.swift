@@ -44,7 +44,7 @@ final class StoreTests {
         // the bucket must be empty to go.
         if bucket.displayName.contains("//127.0.0.1:") { return }
         var keys: [String] = []
-        try? bucket.list { keys += $0.map(\.key) }
+        _ = try? bucket.list { keys += $0.map(\.key) }
         let bucket = bucket
         let all = keys
         DispatchQueue.concurrentPerform(iterations: all.count) { index in

@@ -101,7 +101,7 @@ import Testing
     @Test func keysAreLiteralUnlessToldOtherwise() throws {
         let page = try page(
             "<ListBucketResult><Contents><Key>a+b%2B</Key><Size>1</Size></Contents>"
-                + "</ListBucketResult>")
+                + "<IsTruncated>false</IsTruncated></ListBucketResult>")
         #expect(page.objects.map(\.key) == ["a+b%2B"])
         #expect(page.continuationToken == nil)
     }
