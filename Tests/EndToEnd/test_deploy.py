@@ -53,19 +53,23 @@ def test_what_the_container_copies_is_there():
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
-def test_the_unit_is_one(tmp_path):
-    """systemd knows every setting of the unit, and web-app every option."""
-    text = (ROOT / "deploy" / "web-app.service").read_text()
-    command = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE).group(1).split()
-    assert command[0] == "/usr/local/bin/web-app"
-    unit = tmp_path / "web-app.service"
-    unit.write_text(text.replace(command[0], str(tool("web-app"))))
+@pytest.mark.parametrize("name", ["clip-search-web.service", "clip-search-ingest.service"])
+def test_the_units_are_valid(name, tmp_path):
+    """systemd knows every setting of the unit, and the tools every option."""
+    text = (ROOT / "deploy" / name).read_text()
+    commands = [line.split() for line in re.findall(r"^ExecStart(?:Pre)?=(.*)$", text, re.MULTILINE)]
+    for command in commands:
+        assert command[0].removeprefix("/usr/bin/") in TOOLS
+        path = str(tool(command[0].removeprefix("/usr/bin/")))
+        text = text.replace(command[0], path)
+        told = subprocess.run([path, "--help"], capture_output=True, text=True, check=True).stdout
+        for argument in command[1:]:
+            assert not argument.startswith("--") or f"  {argument} " in told
+    unit = tmp_path / name
+    unit.write_text(text)
     told = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
-    complaints = [line for line in told.stderr.splitlines() if "web-app" in line]
+    complaints = [line for line in told.stderr.splitlines() if name in line]
     assert told.returncode == 0 and complaints == [], told.stderr
-    told = subprocess.run([tool("web-app"), "--help"], capture_output=True, text=True, check=True).stdout
-    for argument in command[1:]:
-        assert not argument.startswith("--") or f"  {argument} " in told
 
 
 def test_the_compose_file_starts_the_tools_with_options_they_have():
