@@ -80,7 +80,9 @@ let package = Package(
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CFiles"),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
-        .target(name: "CKernels"),
+        .target(
+            name: "CKernels",
+            cSettings: [.define("CLIP_SEARCH_COMMIT", to: "\"\(commit)\"")]),
         .target(name: "CPixels"),
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
         .target(name: "CTIFF", linkerSettings: [.linkedLibrary("tiff")]),
@@ -120,3 +122,6 @@ let package = Package(
 var arguments: Target.Dependency {
     .product(name: "ArgumentParser", package: "swift-argument-parser")
 }
+
+/// What `--version` says beside the version; empty outside of a git checkout.
+var commit: String { Context.gitInformation.map { String($0.currentCommit.prefix(12)) } ?? "" }

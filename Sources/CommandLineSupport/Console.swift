@@ -1,3 +1,4 @@
+import ClipCore
 import Glibc
 import ImageSearch
 import S3Client
@@ -6,6 +7,9 @@ private let systemWrite = write
 
 /// What the command-line tools share: data goes to stdout, everything for people to stderr.
 public enum Console {
+    /// What `--version` prints.
+    public static let version = Build.summary
+
     /// Writes a line for people.
     public static func note(_ text: String) {
         write(text + "\n", to: STDERR_FILENO)

@@ -11,7 +11,8 @@ struct CreateTable: ParsableCommand {
             Reads PG_SERVICE_URI from the environment or from .env; see .env_example. A table of an \
             earlier version or of the Python demo gets the columns that it lacks; its rows stay as \
             they are. Running it again changes nothing.
-            """)
+            """,
+        version: Console.version)
 
     @Option(
         help:

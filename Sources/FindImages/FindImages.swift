@@ -18,7 +18,8 @@ struct FindImages: ParsableCommand {
             Several texts and pictures make one query: each is a unit vector, and their weighted sum, \
             made a unit vector again, is what pictures are compared with. --minus turns the query \
             away from a text.
-            """)
+            """,
+        version: Console.version)
 
     @Argument(
         help: "What to look for; - reads searches from stdin, one a line. (default: man jumping)")

@@ -14,7 +14,8 @@ struct ProcessImages: ParsableCommand {
             number of process-images, on any machines, may share one bucket and one database. \
             Ctrl-C finishes and stores what is in hand, a second one ends at once. Exit code 0: all \
             done; 2: done, but some pictures failed; 1: ended early; 130: stopped by Ctrl-C.
-            """)
+            """,
+        version: Console.version)
 
     @Option(help: "Threads that decode and encode (default: one a processor).")
     var workers: Int?

@@ -13,7 +13,8 @@ struct WebApp: AsyncParsableCommand {
             Reads the bucket's and the database's settings from the environment or from .env; see \
             .env_example. Ctrl-C ends it, after requests under way are answered. \
             docs/operations.md says how to run it for others.
-            """)
+            """,
+        version: Console.version)
 
     @Option(help: "Address to listen on; 0.0.0.0 opens the page to the network.")
     var host = "127.0.0.1"

@@ -285,6 +285,18 @@ def test_wrong_usage(arguments, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["create-table", "process-images", "find-images", "web-app"])
+def test_version_names_formats_and_instruction_sets(name, tmp_path):
+    told = subprocess.run([tool(name), "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (0, "")
+    version, formats, sets = told.stdout.splitlines()
+    assert re.fullmatch(r"clip-search \d+\.\d+\.\d+( \([0-9a-f]{12}\))?", version)
+    assert {"JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"} <= set(formats.removeprefix("formats: ").split(", "))
+    flags = set(re.search(r"^flags\s*:(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split())
+    expected = "avx512-vnni" if "avx512_vnni" in flags else "avx2" if "avx2" in flags else "generic"
+    assert f"int8: {expected}," in sets
+
+
+@pytest.mark.parametrize("name", ["create-table", "process-images", "find-images", "web-app"])
 def test_help_is_as_committed(name, tmp_path):
     shown = Workplace(tmp_path, {}).run(name, "--help").stdout
     committed = pathlib.Path(__file__).parent / "help" / f"{name}.txt"

@@ -58,6 +58,9 @@ enum ck_isa {
 // The best level of this machine, never CK_ISA_BEST.
 enum ck_isa ck_best_isa(void);
 
+// The commit that this was built from, empty outside of a git checkout.
+const char *ck_build_commit(void);
+
 // A linear layer whose weights are fp16 as in the file, for few rows: out = x W^T, or out += x W^T with
 // `accumulate`; summed in fp32.
 // x: [rows, inputs]  weight: [outputs, inputs], IEEE binary16, unaligned  out: [rows, outputs]
