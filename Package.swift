@@ -114,7 +114,7 @@ let package = Package(
         .testTarget(
             name: "CommandLineSupportTests",
             dependencies: ["ClipCore", "CommandLineSupport", "ImageSearch"]),
-        .testTarget(name: "SearchSiteTests", dependencies: ["SearchSite"]),
+        .testTarget(name: "SearchSiteTests", dependencies: ["S3Client", "SearchSite"]),
     ],
     swiftLanguageModes: [.v6]
 )

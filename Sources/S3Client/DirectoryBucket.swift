@@ -103,7 +103,11 @@ public struct DirectoryBucket: ObjectStore {
             switch beneath(root, path, directory: false) {
             case .success(let file):
                 guard let opened = OpenedFile(file) else { throw failure(errno, key) }
-                guard opened.isRegular else { throw failure(EISDIR, key) }
+                guard opened.isRegular else {
+                    throw S3Error(
+                        .notAFile, bucket: bucket, key: key,
+                        "The object \(quoted(key)) in \(quoted(shownRoot)) is not a regular file.")
+                }
                 return opened
             case .failure(let refusal) where refusal.number == ELOOP || refusal.number == EXDEV:
                 path = try resolved(key)
@@ -140,11 +144,6 @@ public struct DirectoryBucket: ObjectStore {
             )
         }
         return path
-    }
-
-    public func path(for key: String) throws -> String {
-        try check(key)
-        return root + "/" + String(decoding: try resolved(key), as: UTF8.self)
     }
 
     /// What follows the bucket's directory in a real path, byte by byte; nil for a path outside.
@@ -191,7 +190,8 @@ public struct DirectoryBucket: ObjectStore {
         return "file://" + PercentEncoding.encode(root + "/" + key, keepingSlashes: true)
     }
 
-    private func check(_ key: String) throws {
+    /// Throws where `key` cannot be a file's path below the bucket's directory.
+    package func check(_ key: String) throws {
         let components = key.utf8.split(
             separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         let areSafe = components.allSatisfy {

@@ -1,4 +1,5 @@
 import CCurl
+import Glibc
 import Synchronization
 
 /// Bounds on one HTTP exchange, and whom to trust.
@@ -239,8 +240,9 @@ private final class CurlHandle: @unchecked Sendable {
     func fault(_ code: CURLcode) -> TransportFault {
         let fault: ConnectionFault =
             switch code {
+            case _ where hasNoDescriptor: .localLimit
             case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY: .nameResolution
-            case CURLE_COULDNT_CONNECT: hasNoDescriptor ? .localLimit : .connect
+            case CURLE_COULDNT_CONNECT: .connect
             case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION,
                 CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER,
                 CURLE_SSL_ISSUER_ERROR, CURLE_SSL_INVALIDCERTSTATUS:
@@ -257,10 +259,14 @@ private final class CurlHandle: @unchecked Sendable {
             detail: printable(words.isEmpty ? String(cString: curl_easy_strerror(code)) : words))
     }
 
+    /// libcurl does not tell when it could open neither a socket nor a file of certificates.
     private var hasNoDescriptor: Bool {
-        var number = 0
-        return ccurl_get_long(curl, CURLINFO_OS_ERRNO, &number) == CURLE_OK
-            && SystemFailure(number: Int32(truncatingIfNeeded: number)).isLocalLimit
+        let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
+        guard probe < 0 else {
+            close(probe)
+            return false
+        }
+        return SystemFailure(number: errno).isLocalLimit
     }
 
     /// `Retry-After` in either of its forms, worked out by libcurl.

@@ -15,6 +15,8 @@ public struct S3Error: Error, Sendable, CustomStringConvertible {
         case response
         /// The object is larger than the caller takes.
         case tooLarge
+        /// A directory, a pipe or the like is in the object's place.
+        case notAFile
         /// The file system refused; the number is `errno`.
         case file(Int32)
     }

@@ -1,5 +1,6 @@
 import Foundation
 import S3Client
+import Synchronization
 import Testing
 
 @Suite final class DirectoryBucketTests {
@@ -88,7 +89,7 @@ import Testing
     func refusesKey(_ key: String) {
         for call in [
             { _ = try self.bucket.object(key, maximumBytes: 99) },
-            { _ = try self.bucket.path(for: key) },
+            { _ = try self.bucket.open(key) },
             { _ = try self.bucket.presignedURL(for: key) },
         ] {
             let error = #expect(throws: S3Error.self) { try call() }
@@ -113,8 +114,117 @@ import Testing
             #expect(throws: S3Error.self) { try bucket.object(key, maximumBytes: 99) }
         }
         for key in ["out", "up/outside"] {
-            let error = #expect(throws: S3Error.self) { try bucket.path(for: key) }
+            let error = #expect(throws: S3Error.self) { try bucket.open(key) }
             #expect(error?.reason == .key)
+        }
+    }
+
+    // MARK: Escape
+
+    /// One thread exchanges a folder with a link to the outside, as fast as it can, while others open a file in it.
+    @Test(arguments: [false, true])
+    func exchangedFolderNeverLeadsOut(byComponent: Bool) throws {
+        let bucket = try DirectoryBucket(
+            directory: parent, bucket: "bucket", opensByComponent: byComponent)
+        for (folder, text) in [("bucket/exchanged", "inside"), ("elsewhere", "OUTSIDE")] {
+            try FileManager.default.createDirectory(
+                atPath: "\(parent)/\(folder)", withIntermediateDirectories: true)
+            try Data(text.utf8).write(to: URL(filePath: "\(parent)/\(folder)/secret"))
+        }
+        let (one, other) = (parent + "/bucket/exchanged", parent + "/bucket/link")
+        let away = parent + "/bucket/away"
+        try FileManager.default.createSymbolicLink(
+            atPath: other, withDestinationPath: parent + "/elsewhere")
+        let isDone = Atomic(false)
+        let exchanger = Thread {
+            while !isDone.load(ordering: .relaxed) {
+                rename(one, away)
+                rename(other, one)
+                rename(one, other)
+                rename(away, one)
+            }
+            isDone.store(false, ordering: .releasing)
+        }
+        exchanger.start()
+        let inside = Atomic(0)
+        let outside = Atomic(0)
+        DispatchQueue.concurrentPerform(iterations: 2) { _ in
+            for _ in 0..<5_000 {
+                for key in ["exchanged/secret", "link/secret"] {
+                    switch try? bucket.object(key, maximumBytes: 99) {
+                    case Array("inside".utf8): inside.add(1, ordering: .relaxed)
+                    case nil: break
+                    default: outside.add(1, ordering: .relaxed)
+                    }
+                }
+            }
+        }
+        isDone.store(true, ordering: .releasing)
+        while isDone.load(ordering: .acquiring) { usleep(1_000) }
+        #expect(outside.load(ordering: .relaxed) == 0)
+        // The race took place: the file was reachable about half of the time.
+        #expect(inside.load(ordering: .relaxed) > 0)
+    }
+
+    @Test func componentsAndOpenat2Agree() throws {
+        let root = parent + "/bucket/"
+        #expect(symlink("a", root + "folder") == 0)
+        #expect(symlink("a/b", root + "inside") == 0)
+        #expect(symlink("..", root + "up") == 0)
+        let other = try DirectoryBucket(
+            directory: parent, bucket: "bucket", opensByComponent: true)
+        for key in [
+            "a.txt", "a/c/d.jpg", "inside", "folder/b", "folder/c/d.jpg", "a", "a.txt/b", "no/x",
+            "up/outside", String(repeating: "n", count: 300), "\u{1}",
+        ] {
+            func outcome(_ bucket: DirectoryBucket) -> String {
+                do {
+                    return String(decoding: try bucket.object(key, maximumBytes: 99), as: UTF8.self)
+                } catch {
+                    return "\(error)"
+                }
+            }
+            #expect(outcome(bucket) == outcome(other), "\(key)")
+        }
+        #expect(try other.list { _ in } == bucket.list { _ in })
+    }
+
+    /// To Swift, both spellings of é are equal; to the file system they are two folders.
+    @Test func containmentComparesBytes() throws {
+        let files = FileManager.default
+        for spelling in ["e\u{301}", "\u{E9}"] {
+            try files.createDirectory(
+                atPath: "\(parent)/\(spelling)", withIntermediateDirectories: true)
+        }
+        let inside = try DirectoryBucket(directory: parent, bucket: "e\u{301}")
+        try Data("secret".utf8).write(to: URL(filePath: "\(parent)/\u{E9}/secret"))
+        #expect(symlink("../\u{E9}/secret", "\(parent)/e\u{301}/link") == 0)
+        #expect(throws: S3Error.self) { try inside.object("link", maximumBytes: 99) }
+        let report = try inside.list { #expect($0.isEmpty) }
+        #expect(report.problems.map(\.name) == ["link"])
+    }
+
+    /// In a process of its own, which may then open nothing more.
+    @Test func noFreeDescriptorIsAnErrorOfItsOwn() async {
+        await #expect(processExitsWith: .success) {
+            let directory = try temporaryDirectory()
+            let bucket = try DirectoryBucket(directory: "/", bucket: "etc")
+            let remote = try S3Bucket(
+                endpoint: "http://127.0.0.1:9", bucket: "pictures",
+                credentials: Credentials(accessKey: "access", secretKey: "secret"),
+                retries: RetryPolicy(attempts: 1))
+            try FileManager.default.removeItem(atPath: directory)
+            var limit = rlimit(rlim_cur: 3, rlim_max: 3)
+            #expect(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+            for call in [
+                { _ = try bucket.object("passwd", maximumBytes: 1 << 20) },
+                { try bucket.list { _ in } },
+                { _ = try remote.object("k", maximumBytes: 9) },
+            ] {
+                let error = #expect(throws: S3Error.self) { try call() }
+                #expect(error?.isLocalLimit == true, "\(error?.description ?? "")")
+                #expect(error?.isMissingObject == false)
+            }
         }
     }
 
@@ -228,7 +338,7 @@ import Testing
             let url = try #require(URL(string: try bucket.presignedURL(for: file)))
             #expect(url.isFileURL)
             #expect(try Data(contentsOf: url) == Data("content of \(file)".utf8))
-            #expect(try bucket.path(for: file) == "\(parent)/bucket/\(file)")
+            #expect(try bucket.open(file).size == "content of \(file)".utf8.count)
         }
         #expect(throws: S3Error.self) { try bucket.presignedURL(for: "a0", expiresIn: 0) }
     }

@@ -3,6 +3,7 @@ import Hummingbird
 import ImageSearch
 import Logging
 import NIOCore
+import S3Client
 import SearchSite
 import Synchronization
 
@@ -27,13 +28,31 @@ final class FakeSearch: PictureSearch {
         result: SearchResult? = FakeSearch.found(["a.jpg", "b.jpg"]),
         error: any Error = Failure(), isHealthy: Bool = true,
         locate: @escaping @Sendable (String) throws -> PictureLocation = {
-            .file(path: "/no/\($0)")
+            FakeSearch.file("/no", $0)
         }
     ) {
         self.result = result
         self.error = error
         self.isHealthy = isHealthy
         self.locate = locate
+    }
+
+    /// A picture in a folder, as a store that is a directory has it.
+    static func file(_ folder: String, _ key: String) -> PictureLocation {
+        .file {
+            let url = URL(filePath: folder)
+            guard
+                let bucket = try? DirectoryBucket(
+                    directory: url.deletingLastPathComponent().path, bucket: url.lastPathComponent)
+            else { throw PictureSourceError.missing }
+            do {
+                return try bucket.open(key)
+            } catch let error as S3Error where !error.isLocalLimit {
+                throw PictureSourceError.missing
+            } catch {
+                throw PictureSourceError.unavailable("\(error)")
+            }
+        }
     }
 
     static func found(

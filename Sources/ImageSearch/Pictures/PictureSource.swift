@@ -1,6 +1,9 @@
 import S3Client
 
-/// Why a picture's bytes were not got.
+/// An open file of a store that is a directory.
+public typealias OpenedFile = S3Client.OpenedFile
+
+/// Why a picture's bytes could not be read.
 public enum PictureSourceError: Error, Equatable, CustomStringConvertible {
     case missing
     case tooLarge
@@ -12,6 +15,17 @@ public enum PictureSourceError: Error, Equatable, CustomStringConvertible {
         case .missing: "there is no such picture in the store"
         case .tooLarge: "the picture is larger than what is taken from the store"
         case .unavailable(let reason): reason
+        }
+    }
+
+    /// Only what the store says is missing, or can never have, is missing: an error on the way is not.
+    init(_ error: any Error) {
+        switch error {
+        case let error as S3Error
+        where error.isMissingObject || error.reason == .key || error.reason == .notAFile:
+            self = .missing
+        case let error as S3Error where error.reason == .tooLarge: self = .tooLarge
+        default: self = .unavailable("\(error)")
         }
     }
 }
@@ -57,12 +71,8 @@ public struct BucketPictures: PictureSource {
     public func bytes(of key: String, maximumBytes: Int) throws -> [UInt8] {
         do {
             return try store.object(key, maximumBytes: maximumBytes)
-        } catch let error as S3Error where error.isMissingObject || error.reason == .key {
-            throw PictureSourceError.missing
-        } catch let error as S3Error where error.reason == .tooLarge {
-            throw PictureSourceError.tooLarge
         } catch {
-            throw PictureSourceError.unavailable("\(error)")
+            throw PictureSourceError(error)
         }
     }
 }

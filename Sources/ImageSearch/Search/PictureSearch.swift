@@ -31,11 +31,12 @@ public struct SearchResult: Sendable, Equatable {
 }
 
 /// Where a browser or a person gets a picture from.
-public enum PictureLocation: Sendable, Equatable {
+public enum PictureLocation: Sendable {
     /// A link that works for a limited time without further rights.
     case presigned(url: String)
-    /// A file of this machine, for stores that are directories.
-    case file(path: String)
+    /// A file of this machine, for stores that are directories. Opening it blocks and throws
+    /// ``PictureSourceError``; a descriptor, unlike a path, cannot be led elsewhere later.
+    case file(open: @Sendable () throws -> OpenedFile)
 }
 
 /// Searching pictures by texts and pictures, as the web pages need it. ``Searcher`` is the real one.

@@ -76,7 +76,14 @@ public final class Searcher: PictureSearch {
 
     public func location(of key: String) throws -> PictureLocation {
         if let directory = store as? DirectoryBucket {
-            return .file(path: try directory.path(for: key))
+            try directory.check(key)
+            return .file {
+                do {
+                    return try directory.open(key)
+                } catch {
+                    throw PictureSourceError(error)
+                }
+            }
         }
         return .presigned(url: try store.presignedURL(for: key))
     }

@@ -51,10 +51,16 @@ final class PictureStock: Sendable {
     /// What has become of small copies; their cost is in bytes.
     var statistics: CacheStatistics { copies.statistics }
 
-    /// The file of a picture in a store that is a directory.
+    /// The file of a picture in a store that is a directory; nil when there is none or it is not a picture.
     func file(_ key: String) async throws -> PictureFile? {
-        guard case .file(let path)? = try? search.location(of: key) else { return nil }
-        return try await NIOThreadPool.singleton.runIfActive { PictureFile(path: path) }
+        guard case .file(let open)? = try? search.location(of: key) else { return nil }
+        do {
+            return try await NIOThreadPool.singleton.runIfActive { PictureFile(try open()) }
+        } catch PictureSourceError.missing {
+            return nil
+        } catch let error as PictureSourceError {
+            throw SiteFailure(error)
+        }
     }
 
     /// A picture fetched from the store, with a permit that is to be kept as long as its bytes are.
