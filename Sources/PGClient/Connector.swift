@@ -1,10 +1,5 @@
 import CPostgreSQL
-
-#if canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Glibc
 
 /// Makes a connection step by step (manual, PQconnectStartParams and PQconnectPoll).
 ///

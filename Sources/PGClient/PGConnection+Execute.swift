@@ -1,87 +1,25 @@
 import CPostgreSQL
-
-#if canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Glibc
 
 extension PGConnection {
     /// Runs one statement (extended protocol) with parameters and results in binary format.
     ///
     /// - Returns: all rows, in memory; for many rows use `forEachRow`.
-    /// - Throws: `server` with SQLSTATE; `invalidUse` where nothing was sent; or the connection
-    ///   is lost.
+    /// - Throws: `PGError` of kind `server` with SQLSTATE, `invalidUse` if nothing was sent, or an error
+    ///   that `isConnectionLost`.
     @discardableResult
     public func execute(_ sql: String, _ parameters: [PGValue] = []) throws(PGError) -> PGResult {
         try send(sql, parameters)
         return try result(of: sql, parameters)
     }
 
-    /// Runs any number of statements separated by `;` (simple protocol): all of them in one
-    /// transaction, unless they say otherwise. Rows are thrown away.
+    /// Runs any number of statements separated by `;` (simple protocol), in one transaction unless they
+    /// contain BEGIN or COMMIT. Rows are discarded.
     public func executeScript(_ sql: String) throws(PGError) {
         try checkReady(sql)
         guard PQsendQuery(handle, sql) == 1 else { throw sendingFailed(sql) }
         _ = try collect(sql, [], isScript: true)
     }
-
-    /// Has the server parse and plan a statement once, for as long as the connection lives.
-    ///
-    /// - Parameter types: the type of each parameter, in order; what is bound later has to match.
-    public func prepare(_ sql: String, _ types: [PGType] = []) throws(PGError) -> PGStatement {
-        try checkReady(sql)
-        try checkCount(types.count)
-        statementCount += 1
-        let name = "s\(statementCount)"
-        let oids = types.map { Oid($0.oid) }
-        guard PQsendPrepare(handle, name, sql, Int32(oids.count), oids) == 1 else {
-            throw sendingFailed(sql)
-        }
-        _ = try collect(sql, [])
-        return PGStatement(name: name, sql: sql, types: types, owner: ObjectIdentifier(self))
-    }
-
-    /// Runs a prepared statement of this connection.
-    @discardableResult
-    public func execute(_ statement: PGStatement, _ parameters: [PGValue] = []) throws(PGError)
-        -> PGResult
-    {
-        try checkReady(statement.sql)
-        guard statement.owner == ObjectIdentifier(self) else {
-            throw PGError(
-                .invalidUse, "the statement was prepared on another connection",
-                sql: statement.sql)
-        }
-        guard parameters.count == statement.types.count else {
-            throw PGError(
-                .invalidUse,
-                "the statement takes \(statement.types.count) parameters, not "
-                    + "\(parameters.count)", sql: statement.sql)
-        }
-        for (number, (value, type)) in zip(parameters, statement.types).enumerated()
-        where value != .null && value.type != type {
-            throw PGError(
-                .invalidUse,
-                "parameter $\(number + 1) was prepared as \(type) and is bound as \(value.type)",
-                sql: statement.sql)
-        }
-        let encoded = try EncodedParameters(parameters, sql: statement.sql)
-        let sent = encoded.withPointers { values, lengths, formats in
-            PQsendQueryPrepared(
-                handle, statement.name, Int32(parameters.count), values, lengths, formats, 1)
-        }
-        guard sent == 1 else { throw sendingFailed(statement.sql) }
-        return try result(of: statement.sql, parameters)
-    }
-}
-
-/// A statement that a connection has prepared; of use on that connection only.
-public struct PGStatement: Sendable {
-    let name: String
-    public let sql: String
-    public let types: [PGType]
-    let owner: ObjectIdentifier
 }
 
 // MARK: - Sending
@@ -105,7 +43,7 @@ extension PGConnection {
         }
         guard !isBusy else {
             throw PGError(
-                .invalidUse, "the connection is busy with COPY or a stream of rows", sql: sql)
+                .invalidUse, "the connection is busy with a COPY or a stream of rows", sql: sql)
         }
         guard isUsable else { throw PGError(.connectionLost, "it is closed", sql: sql) }
     }
@@ -114,7 +52,7 @@ extension PGConnection {
         // The protocol counts parameters in 16 bits.
         guard count <= 65_535 else {
             throw PGError(
-                .invalidUse, "\(count) parameters are more than the 65535 that one statement takes")
+                .invalidUse, "\(count) parameters exceed the limit of 65535 per statement")
         }
     }
 
@@ -145,7 +83,7 @@ private struct EncodedParameters {
             }
             ranges.append(value == .null ? nil : start..<buffer.count)
         }
-        buffer.append(0)  // an empty last value needs an address too
+        buffer.append(0)  // gives an empty last value an address
     }
 
     func withPointers<T>(
@@ -172,11 +110,11 @@ extension PGConnection {
         return PGResult(storage)
     }
 
-    /// Reads everything the server has to say about what was sent.
+    /// Reads all results of what was sent.
     ///
     /// - Returns: the last result.
-    /// - Throws: the first error, after the rest has been read, so that the connection is ready
-    ///   for the next statement.
+    /// - Throws: the first error, after reading the rest, so that the connection is ready for the next
+    ///   statement.
     func collect(_ sql: String, _ parameters: [PGValue], isScript: Bool = false) throws(PGError)
         -> ResultStorage?
     {
@@ -186,7 +124,7 @@ extension PGConnection {
         while let storage = try nextResult(sql) {
             count += 1
             if count > 1000 && !isScript {
-                throw breakOff(.protocolViolation, "it has no end", sql)
+                throw breakOff(.protocolViolation, "the results do not end", sql)
             }
             switch storage.status {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
@@ -195,21 +133,23 @@ extension PGConnection {
                 failure =
                     failure
                     ?? PGError(
-                        .invalidUse, "COPY with STDIN or STDOUT needs copyIn or copyOut", sql: sql)
+                        .invalidUse,
+                        "COPY FROM STDIN needs copyIn, and COPY TO STDOUT is not supported",
+                        sql: sql)
                 try abandonCopy(storage.status, sql)
             case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
                 failure = failure ?? error(of: storage, sql, parameters)
             case PGRES_PIPELINE_ABORTED:
                 failure = failure ?? PGError(.server, "a statement before it failed", sql: sql)
             default:
-                throw breakOff(.protocolViolation, "it has an unknown kind", sql)
+                throw breakOff(.protocolViolation, "the result has an unknown status", sql)
             }
         }
         if let failure { throw failure }
         return last
     }
 
-    /// The next result of the statement under way; nil after the last one.
+    /// The next result of the running statement; nil after the last one.
     func nextResult(_ sql: String) throws(PGError) -> ResultStorage? {
         if let responseTimeout {
             while PQisBusy(handle) == 1 {
@@ -231,8 +171,8 @@ extension PGConnection {
         return PQgetResult(handle).map(ResultStorage.init)
     }
 
-    /// Ends a COPY that nobody asked for, in either direction.
-    private func abandonCopy(_ status: ExecStatusType, _ sql: String) throws(PGError) {
+    /// Ends an unexpected COPY in either direction.
+    func abandonCopy(_ status: ExecStatusType, _ sql: String) throws(PGError) {
         if status == PGRES_COPY_IN {
             guard PQputCopyEnd(handle, "not wanted") == 1 else { throw sendingFailed(sql) }
             return
@@ -243,7 +183,7 @@ extension PGConnection {
         }
     }
 
-    /// Gives the connection up, because nobody knows any more what the server will send next.
+    /// Closes the connection because its protocol state is unknown.
     func breakOff(_ kind: PGError.Kind, _ message: String, _ sql: String) -> PGError {
         isBroken = true
         shutdown(PQsocket(handle), Int32(SHUT_RDWR))
@@ -253,10 +193,10 @@ extension PGConnection {
     func lost(_ sql: String) -> PGError {
         let message = scrubber.scrub(flatten(String(cString: PQerrorMessage(handle))).text)
         return PGError(
-            .connectionLost, message.isEmpty ? "no answer came" : message, sql: sql)
+            .connectionLost, message.isEmpty ? "the server sent no answer" : message, sql: sql)
     }
 
-    /// The server's error, or libpq's own, which has no fields.
+    /// The server's error, or libpq's own, which has no error fields.
     func error(of storage: ResultStorage, _ sql: String, _ parameters: [PGValue] = []) -> PGError {
         let result = storage.handle
         let sqlState = field(.sqlState, of: result)
@@ -274,23 +214,13 @@ extension PGConnection {
             }
         return PGError(
             kind, scrubber.scrub(hideValues(of: parameters, in: primary)),
-            sqlState: sqlState,
-            severity: field(.severity, of: result),
-            detail: field(.detail, of: result),
-            hint: field(.hint, of: result),
-            schemaName: field(.schema, of: result),
-            tableName: field(.table, of: result),
-            columnName: field(.column, of: result),
-            dataTypeName: field(.dataType, of: result),
-            constraintName: field(.constraint, of: result),
-            position: field(.position, of: result).flatMap { Int($0) },
-            sql: sql)
+            sqlState: sqlState, sql: sql)
     }
 }
 
-/// `message` with bound texts replaced by their placeholders: data exceptions quote their input
-/// (`invalid input syntax for type integer: "…"`). A short text is only replaced where it is
-/// quoted as a whole, so that no word of the message is taken for one.
+/// `message` with bound texts replaced by their placeholders, since data exceptions quote their input
+/// (`invalid input syntax for type integer: "…"`). A short text is replaced only where it is quoted as
+/// a whole, so that ordinary words of the message stay.
 package func hideValues(of parameters: [PGValue], in message: String) -> String {
     var message = message
     for (number, value) in parameters.enumerated() {

@@ -12,12 +12,12 @@ public struct PGQuery: Sendable {
 }
 
 extension PGConnection {
-    /// Sends several statements in one packet and reads their answers afterwards, so that they cost
-    /// one round trip together (manual, "Pipeline Mode").
+    /// Sends several statements in one packet and then reads their results, so that all of them cost
+    /// one round trip (manual, "Pipeline Mode").
     ///
-    /// They run one after the other; after the first that fails the rest is passed over. A
-    /// transaction that one of them began and none ended is rolled back when one fails. Meant for
-    /// short statements with short answers: everything is held in memory.
+    /// They run one after the other; the server skips those after the first that fails. If one fails
+    /// while a transaction is open that one of them began, it is rolled back. Meant for short
+    /// statements with short results: everything is held in memory.
     ///
     /// - Returns: the result of each statement.
     /// - Throws: the error of the first statement that failed.
@@ -35,11 +35,15 @@ extension PGConnection {
                 sent += 1
             }
         } catch {
-            // Refused before it was sent, or the connection is lost. What was sent is read below.
+            // The query was refused before it was sent, or the connection is lost. The results of
+            // those that were sent are read below.
             failure = error
         }
         guard PQpipelineSync(handle) == 1 else {
-            throw failure ?? sendingFailed(first)
+            // Without the end of the pipeline the connection cannot leave pipeline mode.
+            let reason = sendingFailed(first)
+            let broken = breakOff(reason.kind, reason.message, first)
+            throw failure ?? broken
         }
         for query in queries.prefix(sent) {
             do throws(PGError) {
@@ -56,10 +60,11 @@ extension PGConnection {
         guard let end = try nextResult(first), end.status == PGRES_PIPELINE_SYNC,
             PQexitPipelineMode(handle) == 1
         else {
-            // The server's last words (57P01: it ends the connection) say more than their end.
+            // An error of the server (57P01: it ends the connection) explains more than the end of
+            // the stream.
             let isOpen = PQstatus(handle) == CONNECTION_OK
             let broken = breakOff(
-                .protocolViolation, "the answers to a pipeline have no end", first)
+                .protocolViolation, "the results of a pipeline did not end as they should", first)
             if let failure, failure.isConnectionLost { throw failure }
             throw isOpen ? broken : lost(first)
         }

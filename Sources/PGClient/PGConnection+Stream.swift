@@ -1,12 +1,12 @@
 import CPostgreSQL
 
 extension PGConnection {
-    /// Runs a statement and hands its rows to `body` one by one as they arrive, so that a result
-    /// of any size needs the memory of one row (libpq's single-row mode). The connection can run
-    /// nothing else meanwhile.
+    /// Runs a statement and passes its rows to `body` one at a time as they arrive, so that a result of
+    /// any size needs the memory of one row (libpq's single-row mode). The connection cannot run
+    /// anything else meanwhile.
     ///
-    /// When `body` throws, the statement is cancelled (an open transaction fails with it) and the
-    /// error is passed on.
+    /// If `body` throws, the statement is cancelled (which fails an open transaction) and the error is
+    /// rethrown.
     ///
     /// - Returns: the number of rows.
     @discardableResult
@@ -20,7 +20,7 @@ extension PGConnection {
         var count = 0
         while let storage = try nextResult(sql) {
             guard storage.status == PGRES_SINGLE_TUPLE else {
-                // The end of the rows, or an error after some of them.
+                // The end of the rows, or an error after some rows.
                 try finishStream(storage, sql, parameters)
                 return count
             }
@@ -48,7 +48,9 @@ extension PGConnection {
             _ = try? collect(sql, parameters)
             throw failure
         default:
-            throw breakOff(.invalidUse, "COPY needs copyIn or copyOut", sql)
+            throw breakOff(
+                .invalidUse, "COPY FROM STDIN needs copyIn, and COPY TO STDOUT is not supported",
+                sql)
         }
     }
 }

@@ -1,15 +1,16 @@
 import CPostgreSQL
 
 extension PGConnection {
-    /// Runs `body` in a transaction: committed when it returns, rolled back when it throws.
+    /// Runs `body` in a transaction that is committed when it returns and rolled back when it throws.
     /// Transactions do not nest.
     ///
-    /// An error that `isConnectionLost` from the COMMIT itself leaves open whether the server
-    /// committed; otherwise, an error means that nothing of the transaction was stored.
+    /// After an error that `isConnectionLost` from the COMMIT itself, it is unknown whether the server
+    /// committed. After any other error, nothing of the transaction was stored.
     public func transaction<Value>(_ body: () throws -> Value) throws -> Value {
         try checkReady("BEGIN")
         guard PQtransactionStatus(handle) == PQTRANS_IDLE else {
-            throw PGError(.invalidUse, "a transaction is open already, and they do not nest")
+            throw PGError(
+                .invalidUse, "a transaction is already open, and transactions do not nest")
         }
         try execute("BEGIN")
         let value: Value
@@ -19,7 +20,7 @@ extension PGConnection {
             rollBack()
             throw error
         }
-        // COMMIT of a transaction in which a statement failed succeeds as a rollback.
+        // COMMIT succeeds as a rollback after a failed statement.
         guard try execute("COMMIT").commandTag != "ROLLBACK" else {
             throw PGError(
                 .server, "the transaction was rolled back: a statement in it failed",
@@ -33,8 +34,35 @@ extension PGConnection {
         do {
             try execute("ROLLBACK")
         } catch {
-            // What the transaction holds is released when the server sees the socket close.
+            // The server releases the transaction's locks when it sees the socket close.
             _ = breakOff(.connectionLost, "ROLLBACK failed", "ROLLBACK")
         }
+    }
+}
+
+// MARK: - Connection poolers
+
+extension PGConnection {
+    /// Whether a connection pooler (PgBouncer or one like it) is between this client and the server, so
+    /// that session settings, session locks and temporary tables do not belong to this client alone.
+    ///
+    /// A pooler answers the login itself, before it has chosen a server connection, and makes up the
+    /// process number that libpq gets with the cancel key. So it differs from the server's own
+    /// `pg_backend_pid()`. Proxies that only forward bytes do not count.
+    public func isPooled() throws(PGError) -> Bool {
+        try execute("SELECT pg_backend_pid()").first?.int(0) != backendProcessID
+    }
+
+    /// Whether the server refused BEGIN because a pooler hands out connections by the statement:
+    /// PgBouncer then answers with FATAL and SQLSTATE 08P01.
+    public func refusesTransactions() throws(PGError) -> Bool {
+        do throws(PGError) {
+            try execute("BEGIN")
+        } catch {
+            guard error.sqlState == "08P01" || error.kind == .server else { throw error }
+            return true
+        }
+        try execute("ROLLBACK")
+        return false
     }
 }

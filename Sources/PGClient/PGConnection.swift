@@ -1,56 +1,47 @@
 import CPostgreSQL
-
-#if canImport(Musl)
-    import Musl
-#else
-    import Glibc
-#endif
+import Glibc
 
 /// One connection to PostgreSQL, through libpq. Every call blocks its thread until the server has
 /// answered, so keep it off Swift's cooperative thread pool.
 ///
-/// One thread at a time: libpq allows no more, and the class is not `Sendable`, so the compiler
-/// checks it. To use a connection on another thread either open it there, or pass it on for good
-/// as a `sending` parameter, or keep it in a `Mutex<PGConnection>` (`Synchronization`), which *is*
-/// `Sendable`. Only `canceller` may be used from anywhere at any time.
+/// libpq allows one thread at a time, and the class is not `Sendable`, so the compiler checks it. To
+/// use a connection on another thread, open it there, hand it over as a `sending` parameter, or keep
+/// it in a `Mutex<PGConnection>` (`Synchronization`). Only `canceller` may be used from any thread.
 ///
-/// After an error of the server the connection stays usable; after `isConnectionLost` it does not
-/// come back, open another one.
+/// The connection stays usable after a server error, but not after one that `isConnectionLost`.
 public final class PGConnection {
     let handle: OpaquePointer
     let scrubber: ConnectionString
     private let notices: NoticeSink
-    /// How long the server may keep silent while a statement runs.
+    /// How long the server may stay silent while a statement runs.
     let responseTimeout: Duration?
-    /// Set while COPY or a stream of rows runs: no other statement can.
+    /// Set while a COPY or a stream of rows runs: no other statement can.
     var isBusy = false
-    /// Set when the protocol's state is unknown; the socket is shut down then.
+    /// Set when the protocol state is unknown; the socket is then shut down.
     var isBroken = false
-    var statementCount = 0
 
-    /// Cancels the statement that the connection runs; may be used from any thread.
+    /// Cancels the running statement; may be used from any thread.
     public let canceller: PGCanceller
 
-    /// Connects and waits until the server takes statements.
+    /// Connects and waits until the server is ready for statements.
     ///
     /// - Parameters:
     ///   - uri: `postgres://…`, `postgresql://…` or `key=value …`, with everything that libpq
     ///     understands: several hosts, `sslmode`, `sslrootcert`, `target_session_attrs`,
-    ///     `options`, …. Left-out parts come from libpq's environment variables, its password
-    ///     file and its defaults.
-    ///   - applicationName: what the server shows in `pg_stat_activity`, unless the string or
-    ///     `PGAPPNAME` says something else.
-    ///   - connectTimeout: for each address that is tried, from the first packet to the end of
-    ///     authentication; `connect_timeout` in the string or `PGCONNECT_TIMEOUT` wins. Looking
-    ///     up a host name is the system resolver's and has the resolver's own limit.
-    ///   - responseTimeout: how long the server may keep silent while a statement runs; nil for
-    ///     as long as it likes. It has to be longer than the longest statement. A server whose
-    ///     machine is gone is noticed by TCP keepalives within two minutes anyway.
-    ///   - shufflesHosts: whether several hosts of the string are tried in an order of chance instead
-    ///     of the string's, so that many clients spread over them.
-    ///   - onNotice: gets the server's notices and warnings, on the connection's thread; nothing
-    ///     is ever printed.
-    /// - Throws: `PGError` of kind `connection`; the password is not in it.
+    ///     `options`, …. Missing parts come from libpq's environment variables, password file and
+    ///     defaults.
+    ///   - applicationName: shown in `pg_stat_activity`, unless the string or `PGAPPNAME` sets another.
+    ///   - connectTimeout: limit for each address, from the first packet to the end of authentication;
+    ///     `connect_timeout` in the string or `PGCONNECT_TIMEOUT` takes precedence. The system
+    ///     resolver has its own limit for looking up host names.
+    ///   - responseTimeout: how long the server may stay silent while a statement runs; nil for no
+    ///     limit. It must be longer than the longest statement. TCP keepalives notice a vanished
+    ///     machine within two minutes anyway.
+    ///   - shufflesHosts: whether to try the hosts of the string in random order, so that many clients
+    ///     spread over them.
+    ///   - onNotice: receives the server's notices and warnings, on the connection's thread. Nothing is
+    ///     ever printed.
+    /// - Throws: `PGError` of kind `connection`, without the password.
     public init(
         uri: String, applicationName: String = "clip-search",
         connectTimeout: Duration = .seconds(10), responseTimeout: Duration? = nil,
@@ -83,10 +74,10 @@ extension PGConnection: Sendable {}
 // MARK: - About the connection
 
 extension PGConnection {
-    /// False once the connection is lost. True is no promise: only a statement finds out.
+    /// False once the connection is known to be lost; only a statement finds out.
     public var isUsable: Bool { !isBroken && PQstatus(handle) == CONNECTION_OK }
 
-    /// Whether a transaction is open, failed or not.
+    /// Whether a transaction is open, even a failed one.
     public var isInTransaction: Bool {
         [PQTRANS_INTRANS, PQTRANS_INERROR].contains(PQtransactionStatus(handle))
     }
@@ -94,20 +85,17 @@ extension PGConnection {
     /// 150020 for 15.20: `PQserverVersion`.
     public var serverVersion: Int { Int(PQserverVersion(handle)) }
 
-    /// A setting that the server reports by itself: `server_version`, `TimeZone`,
-    /// `in_hot_standby`, ….
+    /// A setting that the server reports on its own: `server_version`, `TimeZone`, `in_hot_standby`, ….
     public func parameter(_ name: String) -> String? {
-        guard !name.utf8.contains(0) else { return nil }
-        return PQparameterStatus(handle, name).map { String(cString: $0) }
+        PQparameterStatus(handle, name).map { String(cString: $0) }
     }
 
-    /// The host that was connected to: a name, an address, or a Unix socket's directory.
+    /// The host of the connection: a name, an address, or a Unix socket's directory.
     public var host: String { Self.string(PQhost(handle)) }
     public var port: Int { Int(Self.string(PQport(handle))) ?? 0 }
     public var database: String { Self.string(PQdb(handle)) }
     public var user: String { Self.string(PQuser(handle)) }
-    public var isEncrypted: Bool { PQsslInUse(handle) == 1 }
-    /// The server's process, as in `pg_stat_activity`.
+    /// The server's process, as in `pg_stat_activity`; made up by a pooler (see `isPooled()`).
     public var backendProcessID: Int { Int(PQbackendPID(handle)) }
 
     private static func string(_ pointer: UnsafePointer<CChar>?) -> String {
@@ -135,8 +123,8 @@ extension PGConnection: CustomStringConvertible, CustomDebugStringConvertible, C
 
 // MARK: - Cancelling
 
-/// Asks the server to cancel what a connection is running. Usable from any thread, and harmless
-/// when nothing runs any more or the connection is closed.
+/// Asks the server to cancel a connection's running statement. Usable from any thread, and harmless if
+/// nothing is running or the connection is closed.
 ///
 /// Sendable: PQcancel reads the handle without changing it (manual, "Canceling Queries in
 /// Progress": safe in another thread), the handle is private, and `deinit` runs once.
@@ -150,8 +138,8 @@ public final class PGCanceller: @unchecked Sendable {
 
     deinit { PQfreeCancel(handle) }
 
-    /// Sends the request on a connection of its own, without TLS, and returns when the server has
-    /// taken it. The statement then fails with kind `cancelled`, unless it was faster.
+    /// Sends the request on a separate connection, without TLS, and returns when the server has received
+    /// it. The statement then fails with kind `cancelled`, unless it finished first.
     public func cancel() throws(PGError) {
         var message = [CChar](repeating: 0, count: 256)
         let done = PQcancel(handle, &message, Int32(message.count))
@@ -165,7 +153,7 @@ public final class PGCanceller: @unchecked Sendable {
 
 // MARK: - Notices
 
-/// A NOTICE, WARNING or other message that is no error.
+/// A NOTICE, WARNING or other message that is not an error.
 public struct PGNotice: Sendable, CustomStringConvertible {
     public let severity: String
     public let sqlState: String?
@@ -174,14 +162,14 @@ public struct PGNotice: Sendable, CustomStringConvertible {
     public var description: String { "\(severity): \(message)" }
 }
 
-/// What libpq calls with each notice; lives as long as the connection.
+/// Receives each notice from libpq; lives as long as the connection.
 final class NoticeSink {
     private let handler: (@Sendable (PGNotice) -> Void)?
 
     init(_ handler: (@Sendable (PGNotice) -> Void)?) { self.handler = handler }
 
-    /// Takes the place of libpq's own receiver, which prints on stderr. The caller keeps the sink
-    /// alive for as long as the handle.
+    /// Replaces libpq's own receiver, which prints on stderr. The caller keeps the sink alive as long as
+    /// the handle.
     func attach(to connection: OpaquePointer) {
         let receiver: PQnoticeReceiver = { sink, result in
             guard let sink, let result else { return }
@@ -208,14 +196,6 @@ enum MessageField: Unicode.Scalar {
     case severity = "V"  // never translated
     case sqlState = "C"
     case message = "M"
-    case detail = "D"
-    case hint = "H"
-    case position = "P"
-    case schema = "s"
-    case table = "t"
-    case column = "c"
-    case dataType = "d"
-    case constraint = "n"
 }
 
 func field(_ field: MessageField, of result: OpaquePointer) -> String? {

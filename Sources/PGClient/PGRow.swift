@@ -1,21 +1,21 @@
 import CPostgreSQL
 
-/// One row of a result. Every accessor checks the column's type and every byte of the value, and
-/// throws a `decoding` error for NULL; ask `isNull` first where NULL may be.
+/// One row of a result. Columns are numbered from 0. Every accessor checks the column's type and every
+/// byte of the value, and throws a `decoding` error for NULL; check `isNull` first where NULL is possible.
 public struct PGRow: Sendable {
     let result: PGResult
     let index: Int
 
     public var columnNames: [String] { result.columnNames }
 
-    public func isNull(_ column: some PGColumn) throws(PGError) -> Bool {
-        let column = try checked(column)
+    public func isNull(_ column: Int) throws(PGError) -> Bool {
+        try check(column)
         return PQgetisnull(result.storage.handle, Int32(index), Int32(column)) == 1
     }
 
-    /// text, varchar, char(n), name, json, jsonb, xml, and types made by users whose binary form
-    /// is UTF-8 (enumerations, citext).
-    public func string(_ column: some PGColumn) throws(PGError) -> String {
+    /// text, varchar, char(n), name, json, jsonb, xml, and user-defined types whose binary form is UTF-8
+    /// (enumerations, citext).
+    public func string(_ column: Int) throws(PGError) -> String {
         try read(column, as: "text") { bytes, oid in
             var bytes = bytes
             switch oid {
@@ -28,7 +28,7 @@ public struct PGRow: Sendable {
             case OID.firstUserDefined...: break
             default: return .wrongType
             }
-            // No text of PostgreSQL holds NUL, but the binary form of other types does.
+            // PostgreSQL's text never contains NUL; the binary form of other types may.
             guard !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else {
                 return oid >= OID.firstUserDefined ? .wrongType : .corrupt
             }
@@ -37,7 +37,7 @@ public struct PGRow: Sendable {
     }
 
     /// int2, int4, int8 and oid.
-    public func int(_ column: some PGColumn) throws(PGError) -> Int {
+    public func int(_ column: Int) throws(PGError) -> Int {
         try read(column, as: "an integer") { bytes, oid in
             switch (oid, bytes.count) {
             case (OID.int2, 2): .value(Int(Int16(bigEndian: bytes.loadUnaligned(as: Int16.self))))
@@ -51,7 +51,7 @@ public struct PGRow: Sendable {
     }
 
     /// float4 and float8. For numeric, cast it to `double precision` in the statement.
-    public func double(_ column: some PGColumn) throws(PGError) -> Double {
+    public func double(_ column: Int) throws(PGError) -> Double {
         try read(column, as: "a floating-point number") { bytes, oid in
             switch (oid, bytes.count) {
             case (OID.float4, 4): .value(Double(bytes.bigEndianFloat(at: 0)))
@@ -64,7 +64,7 @@ public struct PGRow: Sendable {
         }
     }
 
-    public func bool(_ column: some PGColumn) throws(PGError) -> Bool {
+    public func bool(_ column: Int) throws(PGError) -> Bool {
         try read(column, as: "a boolean") { bytes, oid in
             guard oid == OID.bool else { return .wrongType }
             guard bytes.count == 1, bytes[0] <= 1 else { return .corrupt }
@@ -72,14 +72,14 @@ public struct PGRow: Sendable {
         }
     }
 
-    /// The value's bytes in PostgreSQL's binary format: for bytea its contents, for every other
-    /// type what its `send` function wrote.
-    public func bytes(_ column: some PGColumn) throws(PGError) -> [UInt8] {
+    /// The value in PostgreSQL's binary format: the contents of a bytea, or what another type's `send`
+    /// function wrote.
+    public func bytes(_ column: Int) throws(PGError) -> [UInt8] {
         try read(column, as: "bytes") { bytes, _ in .value([UInt8](bytes)) }
     }
 
     /// A one-dimensional text[] or varchar[] without NULLs.
-    public func textArray(_ column: some PGColumn) throws(PGError) -> [String] {
+    public func textArray(_ column: Int) throws(PGError) -> [String] {
         try read(column, as: "a text array without NULLs") { bytes, oid in
             guard oid == OID.textArray || oid == OID.varcharArray else { return .wrongType }
             var reader = ByteReader(bytes)
@@ -105,8 +105,8 @@ public struct PGRow: Sendable {
         }
     }
 
-    /// pgvector's `vector`: as many elements as it has dimensions.
-    public func vector(_ column: some PGColumn) throws(PGError) -> [Float] {
+    /// pgvector's `vector`, `[dimensions]`.
+    public func vector(_ column: Int) throws(PGError) -> [Float] {
         try read(column, as: "a vector") { bytes, oid in
             guard oid >= OID.firstUserDefined else { return .wrongType }
             guard let count = bytes.dimensions, bytes.count == 4 + 4 * count else {
@@ -116,24 +116,9 @@ public struct PGRow: Sendable {
         }
     }
 
-    /// pgvector's `halfvec`; every half is exact in a `Float`.
-    public func halfvec(_ column: some PGColumn) throws(PGError) -> [Float] {
-        try read(column, as: "a halfvec") { bytes, oid in
-            guard oid >= OID.firstUserDefined else { return .wrongType }
-            guard let count = bytes.dimensions, bytes.count == 4 + 2 * count else {
-                return .wrongType
-            }
-            return .value(
-                (0..<count).map {
-                    let half = bytes.loadUnaligned(fromByteOffset: 4 + 2 * $0, as: UInt16.self)
-                    return Float(Float16(bitPattern: UInt16(bigEndian: half)))
-                })
-        }
-    }
-
-    /// timestamptz (and timestamp, taken as UTC), in microseconds since 1970-01-01 00:00 UTC.
-    /// `infinity` and `-infinity` have no such number and throw.
-    public func unixMicroseconds(_ column: some PGColumn) throws(PGError) -> Int64 {
+    /// timestamptz, or timestamp read as UTC, in microseconds since 1970-01-01 00:00 UTC. `infinity` and
+    /// `-infinity` throw.
+    public func unixMicroseconds(_ column: Int) throws(PGError) -> Int64 {
         try read(column, as: "a finite timestamp") { bytes, oid in
             guard oid == OID.timestamptz || oid == OID.timestamp else { return .wrongType }
             guard bytes.count == 8 else { return .corrupt }
@@ -154,27 +139,24 @@ private enum Reading<Value> {
 }
 
 extension PGRow {
-    private func checked(_ column: some PGColumn) throws(PGError) -> Int {
-        let number = try column.index(in: self)
-        guard columnNames.indices.contains(number) else {
+    private func check(_ column: Int) throws(PGError) {
+        guard columnNames.indices.contains(column) else {
             throw PGError(
-                .decoding,
-                "the result has \(columnNames.count) columns and none at place \(number)")
+                .decoding, "the result has \(columnNames.count) columns and none at \(column)")
         }
         guard result.indices.contains(index) else {
             throw PGError(.decoding, "the result has \(result.count) rows and none at \(index)")
         }
-        return number
     }
 
     private func read<Value>(
-        _ column: some PGColumn, as wanted: String,
+        _ column: Int, as wanted: String,
         _ body: (UnsafeRawBufferPointer, UInt32) -> Reading<Value>
     ) throws(PGError) -> Value {
-        let number = try checked(column)
+        try check(column)
         let handle = result.storage.handle
-        let (row, field) = (Int32(index), Int32(number))
-        let name = columnNames[number]
+        let (row, field) = (Int32(index), Int32(column))
+        let name = columnNames[column]
         if PQgetisnull(handle, row, field) == 1 {
             throw PGError(.decoding, "column \"\(name)\" is NULL where \(wanted) was expected")
         }
@@ -195,13 +177,13 @@ extension PGRow {
         case .corrupt:
             throw PGError(
                 .decoding,
-                "column \"\(name)\" should hold \(wanted), but its \(length) bytes make none")
+                "column \"\(name)\" should hold \(wanted), but its \(length) bytes are invalid")
         }
     }
 }
 
 extension UnsafeRawBufferPointer {
-    /// The head of a `vector` or `halfvec`: int16 dimensions, then an unused zero.
+    /// The header of a `vector`: int16 dimensions, then an unused zero.
     fileprivate var dimensions: Int? {
         guard count >= 4 else { return nil }
         let dimensions = Int16(bigEndian: loadUnaligned(as: Int16.self))
@@ -216,7 +198,7 @@ extension UnsafeRawBufferPointer {
     }
 }
 
-/// Reads big-endian fields one after the other, nil past the end.
+/// Reads big-endian fields in order; nil past the end.
 private struct ByteReader {
     private let buffer: UnsafeRawBufferPointer
     private var offset = 0

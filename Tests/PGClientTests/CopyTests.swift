@@ -16,15 +16,17 @@ import Testing
             #expect(writer.rowCount == 3)
         }
         #expect(copied == 3)
-        var written: [UInt8] = []
-        let count = try connection.copyOut("COPY \(table) TO STDOUT (FORMAT binary)") {
-            written += $0
+        for row in try connection.execute("SELECT * FROM \(table)") {
+            for (column, value) in EncodingTests.row.enumerated() {
+                if try row.isNull(column) {
+                    #expect(value == .null)
+                    continue
+                }
+                var bytes: [UInt8] = []
+                try value.encode(into: &bytes, place: "column \(column)")
+                #expect(try row.bytes(column) == bytes)
+            }
         }
-        #expect(count == 3)
-        var encoder = BinaryCopyEncoder(columnCount: EncodingTests.row.count)
-        for _ in 0..<3 { try encoder.append(EncodingTests.row) }
-        encoder.appendTrailer()
-        #expect(written == encoder.buffer)
     }
 
     @Test func tenThousandVectorsBitForBit() throws {
@@ -70,11 +72,8 @@ import Testing
                 }
             }
         }
-        #expect(twice.isUniqueViolation)
-        #expect(twice.tableName == table)
-        #expect(twice.constraintName == "\(table)_pkey")
+        #expect(twice.sqlState == "23505")
         #expect(!twice.description.contains("private"))
-        #expect(twice.detail?.contains("private") == true)
         #expect(try rowsLeft() == 0)
 
         // A vector that does not fit, in the last row.
@@ -156,25 +155,10 @@ import Testing
             #expect(error.kind == .invalidUse)
             #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
         }
-        for sql in ["COPY \(table) FROM STDIN (FORMAT binary)", "SELECT 1"] {
-            #expect(throws: PGError.self) { try connection.copyOut(sql) { _ in } }
-            #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
-        }
         let error = try #require(throws: PGError.self) {
             try connection.copyIn("COPY no_such_table FROM STDIN (FORMAT binary)") { _ in }
         }
         #expect(error.isUndefinedTable)
-        #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
-    }
-
-    @Test func copyOutStopsWhenItsReaderThrows() throws {
-        let connection = try Server.connect()
-        struct Enough: Error {}
-        #expect(throws: Enough.self) {
-            try connection.copyOut("COPY (SELECT generate_series(1, 10000000)) TO STDOUT") { _ in
-                throw Enough()
-            }
-        }
         #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
     }
 }

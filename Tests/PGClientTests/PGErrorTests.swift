@@ -5,16 +5,13 @@ import Testing
     @Test func descriptionIsOneSentenceWithoutDetail() {
         let error = PGError(
             .server, "duplicate key value violates\n  unique constraint \"p\"", sqlState: "23505",
-            detail: "Key (filename)=(private.jpg) already exists.", hint: "a hint",
             sql: "INSERT INTO p\n    VALUES ($1)")
         #expect(
             error.description == "duplicate key value violates unique constraint \"p\" "
                 + "(SQLSTATE 23505, statement: INSERT INTO p VALUES ($1))")
         var dumped = ""
         dump(error, to: &dumped)
-        #expect(!dumped.contains("private"))
-        #expect(!String(reflecting: error).contains("private"))
-        #expect(error.detail?.contains("private") == true)
+        #expect(dumped.contains(error.description) && !dumped.contains("VALUES ($1)\n    "))
     }
 
     @Test func longStatementIsShortened() throws {
@@ -37,9 +34,7 @@ import Testing
     }
 
     @Test func classesOfSQLSTATE() {
-        func error(_ state: String, sql: String? = nil) -> PGError {
-            PGError(.server, "m", sqlState: state, sql: sql)
-        }
+        func error(_ state: String) -> PGError { PGError(.server, "m", sqlState: state) }
         #expect(error("42P01").isUndefinedTable && !error("42501").isUndefinedTable)
         #expect(error("42501").isInsufficientPrivilege)
         #expect(error("42704").isUndefinedObject)
@@ -47,7 +42,5 @@ import Testing
         #expect(error("08006").isConnectionLost && error("57P01").isConnectionLost)
         #expect(!error("57014").isConnectionLost)
         #expect(error("28P01").isAuthenticationFailure && error("28000").isAuthenticationFailure)
-        #expect(error("0A000", sql: "create extension vector").isMissingExtension)
-        #expect(!error("0A000", sql: "SELECT 1").isMissingExtension)
     }
 }

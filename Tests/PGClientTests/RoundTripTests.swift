@@ -72,9 +72,9 @@ import Testing
             "SELECT $1 AS yes, $2 AS no, $3::int8 AS nothing, '1999-12-31 23:59:59.5+00'::timestamptz,"
                 + " 'infinity'::timestamptz, '-infinity'::timestamptz",
             [.bool(true), .bool(false), .null])[0]
-        #expect(try row.bool("yes"))
-        #expect(try !row.bool("no"))
-        #expect(try row.isNull("nothing") && !row.isNull(0))
+        #expect(try row.bool(0))
+        #expect(try !row.bool(1))
+        #expect(try row.isNull(2) && !row.isNull(0))
         #expect(try row.unixMicroseconds(3) == 946_684_799_500_000)
         #expect(throws: PGError.self) { try row.unixMicroseconds(4) }
         #expect(throws: PGError.self) { try row.unixMicroseconds(5) }
@@ -96,9 +96,8 @@ import Testing
 
         let halves: [Float] = [1, -2.5, 0.1, 65504, 6e-8, 0.33325195]
         let half = try connection.execute(
-            "SELECT $1::halfvec, $1::halfvec::vector", [.halfvec(halves)])[0]
-        #expect(try half.halfvec(0) == halves.map { Float(Float16($0)) })
-        #expect(try half.vector(1) == halves.map { Float(Float16($0)) })
+            "SELECT $1::halfvec::vector", [.halfvec(halves)])[0]
+        #expect(try half.vector(0) == halves.map { Float(Float16($0)) })
     }
 
     @Test func serverSaysWhyAVectorIsRefused() throws {
@@ -130,28 +129,26 @@ import Testing
             return error.message
         }
         #expect(
-            try message { try row.string(8) } == "the result has 8 columns and none at place 8")
+            try message { try row.string(8) } == "the result has 8 columns and none at 8")
         #expect(
-            try message { try row.string(-1) } == "the result has 8 columns and none at place -1")
-        #expect(try message { try row.int("x") } == "the result has no column \"x\"")
+            try message { try row.string(-1) } == "the result has 8 columns and none at -1")
         #expect(
             try message { try result[1].int(0) } == "the result has 1 rows and none at 1")
         #expect(
-            try message { try row.string("n") }
+            try message { try row.string(1) }
                 == "column \"n\" is NULL where text was expected")
         #expect(
-            try message { try row.string("i") }
+            try message { try row.string(0) }
                 == "column \"i\" (type OID 23) does not hold text")
         #expect(
-            try message { try row.double("d") } == "column \"d\" (type OID 1700) does not hold a "
+            try message { try row.double(3) } == "column \"d\" (type OID 1700) does not hold a "
                 + "floating-point number; cast it to double precision")
-        for column in ["t", "d", "v"] { _ = try message { try row.int(column) } }
-        for column in ["t", "i", "h"] { _ = try message { try row.vector(column) } }
-        for column in ["t", "i", "v"] { _ = try message { try row.halfvec(column) } }
-        for column in ["v", "h", "a"] { _ = try message { try row.string(column) } }
-        for column in ["a", "aa", "t"] { _ = try message { try row.textArray(column) } }
-        _ = try message { try row.bool("i") }
-        _ = try message { try row.unixMicroseconds("i") }
+        for column in [2, 3, 4] { _ = try message { try row.int(column) } }
+        for column in [2, 0, 7] { _ = try message { try row.vector(column) } }
+        for column in [4, 7, 5] { _ = try message { try row.string(column) } }
+        for column in [5, 6, 2] { _ = try message { try row.textArray(column) } }
+        _ = try message { try row.bool(0) }
+        _ = try message { try row.unixMicroseconds(0) }
     }
 
     @Test func whatAStatementDid() throws {
@@ -168,23 +165,6 @@ import Testing
         #expect(try connection.execute("").isEmpty)
         try connection.executeScript("DELETE FROM \(table) WHERE a > 2; DELETE FROM \(table)")
         #expect(try connection.execute("SELECT a FROM \(table)").isEmpty)
-    }
-
-    @Test func preparedStatement() throws {
-        let connection = try Server.connectWithVector()
-        let statement = try connection.prepare(
-            "SELECT $1::vector <-> '[0,0]', $2 + 1", [.inferred, .int64])
-        for number in 0..<3 as Range<Int64> {
-            let row = try connection.execute(statement, [.vector([3, 4]), .int64(number)])[0]
-            #expect(try row.double(0) == 5)
-            #expect(try row.int(1) == Int(number) + 1)
-        }
-        #expect(try connection.execute(statement, [.null, .null])[0].isNull(0))
-        #expect(throws: PGError.self) { try connection.execute(statement, [.null]) }
-        #expect(throws: PGError.self) { try connection.execute(statement, [.null, .int32(1)]) }
-        #expect(throws: PGError.self) { try Server.connect().execute(statement, [.null, .null]) }
-        let error = try #require(throws: PGError.self) { try connection.prepare("SELEKT 1") }
-        #expect(error.sqlState == "42601")
     }
 
     @Test func noticesGoToTheClosure() throws {

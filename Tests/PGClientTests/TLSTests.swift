@@ -65,7 +65,7 @@ import Testing
         let error = try #require(throws: PGError.self) {
             try connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         }
-        #expect(error.isMissingExtension)
+        #expect(error.sqlState == "0A000")
         let type = try #require(throws: PGError.self) {
             try connection.execute("SELECT $1::vector", [.vector([1])])
         }
@@ -90,4 +90,12 @@ import Testing
         -----END CERTIFICATE-----
 
         """
+}
+
+extension PGConnection {
+    fileprivate var isEncrypted: Bool {
+        get throws {
+            try execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")[0].bool(0)
+        }
+    }
 }
