@@ -53,13 +53,14 @@ extension PGConnection {
         try execute("SELECT pg_backend_pid()").first?.int(0) != backendProcessID
     }
 
-    /// Whether the server refused BEGIN because a pooler hands out connections by the statement:
-    /// PgBouncer then answers with FATAL and SQLSTATE 08P01.
+    /// Whether a pooler refuses BEGIN because it assigns a server connection to each statement.
+    /// PgBouncer then answers with SQLSTATE 08P01 and closes the connection. It does not notice a
+    /// transaction that begins and ends within one `pipeline`, so ask before using it.
     public func refusesTransactions() throws(PGError) -> Bool {
         do throws(PGError) {
             try execute("BEGIN")
         } catch {
-            guard error.sqlState == "08P01" || error.kind == .server else { throw error }
+            guard error.sqlState == "08P01" else { throw error }
             return true
         }
         try execute("ROLLBACK")

@@ -66,6 +66,8 @@ extension SearchError {
         switch error {
         case let error as PGError where error.isAboutAvailability:
             SearchError.databaseUnavailable(reason: "\(error)")
+        case TableError.statementPool:
+            SearchError.databaseUnavailable(reason: "\(error)")
         case TableError.differentDimension:
             SearchError.modelMismatch(reason: "\(error)")
         default: error

@@ -25,6 +25,7 @@ extension PicturesTable {
     public func changeIndex(
         _ options: IndexOptions, uri: String, progress: @escaping @Sendable (IndexProgress) -> Void
     ) throws -> IndexChange {
+        guard try !connection.isPooled() else { throw TableError.indexThroughPool }
         let dimension = try dimension()
         var kind = options.kind
         if kind == .auto {

@@ -35,6 +35,9 @@ public struct PicturesTable {
     /// Takes over a connection.
     init(_ connection: PGConnection) throws {
         self.connection = connection
+        if try connection.isPooled(), try connection.refusesTransactions() {
+            throw TableError.statementPool
+        }
         session = TableSession(try TableNames(connection))
     }
 

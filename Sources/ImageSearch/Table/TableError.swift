@@ -8,6 +8,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case noUniqueKey
     case otherDimension(table: Int, asked: Int)
     case readOnlyServer
+    case statementPool
+    case indexThroughPool
     case mayNotWrite(role: String)
     case needsUpgrade(role: String)
     case mayNotCreateSideTables(role: String)
@@ -43,6 +45,10 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures is there and holds embeddings of dimension \(table), not \(asked): drop it or use another database"
         case .readOnlyServer:
             "the server is a read-only replica: let PG_SERVICE_URI name the primary"
+        case .statementPool:
+            "PG_SERVICE_URI names a connection pool in statement mode, in which no transaction is possible: name one in transaction or session mode, or the server itself"
+        case .indexThroughPool:
+            "indexes are built outside of transactions, which a connection pool does not support: for create-table --index, let PG_SERVICE_URI name the server itself instead of the pool"
         case .mayNotWrite(let role):
             "the role \"\(role)\" may not store pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE ON pictures TO \"\(role)\""
         case .needsUpgrade(let role):
