@@ -6,10 +6,17 @@
 
 #include <jpeglib.h>
 
+enum { first_capacity = 64 << 10 };
+
+// On the heap: what lives across a longjmp must not sit in registers.
 struct encoder {
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors;
+    struct jpeg_destination_mgr target;
     jmp_buf failed;
+    uint8_t *bytes;  // [capacity]
+    size_t capacity;
+    size_t max_count;
 };
 
 static void error_exit(j_common_ptr jpeg) {
@@ -26,31 +33,58 @@ static void ignore_warning(j_common_ptr jpeg, int level) {
     (void)level;
 }
 
+// The file is written here rather than by libjpeg's jpeg_mem_dest, whose buffer is unknown to the
+// caller between growing and jpeg_finish_compress: an error then would free it twice or never.
+static void start_target(j_compress_ptr jpeg) {
+    (void)jpeg;
+}
+
+static boolean grow_target(j_compress_ptr jpeg) {
+    struct encoder *encoder = jpeg->client_data;
+    size_t filled = encoder->capacity;  // libjpeg calls this when the buffer is full
+    size_t left = encoder->max_count - filled;
+    size_t added = filled == 0 ? first_capacity : filled;
+    if (added > left)
+        added = left;
+    uint8_t *grown = added == 0 ? NULL : realloc(encoder->bytes, filled + added);
+    if (!grown)
+        longjmp(encoder->failed, 1);
+    encoder->bytes = grown;
+    encoder->capacity = filled + added;
+    encoder->target.next_output_byte = grown + filled;
+    encoder->target.free_in_buffer = added;
+    return TRUE;
+}
+
+static void finish_target(j_compress_ptr jpeg) {
+    (void)jpeg;
+}
+
 int cjpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int components, int quality,
-                 const uint8_t *profile, size_t profile_count, uint8_t **bytes, size_t *count) {
-    // On the heap: what lives across a longjmp must not sit in registers.
+                 const uint8_t *profile, size_t profile_count, size_t max_count, uint8_t **bytes,
+                 size_t *count) {
     struct encoder *encoder = calloc(1, sizeof *encoder);
-    unsigned char **buffer = calloc(1, sizeof *buffer);
-    unsigned long *size = calloc(1, sizeof *size);
-    if (!encoder || !buffer || !size) {
-        free(encoder);
-        free(buffer);
-        free(size);
+    if (!encoder)
         return 0;
-    }
     struct jpeg_compress_struct *jpeg = &encoder->jpeg;
     jpeg->err = jpeg_std_error(&encoder->errors);
     jpeg->client_data = encoder;
     encoder->errors.error_exit = error_exit;
     encoder->errors.output_message = ignore_message;
     encoder->errors.emit_message = ignore_warning;
+    // libjpeg asks for more as soon as the buffer is full.
+    encoder->max_count = max_count < SIZE_MAX ? max_count + 1 : max_count;
 
     volatile int done = 0;
     if (!setjmp(encoder->failed)) {
         jpeg_create_compress(jpeg);
         jpeg->client_data = encoder;
-        jpeg->mem->max_memory_to_use = 0;  // whatever the variable JPEGMEM says
-        jpeg_mem_dest(jpeg, buffer, size);
+        jpeg->mem->max_memory_to_use = 0;  // overrides the variable JPEGMEM
+        jpeg->dest = &encoder->target;
+        encoder->target.init_destination = start_target;
+        encoder->target.empty_output_buffer = grow_target;
+        encoder->target.term_destination = finish_target;
+        grow_target(jpeg);
         jpeg->image_width = width;
         jpeg->image_height = height;
         jpeg->input_components = components;
@@ -72,13 +106,11 @@ int cjpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int com
     }
     jpeg_destroy_compress(jpeg);
     if (done) {
-        *bytes = *buffer;
-        *count = *size;
+        *bytes = encoder->bytes;
+        *count = encoder->capacity - encoder->target.free_in_buffer;
     } else {
-        free(*buffer);
+        free(encoder->bytes);
     }
-    free(size);
-    free(buffer);
     free(encoder);
     return done;
 }

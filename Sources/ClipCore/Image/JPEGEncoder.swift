@@ -1,12 +1,5 @@
 import CJPEG
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// Writes pictures as JPEG files with libjpeg: progressive, 4:2:0.
 public struct JPEGEncoder: Sendable {
@@ -20,9 +13,12 @@ public struct JPEGEncoder: Sendable {
 
     /// - Parameters:
     ///   - image: at most 65,500 pixels wide and high; CMYK is converted to RGB.
-    ///   - profile: an ICC profile that says what the samples mean; empty for none (sRGB).
-    /// - Returns: the file, or nil when there is no memory for it.
-    public func encode(_ image: PixelImage, profile: [UInt8] = []) -> [UInt8]? {
+    ///   - profile: an ICC profile; empty for none (sRGB).
+    ///   - maximumBytes: of the file
+    /// - Returns: the file, or nil when it would be larger than that or memory runs out.
+    public func encode(
+        _ image: PixelImage, profile: [UInt8] = [], maximumBytes: Int = .max
+    ) -> [UInt8]? {
         let image = image.mode == .grey ? image : image.convertedToRGB()
         guard max(image.width, image.height) <= 65_500 else { return nil }
         var bytes: UnsafeMutablePointer<UInt8>?
@@ -32,7 +28,7 @@ public struct JPEGEncoder: Sendable {
                 cjpeg_encode(
                     pixels.baseAddress, UInt32(image.width), UInt32(image.height),
                     Int32(image.mode.channels), Int32(quality), profile.baseAddress, profile.count,
-                    &bytes, &count)
+                    maximumBytes, &bytes, &count)
             }
         }
         guard isDone == 1, let bytes else { return nil }
