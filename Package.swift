@@ -84,7 +84,7 @@ let package = Package(
             name: "CKernels",
             cSettings: [.define("CLIP_SEARCH_COMMIT", to: "\"\(commit)\"")]),
         .target(name: "CPixels"),
-        .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("z")]),
         .target(name: "CTIFF", linkerSettings: [.linkedLibrary("tiff")]),
         .target(
             name: "CVocabulary",

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <png.h>
+#include <zlib.h>
 
 enum { line_padding = 64 };
 
@@ -17,6 +18,7 @@ struct cpng_decoder {
     const uint8_t *bytes;
     size_t count;
     size_t offset;       // of the first byte that libpng has not read
+    size_t next_chunk;   // offset
 
     size_t line_bytes;
     uint8_t *line;       // one line; of an interlaced picture all of them
@@ -47,8 +49,35 @@ static void on_warning(png_structp png, png_const_charp text) {
     (void)text;
 }
 
+static uint32_t big_endian(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+// Passes over the palettes of pictures that do not use them: libpng fails at an empty or second one,
+// Pillow does not look at them.
+static void skip_unused_palettes(cpng_decoder *decoder) {
+    enum { colour_type_offset = 25, around_data = 12 };
+    while (decoder->count - decoder->offset >= around_data) {
+        const uint8_t *chunk = decoder->bytes + decoder->offset;
+        size_t length = big_endian(chunk);
+        size_t left = decoder->count - decoder->offset - around_data;
+        if (memcmp(chunk + 4, "PLTE", 4) != 0 || length > left
+            || decoder->bytes[colour_type_offset] == PNG_COLOR_TYPE_PALETTE
+            || crc32(0, chunk + 4, (uInt)(length + 4)) != big_endian(chunk + 8 + length))
+            break;
+        decoder->offset += length + around_data;
+    }
+}
+
 static void on_read(png_structp png, png_bytep target, size_t size) {
     cpng_decoder *decoder = png_get_io_ptr(png);
+    enum { header_end = 33 };
+    if (size == 8 && decoder->offset == decoder->next_chunk) {
+        if (decoder->offset >= header_end)
+            skip_unused_palettes(decoder);
+        if (decoder->count - decoder->offset >= 8)
+            decoder->next_chunk = decoder->offset + big_endian(decoder->bytes + decoder->offset) + 12;
+    }
     size_t left = decoder->count - decoder->offset;
     // A picture may end before its data's checksum (the only thing of 4 bytes after them), as for
     // Pillow.
@@ -69,6 +98,7 @@ cpng_decoder *cpng_create(const uint8_t *bytes, size_t count) {
         return NULL;
     decoder->bytes = bytes;
     decoder->count = count;
+    decoder->next_chunk = 8;  // after the signature
     return decoder;
 }
 

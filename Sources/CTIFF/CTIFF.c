@@ -12,7 +12,9 @@ struct ctiff_decoder {
     const uint8_t *bytes;
     size_t count;
     size_t offset;
-    char message[160];
+    int is_group4;
+    int early_ends;  // of lines, in CCITT group 4 data
+    char message[1024];  // TIFFRGBAImageBegin writes up to 1024 bytes
 };
 
 // MARK: What libtiff calls
@@ -29,10 +31,12 @@ static int on_error(TIFF *tiff, void *owner, const char *module, const char *for
 static int on_warning(TIFF *tiff, void *owner, const char *module, const char *format,
                       va_list arguments) {
     (void)tiff;
-    (void)owner;
     (void)module;
-    (void)format;
-    (void)arguments;
+    ctiff_decoder *decoder = owner;
+    if (decoder->is_group4) {
+        vsnprintf(decoder->message, sizeof decoder->message, format, arguments);
+        decoder->early_ends += strstr(decoder->message, "Premature EOL") != NULL;
+    }
     return 1;
 }
 
@@ -136,10 +140,14 @@ void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
     TIFFGetFieldDefaulted(tiff, TIFFTAG_FILLORDER, &header->fill_order);
     TIFFGetFieldDefaulted(tiff, TIFFTAG_ORIENTATION, &header->orientation);
     uint16_t extra_count = 0, *extra = NULL;
-    if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &extra_count, &extra) && extra_count > 0) {
+    if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &extra_count, &extra)) {
         header->extra_count = extra_count;
-        header->extra = extra[0];
+        for (int i = 0; i < extra_count && i < 4; i++) header->extra[i] = extra[i];
     }
+    decoder->is_group4 = header->compression == COMPRESSION_CCITTFAX4;
+    if (header->compression == COMPRESSION_JPEG && header->photometric == PHOTOMETRIC_YCBCR
+        && header->planar == PLANARCONFIG_CONTIG)
+        TIFFSetField(tiff, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
     header->is_big_endian = TIFFIsBigEndian(tiff);
     header->is_tiled = TIFFIsTiled(tiff);
     tmsize_t line = 0;
@@ -165,10 +173,27 @@ void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
     }
 }
 
-int ctiff_read_line(ctiff_decoder *decoder, uint32_t row, uint8_t *line) {
-    return TIFFReadScanline(decoder->tiff, line, row, 0) == 1;
+// How libtiff goes on after a line that ends early depends on its version.
+int ctiff_read_line(ctiff_decoder *decoder, uint32_t row, uint16_t plane, uint8_t *line) {
+    int early_ends = decoder->early_ends;
+    return TIFFReadScanline(decoder->tiff, line, row, plane) == 1
+        && decoder->early_ends == early_ends;
 }
 
-int ctiff_read_tile(ctiff_decoder *decoder, uint32_t x, uint32_t y, uint8_t *tile) {
-    return TIFFReadTile(decoder->tiff, tile, x, y, 0, 0) >= 0;
+int ctiff_read_tile(ctiff_decoder *decoder, uint32_t x, uint32_t y, uint16_t plane,
+                    uint8_t *tile) {
+    int early_ends = decoder->early_ends;
+    return TIFFReadTile(decoder->tiff, tile, x, y, 0, plane) >= 0
+        && decoder->early_ends == early_ends;
+}
+
+int ctiff_read_rgba(ctiff_decoder *decoder, uint8_t *pixels) {
+    TIFFRGBAImage image;
+    if (!TIFFRGBAImageBegin(&image, decoder->tiff, 1, decoder->message))
+        return 0;
+    // As stored: the caller applies the orientation.
+    image.orientation = image.req_orientation = ORIENTATION_TOPLEFT;
+    int done = TIFFRGBAImageGet(&image, (uint32_t *)pixels, image.width, image.height);
+    TIFFRGBAImageEnd(&image);
+    return done;
 }

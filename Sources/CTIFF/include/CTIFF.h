@@ -19,7 +19,7 @@ typedef struct {
     uint16_t fill_order;
     uint16_t orientation;
     int extra_count;
-    uint16_t extra;          // the first extra sample's kind
+    uint16_t extra[4];       // kinds of the first extra samples
     int is_big_endian;
     int is_tiled;
     uint32_t tile_width, tile_height;
@@ -36,11 +36,14 @@ ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory,
 void ctiff_close(ctiff_decoder *decoder);
 void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header);
 
-// Samples in the machine's byte order, bits from the high end on. 0 when it fails.
-// Lines must be read in order. line: [line_bytes]
-int ctiff_read_line(ctiff_decoder *decoder, uint32_t row, uint8_t *line);
+// Samples in the machine's byte order, bits from the high end on. `plane` is 0 unless the samples are
+// in separate planes. All return 0 when they fail, and for a CCITT
+// group 4 line that ends early. Lines of a plane must be read in order. line: [line_bytes]
+int ctiff_read_line(ctiff_decoder *decoder, uint32_t row, uint16_t plane, uint8_t *line);
 // The tile with this pixel. tile: [tile_height, line_bytes]
-int ctiff_read_tile(ctiff_decoder *decoder, uint32_t x, uint32_t y, uint8_t *tile);
+int ctiff_read_tile(ctiff_decoder *decoder, uint32_t x, uint32_t y, uint16_t plane, uint8_t *tile);
+// The whole picture as libtiff's RGBA interface converts it. pixels: [height, width, 4], aligned to 4
+int ctiff_read_rgba(ctiff_decoder *decoder, uint8_t *pixels);
 
 // libtiff's last sentence; NUL-terminated, lives as long as the decoder.
 const char *ctiff_message(const ctiff_decoder *decoder);

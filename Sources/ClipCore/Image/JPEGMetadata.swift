@@ -46,69 +46,11 @@ public struct JPEGMetadata: Equatable, Sendable {
 
     private static let profileName = Array("ICC_PROFILE\0".utf8)
 
-    /// The orientation in an APP1 segment: `Exif\0\0`, then a TIFF header (TIFF 6.0, section 2) and its
-    /// first directory.
+    /// The orientation in an APP1 segment: `Exif\0\0`, then EXIF data.
     private static func orientation(inExif bytes: [UInt8]) -> Int? {
         guard bytes.starts(with: Array("Exif\0\0".utf8)) else { return nil }
-        let tiff = Array(bytes.dropFirst(6))
-        let isLittle: Bool
-        switch tiff.prefix(4) {
-        case [0x49, 0x49, 42, 0]: isLittle = true
-        case [0x4D, 0x4D, 0, 42]: isLittle = false
-        default: return nil
+        return bytes.withUnsafeBytes {
+            Orientation.inDirectory(of: UnsafeRawBufferPointer(rebasing: $0[6...]))
         }
-        func number(_ place: Int, _ count: Int) -> Int? {
-            guard place >= 0, place <= tiff.count - count else { return nil }
-            let slice = tiff[place..<place + count]
-            return (isLittle ? Array(slice.reversed()) : Array(slice)).reduce(0) {
-                $0 << 8 | Int($1)
-            }
-        }
-        guard let directory = number(4, 4), let count = number(directory, 2) else { return nil }
-        for index in 0..<count {
-            let entry = directory + 2 + index * 12
-            guard let tag = number(entry, 2) else { return nil }
-            guard tag == 0x0112 else { continue }
-            // One SHORT, in the entry itself.
-            guard number(entry + 2, 2) == 3, number(entry + 4, 4) == 1,
-                let value = number(entry + 8, 2), (1...8).contains(value)
-            else { return nil }
-            return value
-        }
-        return nil
-    }
-}
-
-extension PixelImage {
-    /// The picture as EXIF's orientation (1 to 8) says that it is to be seen.
-    public func oriented(_ orientation: Int) -> PixelImage {
-        guard (2...8).contains(orientation) else { return self }
-        let isTurned = orientation >= 5
-        let (newWidth, newHeight) = isTurned ? (height, width) : (width, height)
-        let channels = mode.channels
-        let turned = [UInt8](unsafeUninitializedCapacity: pixels.count) { result, count in
-            for y in 0..<newHeight {
-                for x in 0..<newWidth {
-                    // Where the pixel comes from: the eight ways of the tag.
-                    let (sourceX, sourceY) =
-                        switch orientation {
-                        case 2: (width - 1 - x, y)
-                        case 3: (width - 1 - x, height - 1 - y)
-                        case 4: (x, height - 1 - y)
-                        case 5: (y, x)
-                        case 6: (y, height - 1 - x)
-                        case 7: (width - 1 - y, height - 1 - x)
-                        default: (width - 1 - y, x)
-                        }
-                    let source = (sourceY * width + sourceX) * channels
-                    let target = (y * newWidth + x) * channels
-                    for channel in 0..<channels {
-                        result[target + channel] = pixels[source + channel]
-                    }
-                }
-            }
-            count = pixels.count
-        }
-        return PixelImage(width: newWidth, height: newHeight, mode: mode, pixels: turned)
     }
 }

@@ -97,21 +97,29 @@ final class PNGReader: LineReader {
         return line!
     }
 
-    /// Pillow reads on to the end and refuses a picture of which something between its data and its
-    /// end is missing, though not for a missing end.
+    /// Pillow reads on to the end, or to an animation's next frame, and refuses a picture with an
+    /// incomplete chunk between its data and there; the end itself may be missing.
     private static func checkTail(_ bytes: UnsafeRawBufferPointer) throws(ImageError) {
         var at = 8
         var sawData = false
+        var frames = 0
+        var isDefaultImageAFrame = false
         while bytes.count - at >= 8 {
             let length = (0..<4).reduce(0) { $0 << 8 | Int(bytes[at + $1]) }
             let kind = (4..<8).map { bytes[at + $0] }
             let isData = kind.elementsEqual("IDAT".utf8)
+            let isFrame = kind.elementsEqual("fcTL".utf8)
             if kind.elementsEqual("IEND".utf8) { return }
+            if isFrame, sawData, frames > (isDefaultImageAFrame ? 1 : 0) { return }
             // Data that are cut may still have all pixels.
             guard length <= bytes.count - at - 8 else {
                 if sawData, !isData, kind.allSatisfy(isWordCharacter) { throw .truncated }
                 return
             }
+            if !sawData, kind.elementsEqual("acTL".utf8), length >= 8 {
+                frames = frames == 0 ? (8..<12).reduce(0) { $0 << 8 | Int(bytes[at + $1]) } : 0
+            }
+            if isFrame, !sawData { isDefaultImageAFrame = true }
             sawData = sawData || isData
             at = min(at + 12 + length, bytes.count)
         }

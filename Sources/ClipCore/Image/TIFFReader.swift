@@ -1,29 +1,40 @@
 import CTIFF
+import Glibc
 
 /// The first picture of a TIFF, decoded by libtiff, in Pillow's modes (`OPEN_INFO` in
-/// `TiffImagePlugin.py`): those of its kinds that occur. The orientation tag is applied, as Pillow
-/// does for TIFF and for no other format. Lines of a picture in strips come one by one; one in tiles,
-/// or not upright, takes 1 to 4 bytes a pixel.
+/// `TiffImagePlugin.py`). The orientation tag is applied, as Pillow does for TIFF and for no other
+/// format. A picture in strips takes a few lines, one in tiles a row of tiles; separate planes, YCbCr
+/// other than JPEG's and pictures that are not upright take 1 to 4 bytes a pixel.
 final class TIFFReader: LineReader {
-    /// How a sample is stored.
+    /// How a pixel is stored.
     private enum Samples {
         /// 1, 2, 4 or 8 bits of the first sample, times `scale`; inverted where black is the highest.
         case first(bits: Int, scale: UInt8, isInverted: Bool)
         /// The first so many of a pixel's bytes, or of its 16-bit samples the high bytes.
         case bytes(Int, isWide: Bool)
         /// Red, green, blue and alpha with colours premultiplied.
-        case premultiplied
+        case premultiplied(isWide: Bool)
+        /// 12 bits, to 16.
+        case twelve
         /// 16 bits, signed, to 32; 16 bits; or 32 bits as they are.
         case signed16
         case wide(bytes: Int)
+        /// libtiff converts the whole picture to RGBA, of which red, green and blue are kept.
+        case converted
     }
 
     let shape: PictureShape
     private let handle: OpaquePointer
     private let header: ctiff_header
     private let samples: Samples
+    /// Samples of a pixel in a stored line: 1 of separate planes.
+    private let samplesInLine: Int
+    private let isTiled: Bool
+    /// A line, or a tile.
     private let stored: UnsafeMutablePointer<UInt8>
-    private let line: UnsafeMutablePointer<UInt8>
+    /// One line, or those of a row of tiles.
+    private let lines: UnsafeMutablePointer<UInt8>
+    private let lineBytes: Int
     private var row = 0
     private var columns = 0..<0
 
@@ -32,9 +43,13 @@ final class TIFFReader: LineReader {
         _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
     ) throws(ImageError) -> any LineReader {
         let reader = try TIFFReader(bytes, limits: limits)
-        let isUpright = !(2...8).contains(Int(reader.header.orientation))
-        guard reader.header.is_tiled != 0 || !isUpright else { return reader }
-        return try reader.whole(limits: limits)
+        let isSeparate = reader.header.planar == 2 && reader.shape.mode.channels > 1
+        let upright = Orientation.inDirectory(of: bytes)
+        if case .converted = reader.samples {
+            return try Orientation.upright(reader.converted(limits), upright, limits: limits)
+        }
+        return try Orientation.upright(
+            isSeparate ? reader.separatePlanes(limits) : reader, upright, limits: limits)
     }
 
     private init(_ bytes: UnsafeRawBufferPointer, limits: ImageLimits) throws(ImageError) {
@@ -60,29 +75,39 @@ final class TIFFReader: LineReader {
             let (width, height) = (Int(header.width), Int(header.height))
             _ = try limits.pixels(width: width, height: height)
             let mode: PixelImage.Mode
-            (mode, samples) = try Self.kind(
-                header, hasExtraSamples: Self.hasTag(338, in: bytes))
+            // libtiff fills in a missing tag.
+            let hasExtraSamples = TIFFDirectory(bytes)?.entry(338) != nil
+            (mode, samples) = try Self.kind(header, hasExtraSamples: hasExtraSamples)
             shape = PictureShape(
                 width: width, height: height, mode: mode,
                 palette: mode == .palette
                     ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
+            isTiled = header.is_tiled != 0
+            samplesInLine = header.planar == 2 ? 1 : Int(header.samples)
+            var isConverted = false
+            if case .converted = samples { isConverted = true }
             // What libtiff will write must be what the header says.
-            let isTiled = header.is_tiled != 0
             let lineWidth = isTiled ? Int(header.tile_width) : width
-            let lineBits = lineWidth * Int(header.samples) * Int(header.bits)
-            guard lineWidth > 0, Int(header.line_bytes) == (lineBits + 7) / 8 else {
-                throw .corrupt("its lines do not fit its width")
-            }
+            let lineBits = lineWidth * samplesInLine * Int(header.bits)
+            guard isConverted || lineWidth > 0 && Int(header.line_bytes) == (lineBits + 7) / 8
+            else { throw .corrupt("its lines do not fit its width") }
+            let linesAtOnce = isTiled ? Int(header.tile_height) : 1
             let (storedBytes, overflow) = Int(header.line_bytes).multipliedReportingOverflow(
-                by: isTiled ? Int(header.tile_height) : 1)
-            guard !overflow else { throw .tooMuchMemory(limit: limits.maximumMemory) }
-            let lineBytes = lineWidth * mode.bytesPerPixel
+                by: linesAtOnce)
+            lineBytes = width * mode.bytesPerPixel
+            let (unpackedBytes, overflowToo) = lineBytes.multipliedReportingOverflow(
+                by: linesAtOnce)
+            guard !overflow, !overflowToo else {
+                throw .tooMuchMemory(limit: limits.maximumMemory)
+            }
             try limits.checkMemory(storedBytes)
-            try limits.checkMemory(storedBytes + lineBytes)
-            stored = .allocate(capacity: storedBytes)
-            stored.initialize(repeating: 0, count: storedBytes)
-            line = .allocate(capacity: lineBytes + linePadding)
-            line.initialize(repeating: 0, count: lineBytes + linePadding)
+            try limits.checkMemory(unpackedBytes)
+            try limits.checkMemory(storedBytes + unpackedBytes)
+            stored = .allocate(capacity: isConverted ? 1 : storedBytes)
+            stored.initialize(repeating: 0, count: isConverted ? 1 : storedBytes)
+            let padded = isConverted ? 1 : unpackedBytes + linePadding
+            lines = .allocate(capacity: padded)
+            lines.initialize(repeating: 0, count: padded)
             self.header = header
             self.handle = handle
         } catch {
@@ -94,10 +119,10 @@ final class TIFFReader: LineReader {
     deinit {
         ctiff_close(handle)
         stored.deallocate()
-        line.deallocate()
+        lines.deallocate()
     }
 
-    // MARK: Strips
+    // MARK: Lines
 
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
         self.columns = columns
@@ -106,8 +131,12 @@ final class TIFFReader: LineReader {
 
     func nextLine() throws(ImageError) -> UnsafePointer<UInt8> {
         try readLine()
-        unpack(UnsafeRawPointer(stored), columns, into: line)
-        return UnsafePointer(line)
+        guard isTiled else {
+            unpack(UnsafeRawPointer(stored), columns, into: lines)
+            return UnsafePointer(lines)
+        }
+        let line = lines + (row - 1) % Int(header.tile_height) * lineBytes
+        return UnsafePointer(line) + columns.lowerBound * shape.mode.bytesPerPixel
     }
 
     func finish() throws(ImageError) {
@@ -115,8 +144,28 @@ final class TIFFReader: LineReader {
     }
 
     private func readLine() throws(ImageError) {
-        guard ctiff_read_line(handle, UInt32(row), stored) != 0 else { throw failure }
+        if isTiled {
+            if row % Int(header.tile_height) == 0 { try readTiles() }
+        } else {
+            guard ctiff_read_line(handle, UInt32(row), 0, stored) != 0 else { throw failure }
+        }
         row += 1
+    }
+
+    /// The row of tiles that starts at `row`.
+    private func readTiles() throws(ImageError) {
+        let (tileWidth, tileHeight) = (Int(header.tile_width), Int(header.tile_height))
+        for left in stride(from: 0, to: shape.width, by: tileWidth) {
+            guard ctiff_read_tile(handle, UInt32(left), UInt32(row), 0, stored) != 0 else {
+                throw failure
+            }
+            for y in 0..<min(tileHeight, shape.height - row) {
+                unpack(
+                    UnsafeRawPointer(stored + y * Int(header.line_bytes)),
+                    0..<min(tileWidth, shape.width - left),
+                    into: lines + y * lineBytes + left * shape.mode.bytesPerPixel)
+            }
+        }
     }
 
     private var failure: ImageError {
@@ -124,56 +173,59 @@ final class TIFFReader: LineReader {
         return .corrupt(message.isEmpty ? "libtiff finds it damaged" : message)
     }
 
-    // MARK: Tiles and orientation
+    // MARK: Whole pictures
 
-    private func whole(limits: ImageLimits) throws(ImageError) -> any LineReader {
-        let (width, height) = (shape.width, shape.height)
-        let orientation = Int(header.orientation)
-        let isTransposed = (5...8).contains(orientation)
-        let pixelBytes = shape.mode.bytesPerPixel
-        try limits.checkMemory(
-            width * height * pixelBytes + Int(header.line_bytes) * Int(header.tile_height))
-        var upright = shape
-        if isTransposed { (upright.width, upright.height) = (height, width) }
-        return try WholePictureReader(upright) { (canvas) throws(ImageError) in
-            // Where the picture's pixel (x, y) goes.
-            func put(_ source: UnsafePointer<UInt8>, _ x: Int, _ y: Int) {
-                let (right, bottom) = (width - 1 - x, height - 1 - y)
-                let place =
-                    switch orientation {
-                    case 2: y * width + right
-                    case 3: bottom * width + right
-                    case 4: bottom * width + x
-                    case 5: x * height + y
-                    case 6: x * height + bottom
-                    case 7: right * height + bottom
-                    case 8: right * height + y
-                    default: y * width + x
-                    }
-                for i in 0..<pixelBytes { canvas[place * pixelBytes + i] = source[i] }
-            }
-            if header.is_tiled == 0 {
-                try start(rows: 0..<height, columns: 0..<width)
-                for y in 0..<height {
-                    let line = try nextLine()
-                    for x in 0..<width { put(line + x * pixelBytes, x, y) }
+    private func separatePlanes(_ limits: ImageLimits) throws(ImageError) -> any LineReader {
+        guard case .bytes(let channels, let isWide) = samples else {
+            throw .unsupportedVariant(.tiff, "separate planes of this kind")
+        }
+        let size = shape.width * shape.height
+        try limits.checkMemory(size * channels + Int(header.line_bytes) * Int(header.tile_height))
+        return try WholePictureReader(shape) { (canvas) throws(ImageError) in
+            /// - Parameter line: `count` samples of a channel, stored
+            func put(_ line: UnsafePointer<UInt8>, _ count: Int, _ channel: Int, x: Int, y: Int) {
+                for i in 0..<count {
+                    canvas[(y * shape.width + x + i) * channels + channel] =
+                        line[isWide ? i * 2 + 1 : i]
                 }
-                return
             }
-            let (tileWidth, tileHeight) = (Int(header.tile_width), Int(header.tile_height))
-            for top in stride(from: 0, to: height, by: tileHeight) {
-                for left in stride(from: 0, to: width, by: tileWidth) {
-                    guard ctiff_read_tile(handle, UInt32(left), UInt32(top), stored) != 0 else {
-                        throw failure
+            for channel in 0..<channels {
+                if !isTiled {
+                    for y in 0..<shape.height {
+                        guard ctiff_read_line(handle, UInt32(y), UInt16(channel), stored) != 0
+                        else { throw failure }
+                        put(stored, shape.width, channel, x: 0, y: y)
                     }
-                    let columns = 0..<min(tileWidth, width - left)
-                    for y in 0..<min(tileHeight, height - top) {
-                        unpack(
-                            UnsafeRawPointer(stored + y * Int(header.line_bytes)), columns,
-                            into: line)
-                        for x in columns { put(line + x * pixelBytes, left + x, top + y) }
+                    continue
+                }
+                let (tileWidth, tileHeight) = (Int(header.tile_width), Int(header.tile_height))
+                for top in stride(from: 0, to: shape.height, by: tileHeight) {
+                    for left in stride(from: 0, to: shape.width, by: tileWidth) {
+                        guard
+                            ctiff_read_tile(
+                                handle, UInt32(left), UInt32(top), UInt16(channel), stored) != 0
+                        else { throw failure }
+                        for y in 0..<min(tileHeight, shape.height - top) {
+                            put(
+                                stored + y * Int(header.line_bytes),
+                                min(tileWidth, shape.width - left), channel, x: left, y: top + y)
+                        }
                     }
                 }
+            }
+        }
+    }
+
+    private func converted(_ limits: ImageLimits) throws(ImageError) -> any LineReader {
+        let count = shape.width * shape.height
+        try limits.checkMemory(count * 7)
+        return try WholePictureReader(shape) { (canvas) throws(ImageError) in
+            guard let memory = malloc(count * 4) else { throw .outOfMemory }
+            defer { free(memory) }
+            let pixels = memory.assumingMemoryBound(to: UInt8.self)
+            guard ctiff_read_rgba(handle, pixels) != 0 else { throw failure }
+            for i in 0..<count {
+                for channel in 0..<3 { canvas[i * 3 + channel] = pixels[i * 4 + channel] }
             }
         }
     }
@@ -183,7 +235,7 @@ final class TIFFReader: LineReader {
     private func unpack(
         _ source: UnsafeRawPointer, _ columns: Range<Int>, into output: UnsafeMutablePointer<UInt8>
     ) {
-        let perPixel = Int(header.samples)
+        let perPixel = samplesInLine
         switch samples {
         case .first(let bits, let scale, let isInverted):
             let mask = UInt8(truncatingIfNeeded: (1 << bits) - 1)
@@ -202,18 +254,31 @@ final class TIFFReader: LineReader {
                         fromByteOffset: isWide ? at * 2 + 1 : at, as: UInt8.self)
                 }
             }
-        case .premultiplied:
-            // Pillow's unpackRGBa.
+        case .premultiplied(let isWide):
+            // Pillow's unpackRGBa and unpackRGBa16L.
             for (i, x) in columns.enumerated() {
-                let pixel = (source + x * perPixel).assumingMemoryBound(to: UInt8.self)
-                let alpha = Int(pixel[3])
-                for channel in 0..<3 {
-                    let sample = Int(pixel[channel])
-                    output[i * 4 + channel] =
-                        alpha == 0
-                        ? 0 : alpha == 255 ? pixel[channel] : UInt8(min(sample * 255 / alpha, 255))
+                func sample(_ channel: Int) -> Int {
+                    let at = x * perPixel + channel
+                    return Int(
+                        source.load(fromByteOffset: isWide ? at * 2 + 1 : at, as: UInt8.self))
                 }
-                output[i * 4 + 3] = pixel[3]
+                let alpha = sample(3)
+                for channel in 0..<3 {
+                    output[i * 4 + channel] =
+                        alpha == 0 ? 0 : UInt8(min(sample(channel) * 255 / alpha, 255))
+                }
+                output[i * 4 + 3] = UInt8(alpha)
+            }
+        case .twelve:
+            for (i, x) in columns.enumerated() {
+                let at = x / 2 * 3
+                func byte(_ index: Int) -> UInt16 {
+                    UInt16(source.load(fromByteOffset: at + index, as: UInt8.self))
+                }
+                let sample =
+                    x % 2 == 0 ? byte(0) << 4 | byte(1) >> 4 : (byte(1) & 15) << 8 | byte(2)
+                UnsafeMutableRawPointer(output).storeBytes(
+                    of: sample.littleEndian, toByteOffset: i * 2, as: UInt16.self)
             }
         case .signed16:
             for (i, x) in columns.enumerated() {
@@ -224,6 +289,8 @@ final class TIFFReader: LineReader {
         case .wide(let bytes):
             UnsafeMutableRawPointer(output).copyMemory(
                 from: source + columns.lowerBound * bytes, byteCount: columns.count * bytes)
+        case .converted:
+            break
         }
     }
 
@@ -231,88 +298,104 @@ final class TIFFReader: LineReader {
         _ header: ctiff_header, hasExtraSamples: Bool
     ) throws(ImageError) -> (PixelImage.Mode, Samples) {
         func refused(_ variant: String) -> ImageError { .unsupportedVariant(.tiff, variant) }
-        guard [1, 2, 3, 4, 5, 8, 32773, 32946].contains(header.compression) else {
+        let compressions: [UInt16: String] = [
+            1: "none", 2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "old-style JPEG",
+            7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate", 34925: "LZMA",
+            50000: "ZSTD",
+        ]
+        guard compressions[header.compression] != nil else {
             throw refused("compression \(header.compression)")
         }
+        let isCompressed = header.compression != 1
+        let isOldJPEG = header.compression == 6
+        let isBigEndian = header.is_big_endian != 0
         let bits = Int(header.bits)
-        let perPixel = Int(header.samples)
-        let extra = hasExtraSamples && header.extra_count > 0 ? Int(header.extra) : nil
-        guard perPixel == 1 || header.planar == 1 else {
-            throw refused("separate planes")
+        var extra = [UInt16]()
+        if hasExtraSamples {
+            guard (1...3).contains(header.extra_count) else {
+                throw refused("\(header.samples) samples a pixel")
+            }
+            extra = withUnsafeBytes(of: header.extra) {
+                Array($0.assumingMemoryBound(to: UInt16.self).prefix(Int(header.extra_count)))
+            }
+        }
+        var perPixel = Int(header.samples)
+        let isSeparate = header.planar == 2 && perPixel > 1
+        if isSeparate, extra.allSatisfy({ $0 == 0 }) {
+            perPixel -= extra.count
+            extra = []
         }
         guard
-            header.fill_order == 1 || bits <= 8 && extra == nil && (perPixel == 1 || perPixel == 3)
+            header.fill_order == 1
+                || extra.isEmpty && bits <= 8 && (perPixel == 1 || perPixel == 3)
+                || !isBigEndian && header.photometric == 1 && bits == 16 && perPixel == 1
         else { throw refused("bits from the low end on") }
-        guard header.extra_count <= 1 else { throw refused("\(perPixel) samples a pixel") }
 
-        switch (header.photometric, header.sample_format, bits, perPixel) {
+        let kind: (PixelImage.Mode, Samples)?
+        let photometric = isOldJPEG ? 6 : header.photometric
+        switch (photometric, header.sample_format, bits, perPixel) {
         case (0...1, 1, 1, 1):
-            return (
-                .bilevel,
-                .first(bits: 1, scale: 255, isInverted: header.photometric == 0)
-            )
+            kind = (.bilevel, .first(bits: 1, scale: 255, isInverted: photometric == 0))
         case (0...1, 1, 2, 1), (0...1, 1, 4, 1), (0...1, 1, 8, 1), (1, 2, 8, 1):
             let scale = UInt8(255 / ((1 << bits) - 1))
-            return (
-                .grey, .first(bits: bits, scale: scale, isInverted: header.photometric == 0)
-            )
-        case (1, 1, 8, 2) where extra == 0: return (.grey, .bytes(1, isWide: false))
-        case (1, 1, 8, 2) where extra == 2: return (.greyAlpha, .bytes(2, isWide: false))
-        case (0...1, _, 16, 1), (0...1, _, 32, 1):
-            guard header.is_big_endian == 0 else {
-                throw refused("grey of \(bits) bits in big-endian order")
-            }
-            switch (header.photometric, header.sample_format, bits) {
-            case (_, 1, 16): return (.grey16, .wide(bytes: 2))
-            case (1, 2, 16): return (.int32, .signed16)
-            case (1, 1...2, 32): return (.int32, .wide(bytes: 4))
-            case (_, 3, 32): return (.float32, .wide(bytes: 4))
-            default: throw refused("this kind of grey")
-            }
-        case (2, 1, 8, 3), (2, 1, 16, 3):
-            return (.rgb, .bytes(3, isWide: bits == 16))
-        case (2, 1, 8, 4) where extra == 1: return (.rgba, .premultiplied)
-        case (2, 1, 8, 4), (2, 1, 16, 4):
-            switch extra {
-            case nil, 2: return (.rgba, .bytes(4, isWide: bits == 16))
-            case 0: return (.rgb, .bytes(3, isWide: bits == 16))
-            default: throw refused("premultiplied samples of 16 bits")
+            kind = (.grey, .first(bits: bits, scale: scale, isInverted: photometric == 0))
+        case (1, 1, 8, 2) where extra == [0]: kind = (.grey, .bytes(1, isWide: false))
+        case (1, 1, 8, 2) where extra == [2]: kind = (.greyAlpha, .bytes(2, isWide: false))
+        case (1, 1, 12, 1) where !isBigEndian: kind = (.grey16, .twelve)
+        case (0...1, 1, 16, 1) where !isBigEndian || photometric == 1:
+            kind = (.grey16, .wide(bytes: 2))
+        // Pillow takes compressed samples in big-endian order for other values than they are.
+        case (0...1, _, 16, 1) where isBigEndian && isCompressed,
+            (0...1, _, 32, 1) where isBigEndian && isCompressed:
+            throw refused("compressed grey of \(bits) bits in big-endian order")
+        case (1, 2, 16, 1): kind = (.int32, .signed16)
+        case (1, 1, 32, 1) where !isBigEndian, (1, 2, 32, 1): kind = (.int32, .wide(bytes: 4))
+        case (0...1, 3, 32, 1): kind = (.float32, .wide(bytes: 4))
+        case (2, 1, 8, _), (2, 1, 16, _):
+            let isWide = bits == 16
+            let alpha = extra.first
+            guard perPixel == 3 + extra.count || perPixel == 4 && extra.isEmpty,
+                extra.dropFirst().allSatisfy({ $0 == 0 }), !isWide || perPixel <= 4
+            else { throw refused("\(header.samples) samples a pixel") }
+            if alpha == 0 || perPixel == 3 {
+                kind = (.rgb, .bytes(3, isWide: isWide))
+            } else if alpha == 1 {
+                kind = (.rgba, .premultiplied(isWide: isWide))
+            } else {
+                kind = (.rgba, .bytes(4, isWide: isWide))
             }
         case (3, 1, 1, 1), (3, 1, 2, 1), (3, 1, 4, 1), (3, 1, 8, 1), (3, 1, 8, 2):
             guard header.has_palette != 0 else { throw .corrupt("its colour table is missing") }
-            guard perPixel == 1 || extra == 0 else { throw refused("a palette and alpha") }
-            return (.palette, .first(bits: bits, scale: 1, isInverted: false))
-        case (5, 1, 8, 4), (5, 1, 16, 4):
-            return (.cmyk, .bytes(4, isWide: bits == 16))
-        case (6, _, _, _): throw refused("YCbCr samples")
+            guard perPixel == 1 || extra == [0] else { throw refused("a palette and alpha") }
+            kind = (.palette, .first(bits: bits, scale: 1, isInverted: false))
+        case (5, 1, 8, _) where perPixel == 4 + extra.count && extra.allSatisfy { $0 == 0 },
+            (5, 1, 16, 4) where extra.isEmpty:
+            kind = (.cmyk, .bytes(4, isWide: bits == 16))
+        case (6, 1, 8, 3) where extra.isEmpty:
+            guard isCompressed else { throw refused("uncompressed YCbCr samples") }
+            // libjpeg converts to RGB.
+            let isJPEG = header.compression == 7 && header.planar == 1
+            kind = (.rgb, isJPEG ? .bytes(3, isWide: false) : .converted)
+        case (6, _, _, _): throw refused("this kind of YCbCr samples")
         case (8, _, _, _): throw refused("L*a*b* samples")
-        default:
-            throw refused(
-                "\(perPixel) samples of \(bits) bits, photometric interpretation \(header.photometric)"
-            )
+        default: kind = nil
         }
-    }
-
-    /// Whether the first directory has a tag: libtiff fills in what is missing.
-    private static func hasTag(_ tag: UInt64, in bytes: UnsafeRawBufferPointer) -> Bool {
-        guard bytes.count >= 16 else { return false }
-        let isBigEndian = bytes[0] == UInt8(ascii: "M")
-        func number(_ size: Int, at offset: Int) -> UInt64? {
-            guard offset >= 0, offset <= bytes.count - size else { return nil }
-            return (0..<size).reduce(0) { sum, i in
-                sum << 8 | UInt64(bytes[offset + (isBigEndian ? i : size - 1 - i)])
+        guard let kind else {
+            throw refused(
+                "\(perPixel) samples of \(bits) bits, photometric interpretation \(photometric)")
+        }
+        if isSeparate {
+            // Pillow reads others in a way of its own, or not at all.
+            let isRead =
+                switch kind.1 {
+                case .converted: true
+                case .bytes: kind.0 != .greyAlpha && (bits == 8 || isCompressed)
+                default: perPixel == 1 && isCompressed
+                }
+            guard isRead, perPixel == Int(header.samples) || isCompressed, extra.count <= 1 else {
+                throw refused("separate planes of this kind")
             }
         }
-        let isBigTIFF = number(2, at: 2) == 43
-        let directory = isBigTIFF ? number(8, at: 8) : number(4, at: 4)
-        guard let directory, let start = Int(exactly: directory), start <= bytes.count,
-            let count = number(isBigTIFF ? 8 : 2, at: start)
-        else { return false }
-        let (entries, entrySize) = isBigTIFF ? (start + 8, 20) : (start + 2, 12)
-        for index in 0..<Int(min(count, 65_535)) {
-            guard let found = number(2, at: entries + index * entrySize) else { return false }
-            if found == tag { return true }
-        }
-        return false
+        return kind
     }
 }

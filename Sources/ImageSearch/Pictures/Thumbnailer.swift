@@ -23,9 +23,13 @@ public struct Thumbnailer: Sendable {
             // JPEG has no transparency.
             !decoded.mode.hasAlpha
         else { return nil }
-        let isPlain = decoded.mode == .grey || decoded.mode == .rgb || decoded.mode == .cmyk
-        // Numbers of a palette cannot be averaged.
-        let image = isPlain ? decoded : decoded.convertedToRGB()
+        let image: PixelImage
+        switch decoded.mode {
+        case .grey, .rgb, .cmyk: image = decoded
+        case .grey16: image = decoded.highBytes
+        // Palette indices cannot be averaged.
+        default: image = decoded.convertedToRGB()
+        }
         let short = min(image.width, image.height)
         let long = max(image.width, image.height)
         // Never enlarged. What is long is shrunk until its long side fits, which is then no longer
@@ -40,7 +44,7 @@ public struct Thumbnailer: Sendable {
         let metadata = file.withUnsafeBytes { JPEGMetadata($0) }
         // A profile says what CMYK's inks look like, not what became of them in RGB.
         let profile = image.mode == .cmyk ? [] : metadata.profile
-        let copy = encoder.encode(small.oriented(metadata.orientation), profile: profile)
-        return copy.flatMap { $0.count < file.count ? $0 : nil }
+        return encoder.encode(
+            small.oriented(metadata.orientation), profile: profile, maximumBytes: file.count - 1)
     }
 }

@@ -442,7 +442,7 @@ def make_bmp():
 
 def tiff(samples, depth, photometric, order="<", compression=1, rows=None, tile=None, extra=None,
          sample_format=None, palette=None, orientation=None, fill_order=None, predictor=False,
-         raw=None, big=False, planar=None, last_strip=None):
+         raw=None, big=False, planar=None, last_strip=None, more={}):
     """`samples` [height, width, channels]; 16 bits and more in the file's byte order."""
     height, width, channels = samples.shape
     kind = {16: "u2", 32: "u4"}.get(depth)
@@ -470,7 +470,8 @@ def tiff(samples, depth, photometric, order="<", compression=1, rows=None, tile=
                  for y in range(0, height, th) for x in range(0, width, tw)]
     else:
         rows = rows or height
-        parts = [stored(samples[y:y + rows]) for y in range(0, height, rows)]
+        planes = [samples[..., c:c + 1] for c in range(channels)] if planar == 2 else [samples]
+        parts = [stored(plane[y:y + rows]) for plane in planes for y in range(0, height, rows)]
     if raw:
         parts = [raw]
     if last_strip is not None:
@@ -484,7 +485,7 @@ def tiff(samples, depth, photometric, order="<", compression=1, rows=None, tile=
         tags[278] = ("I", [rows or height])
     offsets, counts = (324, 325) if tile else (273, 279)
     if extra is not None:
-        tags[338] = ("H", [extra])
+        tags[338] = ("H", extra if isinstance(extra, list) else [extra])
     if sample_format is not None:
         tags[339] = ("H", [sample_format] * channels)
     if palette is not None:
@@ -497,6 +498,7 @@ def tiff(samples, depth, photometric, order="<", compression=1, rows=None, tile=
         tags[317] = ("H", [2])
     if planar:
         tags[284] = ("H", [planar])
+    tags.update(more)
     data, starts = b"", []
     base = 16 if big else 8
     for part in parts:
@@ -516,7 +518,7 @@ def tiff(samples, depth, photometric, order="<", compression=1, rows=None, tile=
             overflow += body
         else:
             field = body.ljust(size, b"\0")
-        entries += struct.pack(order + ("HHQ" if big else "HHI"), tag, {"H": 3, "I": 4}[letter], len(values)) + field
+        entries += struct.pack(order + ("HHQ" if big else "HHI"), tag, {"B": 1, "H": 3, "I": 4, "b": 6}[letter], len(values)) + field
     magic = {"<": b"II", ">": b"MM"}[order]
     if big:
         head = magic + struct.pack(order + "HHHQ", 43, 8, 0, directory_at)
@@ -610,12 +612,83 @@ def make_tiff():
     made["jpeg-inside.tif"] = out.getvalue()
 
 
+def make_more_tiff():
+    size = (45, 37)
+    made["grey-12.tif"] = tiff(scene(*size, 1, 12), 12, 1)
+    made["grey-12-deflate.tif"] = tiff(scene(*size, 1, 12), 12, 1, compression=8)
+    made["grey-16-deflate-big-endian.tif"] = tiff(scene(*size, 1, 16), 16, 1, ">", compression=8)
+    made["grey-16-dark-big-endian.tif"] = tiff(scene(230, 240, 1, 16) // 200, 16, 1, ">", compression=8)
+    made["signed-16-big-endian.tif"] = tiff(
+        scene(*size, 1, 16) // 64 - 300, 16, 1, ">", sample_format=2)
+    made["integer-32-big-endian.tif"] = tiff(
+        scene(*size, 1, 16) // 64 - 300, 32, 1, ">", sample_format=2)
+    made["float-32-big-endian.tif"] = tiff(
+        scene(*size, 1, 16) / 170.3 - 30, 32, 1, ">", sample_format=3)
+    for name, channels, photometric, extra in (
+            ("rgb-extra-0-0", 5, 2, [0, 0]), ("rgb-extra-1-0", 5, 2, [1, 0]),
+            ("rgb-extra-2-0-0", 6, 2, [2, 0, 0]), ("cmyk-extra-0", 5, 5, [0]),
+            ("cmyk-extra-0-0", 6, 5, [0, 0])):
+        made[f"{name}.tif"] = tiff(scene(*size, channels), 8, photometric, extra=extra)
+    for depth in (8, 16):
+        for name, channels, photometric, extra in (
+                ("rgb", 3, 2, None), ("rgba", 4, 2, 2), ("rgb-extra-0", 4, 2, 0), ("cmyk", 4, 5, None)):
+            made[f"planes-{name}-{depth}.tif"] = tiff(
+                scene(*size, channels, depth), depth, photometric, extra=extra, planar=2, rows=10,
+                compression=8)
+    made["planes-cmyk.tif"] = tiff(scene(*size, 4), 8, 5, planar=2)
+    made["orientation-byte.tif"] = tiff(scene(*size, 3), 8, 2, more={274: ("B", [6])})
+    made["orientation-long.tif"] = tiff(scene(*size, 3), 8, 2, more={274: ("I", [6])})
+    image = Image.frombytes("RGB", (200, 150), scene(200, 150, 3).astype(np.uint8).tobytes())
+    for name, mode, options in (
+            ("lzma", "RGB", {"compression": "lzma"}), ("zstd", "RGB", {"compression": "zstd"}),
+            ("jpeg-grey", "L", {"compression": "jpeg"}), ("jpeg-cmyk", "CMYK", {"compression": "jpeg"}),
+            ("jpeg-1x1", "RGB", {"compression": "jpeg", "tiffinfo": {530: (1, 1)}}),
+            ("jpeg-2x2", "RGB", {"compression": "jpeg", "tiffinfo": {530: (2, 2)}})):
+        out = io.BytesIO()
+        image.convert(mode).save(out, "TIFF", **options)
+        made[f"by-pillow-{name}.tif"] = out.getvalue()
+    ycc = np.array(image.convert("YCbCr"))
+    made["ycbcr-1x1.tif"] = tiff(
+        ycc, 8, 6, compression=8, raw=zlib.compress(ycc.tobytes()), more={530: ("H", [1, 1])})
+    blocks = b"".join(
+        ycc[y:y + 2, x:x + 2, 0].tobytes() + ycc[y:y + 2, x:x + 2, 1:].mean((0, 1)).astype(np.uint8).tobytes()
+        for y in range(0, 150, 2) for x in range(0, 200, 2))
+    made["ycbcr-2x2.tif"] = tiff(
+        ycc, 8, 6, compression=8, raw=zlib.compress(blocks), more={530: ("H", [2, 2])})
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80)
+    jpeg = out.getvalue()
+    made["old-style-jpeg.tif"] = tiff(
+        ycc, 8, 6, compression=6, raw=jpeg,
+        more={512: ("H", [1]), 513: ("I", [8]), 514: ("I", [len(jpeg)]), 530: ("H", [2, 2])})
+    # CCITT data that end early, which newer versions of libtiff go on with differently.
+    made["group4-of-zeros.tif"] = tiff(
+        np.zeros((60, 90, 1), int), 1, 1, compression=4, raw=bytes([38, 160, 0, 0] * 9 + [0] * 200))
+
+
+def make_more_png():
+    rgb, used = png(scene(45, 37, 3), 8, 2), chunk(b"PLTE", bytes(range(30)))
+    start, rest = rgb[:33], rgb[33:]
+    made["palette-empty.png"] = start + chunk(b"PLTE", b"") + rest
+    made["palette-twice.png"] = start + used + used + rest
+    made["palette-wrong-checksum.png"] = start + chunk(b"PLTE", b"", 5) + rest
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 45, 37, 0, 0, 1, 10, 0, 0))
+    for frames, first in ((2, frame), (1, frame), (1, b"")):
+        body = start + chunk(b"acTL", struct.pack(">II", frames, 0)) + first + rest[:-12]
+        made[f"animated-{frames}-{'' if first else 'not-'}first-cut.png"] = (
+            body + frame + chunk(b"fdAT", bytes(4) + rest[8:100])[:60])
+
+
 # Answers --------------------------------------------------------------------------------------
 
 def answer(data):
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
+        if image.mode == "I;16B":
+            # Only the byte order sets it apart, and Pillow's resize takes its samples for I;16.
+            image = Image.frombytes("I;16", image.size, np.frombuffer(
+                image.tobytes(), ">u2").astype("<u2").tobytes())
         pixels = image.convert("L") if image.mode == "1" else image
         known = {"mode": image.mode, "width": image.width, "height": image.height,
                  "pixels": zlib.crc32(pixels.tobytes())}
@@ -635,7 +708,7 @@ CUT = {".png": ["rgb-8.png", "grey-4-interlaced.png", "many-parts.png", "text-af
 
 def main():
     if "--pictures" in sys.argv:
-        for make in [make_png, make_webp, make_gif, make_bmp, make_tiff]:
+        for make in [make_png, make_webp, make_gif, make_bmp, make_tiff, make_more_tiff, make_more_png]:
             make()
         for old in here.iterdir():
             if old.suffix not in (".py", ".json"):
