@@ -1,5 +1,5 @@
+#include "Activation.h"
 #include "CKernels.h"
-#include "Exponential.h"
 #include "Int8Tile.h"
 
 #include <math.h>
@@ -163,7 +163,7 @@ static void finish_tile(const int32_t *restrict sums, const int32_t *restrict lo
                         ptrdiff_t columns, const float *restrict scales,
                         const int32_t *restrict zeros, const float *restrict weight_scales,
                         const int32_t *restrict weight_sums, const float *restrict bias,
-                        float *restrict out, ptrdiff_t stride, enum ck_int8_end end) {
+                        float *restrict out, ptrdiff_t stride, enum ck_epilogue epilogue) {
     for (ptrdiff_t row = 0; row < rows; row++) {
         float *to = out + row * stride;
         float values[PANEL];
@@ -181,16 +181,21 @@ static void finish_tile(const int32_t *restrict sums, const int32_t *restrict lo
                             weight_scales[j];
         if (bias)
             for (ptrdiff_t j = 0; j < columns; j++) values[j] += bias[j];
-        switch (end) {
-        case CK_INT8_STORE:
+        switch (epilogue) {
+        case CK_STORE:
             for (ptrdiff_t j = 0; j < columns; j++) to[j] = values[j];
             break;
-        case CK_INT8_ADD:
+        case CK_ADD:
             for (ptrdiff_t j = 0; j < columns; j++) to[j] += values[j];
             break;
-        case CK_INT8_QUICK_GELU:
-            for (ptrdiff_t j = 0; j < columns; j++)
-                to[j] = values[j] / (1.0f + fast_exp(-1.702f * values[j]));
+        case CK_APPLY_QUICK_GELU:
+            for (ptrdiff_t j = 0; j < columns; j++) to[j] = quick_gelu(values[j]);
+            break;
+        case CK_APPLY_GELU:
+            for (ptrdiff_t j = 0; j < columns; j++) to[j] = gelu(values[j]);
+            break;
+        case CK_APPLY_GELU_TANH:
+            for (ptrdiff_t j = 0; j < columns; j++) to[j] = gelu_tanh(values[j]);
             break;
         }
     }
@@ -206,7 +211,7 @@ static void store_integers(const int32_t *sums, ptrdiff_t rows, ptrdiff_t column
 
 // A panel is used for all rows while it is in the caches: the caller chooses how many those are.
 static void multiply(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
-                     const float *bias, float *out, int32_t *integers, enum ck_int8_end end,
+                     const float *bias, float *out, int32_t *integers, enum ck_epilogue epilogue,
                      enum ck_int8_isa isa) {
     struct int8_tile tile = int8_tile_for(isa);
     ptrdiff_t groups = groups_of(weight->inputs);
@@ -227,17 +232,17 @@ static void multiply(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix
                 finish_tile(sums, weight->wide ? low : NULL, count, columns, x->scales + r,
                             x->zeros + r, weight->scales + o, weight->sums + o,
                             bias ? bias + o : NULL, out + r * weight->outputs + o,
-                            weight->outputs, end);
+                            weight->outputs, epilogue);
         }
     }
 }
 
 void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
-                    const float *bias, float *out, enum ck_int8_end end, enum ck_int8_isa isa) {
-    multiply(x, rows, weight, bias, out, NULL, end, isa);
+                    const float *bias, float *out, enum ck_epilogue epilogue, enum ck_int8_isa isa) {
+    multiply(x, rows, weight, bias, out, NULL, epilogue, isa);
 }
 
 void ck_int8_product(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
                      int32_t *out, enum ck_int8_isa isa) {
-    multiply(x, rows, weight, NULL, NULL, out, CK_INT8_STORE, isa);
+    multiply(x, rows, weight, NULL, NULL, out, CK_STORE, isa);
 }

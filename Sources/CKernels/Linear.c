@@ -75,17 +75,3 @@ enum ck_isa ck_best_isa(void) {
     return CK_ISA_ANY;
 #endif
 }
-
-void ck_reference_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_t inputs,
-                              ptrdiff_t outputs, float *out) {
-    for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t o = 0; o < outputs; o++) {
-            double sum = 0;
-            for (ptrdiff_t k = 0; k < inputs; k++) {
-                uint16_t half;
-                memcpy(&half, (const char *)weight + 2 * (o * inputs + k), sizeof half);
-                sum += (double)x[r * inputs + k] * ck_half_to_float(half);
-            }
-            out[r * outputs + o] = (float)sum;
-        }
-}

@@ -1,5 +1,5 @@
 #include "CKernels.h"
-#include "Exponential.h"
+#include "Activation.h"
 
 #include <math.h>
 #include <string.h>
@@ -52,14 +52,25 @@ void ck_add_bias(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias) {
     }
 }
 
-CK_MULTIVERSION
-void ck_bias_quick_gelu(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias) {
-    for (ptrdiff_t row = 0; row < rows; row++) {
-        float *restrict to = x + row * width;
-        for (ptrdiff_t i = 0; i < width; i++) {
-            float v = to[i] + bias[i];
-            to[i] = v / (1.0f + fast_exp(-1.702f * v));
-        }
+#define BIAS_ACTIVATION(name, function)                                                  \
+    CK_MULTIVERSION                                                                      \
+    static void name(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias) {     \
+        for (ptrdiff_t row = 0; row < rows; row++) {                                     \
+            float *restrict to = x + row * width;                                        \
+            for (ptrdiff_t i = 0; i < width; i++) to[i] = function(to[i] + bias[i]);     \
+        }                                                                                \
+    }
+
+BIAS_ACTIVATION(bias_quick_gelu, quick_gelu)
+BIAS_ACTIVATION(bias_gelu, gelu)
+BIAS_ACTIVATION(bias_gelu_tanh, gelu_tanh)
+
+void ck_bias_activation(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias,
+                        enum ck_activation activation) {
+    switch (activation) {
+    case CK_QUICK_GELU: bias_quick_gelu(x, rows, width, bias); break;
+    case CK_GELU: bias_gelu(x, rows, width, bias); break;
+    case CK_GELU_TANH: bias_gelu_tanh(x, rows, width, bias); break;
     }
 }
 

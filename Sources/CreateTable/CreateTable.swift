@@ -136,7 +136,8 @@ struct CreateTable: ParsableCommand {
     }
 
     private func measure(_ table: PicturesTable, _ settings: Settings, queries: Int) throws {
-        let embedder = try TextEmbedder(modelPath: try Console.locateModel(settings))
+        let embedder = try TextEmbedder(
+            modelPath: try Console.locateModel(settings), activation: try settings.activation())
         let vectors = try RecallQueries.texts(queries).map { try embedder.embed($0).embedding }
         let recall = try table.recall(of: vectors) { done in
             if Console.isTerminal { Console.rewriteLine("\(done)/\(queries) queries") }

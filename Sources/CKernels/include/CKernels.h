@@ -1,12 +1,19 @@
 // Elementwise and row-wise passes of the transformer, in plain C that compilers vectorise.
 //
-// Every function works on row-major fp32 and is a pure function of its arguments. Each has a
-// plain twin in Reference.c, against which it is tested.
+// Every function works on row-major fp32 and is a pure function of its arguments. The tests compare
+// each with a plain version of the same formula.
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// The activation between the two layers of an MLP, c_fc and c_proj.
+enum ck_activation {
+    CK_QUICK_GELU,  // v * sigmoid(1.702 v), OpenAI's QuickGELU
+    CK_GELU,        // v * (1 + erf(v / sqrt 2)) / 2, torch.nn.GELU's default
+    CK_GELU_TANH,   // its approximation by tanh, torch.nn.GELU(approximate="tanh")
+};
 
 #include "Int8.h"
 
@@ -27,9 +34,9 @@ void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t st
 // x[r, :] += bias. x: [rows, width]; bias: [width].
 void ck_add_bias(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
 
-// x = quick_gelu(x + bias), where quick_gelu(v) = v * sigmoid(1.702 v), as in upstream's QuickGELU.
-// x: [rows, width]; bias: [width].
-void ck_bias_quick_gelu(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
+// x = activation(x + bias). x: [rows, width]; bias: [width].
+void ck_bias_activation(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias,
+                        enum ck_activation activation);
 
 // Softmax of each row in place. x: [rows, width] with `stride` elements between rows. With `causal`,
 // row r sees columns 0...r only; the others become zero.
@@ -66,11 +73,3 @@ const char *ck_build_commit(void);
 // x: [rows, inputs]  weight: [outputs, inputs], IEEE binary16, unaligned  out: [rows, outputs]
 void ck_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_t inputs,
                     ptrdiff_t outputs, float *out, bool accumulate, enum ck_isa isa);
-
-// The same by the textbook, for tests.
-void ck_reference_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_t inputs,
-                              ptrdiff_t outputs, float *out);
-void ck_reference_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
-                             const float *weight, const float *bias, float *out);
-void ck_reference_bias_quick_gelu(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
-void ck_reference_softmax(float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, bool causal);

@@ -72,16 +72,18 @@ void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *no
                                  const float *norm_bias, float *row, const ck_int8_matrix *weight,
                                  const ck_int8_rows *to);
 
-// What becomes of a product.
-enum ck_int8_end {
-    CK_INT8_STORE,       // out = x Wᵀ + bias
-    CK_INT8_ADD,         // out += x Wᵀ + bias
-    CK_INT8_QUICK_GELU,  // out = quick_gelu(x Wᵀ + bias)
+// What is done with y = x Wᵀ + bias.
+enum ck_epilogue {
+    CK_STORE,             // out = y
+    CK_ADD,               // out += y
+    CK_APPLY_QUICK_GELU,  // out = quick_gelu(y)
+    CK_APPLY_GELU,        // out = gelu(y)
+    CK_APPLY_GELU_TANH,   // out = gelu_tanh(y)
 };
 
 // A linear layer. x: [rows, inputs]  bias: [outputs], or NULL for none  out: [rows, outputs]
 void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
-                    const float *bias, float *out, enum ck_int8_end end, enum ck_int8_isa isa);
+                    const float *bias, float *out, enum ck_epilogue epilogue, enum ck_int8_isa isa);
 
 // The integer product alone, Σ (q − zero) w, for tests; of matrices that are not wide.
 // out: [rows, outputs]

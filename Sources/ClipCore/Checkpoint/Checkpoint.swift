@@ -1,63 +1,175 @@
-/// A model file: its tensors by name, still on disk.
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// A model on disk: its tensors by name, and the description of its architecture.
 ///
-/// Reads OpenAI's TorchScript archives as they are, `torch.save` archives and safetensors. The file
-/// is mapped, so opening costs a few milliseconds and only tensors that are asked for are read.
+/// Reads OpenAI's TorchScript archives as they are, `torch.save` archives and safetensors, with the
+/// tensor names of OpenAI, OpenCLIP or Hugging Face's transformers. The file is mapped, so opening
+/// costs a few milliseconds and only tensors that are asked for are read.
 ///
 ///     let checkpoint = try Checkpoint(path: "models/ViT-B-32.pt")
 ///     let encoder = try TextEncoder(checkpoint)
 public struct Checkpoint: Sendable {
-    /// The file as the caller named it.
-    public var path: String { file.path }
-    /// Sizes of the model, derived from tensor shapes.
+    /// The file or directory as the caller named it.
+    public let path: String
     public let configuration: ClipConfiguration
 
     private let file: MappedFile
-    private let tensors: [String: TensorLayout]
+    /// By OpenAI's names.
+    private let tensors: [String: [TensorLayout]]
 
+    /// - Parameters:
+    ///   - path: a file of weights, or a directory with one and its configuration.
+    ///   - activation: for weights whose activation nothing else tells; see MODEL.md, "Which models".
     /// - Throws: ``CheckpointError``, one sentence naming the file and the fault: it cannot be opened,
-    ///   is truncated, corrupt or hostile, or holds another kind of model.
-    public init(path: String) throws(CheckpointError) {
-        file = try MappedFile(path: path)
+    ///   is truncated, corrupt or hostile, or holds a model that is not understood completely.
+    public init(path: String, activation: Activation? = nil) throws(CheckpointError) {
+        self.path = path
+        let weights = try Self.weightsFile(path)
+        file = try MappedFile(path: weights)
+        let archive: Archive
+        let model: ModelTensors
         do {
-            tensors = Self.unprefixed(try Self.readTensors(file.bytes))
-            configuration = try ClipConfiguration(tensors.mapValues(\.shape))
-            try Self.checkExpansion(tensors, fileSize: file.bytes.count)
+            archive = try Self.readTensors(file.bytes)
+            try Self.checkExpansion(archive.tensors, fileSize: file.bytes.count)
+            model = try ModelTensors(archive.tensors)
         } catch {
-            throw CheckpointError(file: path, fault: error.message)
+            throw CheckpointError(file: weights, fault: error.message)
         }
+        let description = try Self.describe(
+            model, archive.activation, weights: weights, activation: activation)
+        do {
+            configuration = try ClipConfiguration(
+                model.tensors.mapValues(Tensor.shape), description)
+            try Self.checkTensors(model.tensors, configuration)
+        } catch {
+            throw CheckpointError(file: weights, fault: error.message)
+        }
+        tensors = model.tensors
+    }
+
+    // MARK: - Opening
+
+    /// The weights that a directory holds, by the names under which OpenCLIP and transformers publish
+    /// them.
+    private static func weightsFile(_ path: String) throws(CheckpointError) -> String {
+        var isDirectory = false
+        #if canImport(FoundationEssentials)
+            let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+        #else
+            var flag: ObjCBool = false
+            let exists = FileManager.default.fileExists(atPath: path, isDirectory: &flag)
+            isDirectory = flag.boolValue
+        #endif
+        guard exists, isDirectory else { return path }
+        func has(_ name: String) -> Bool {
+            FileManager.default.fileExists(atPath: "\(path)/\(name)")
+        }
+        let openCLIP = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+        let transformers = ["model.safetensors", "pytorch_model.bin"]
+        let names =
+            has(ModelDescription.openCLIPFile) ? openCLIP + transformers : transformers + openCLIP
+        if let name = names.first(where: has) { return "\(path)/\(name)" }
+        if let name = transformers.first(where: { has($0 + ".index.json") }) {
+            throw CheckpointError(
+                file: path,
+                fault:
+                    "holds a model in several files (\(name).index.json), which is not supported; save it in one"
+            )
+        }
+        throw CheckpointError(
+            file: path,
+            fault:
+                "is a directory without a model: none of \(names.joined(separator: ", ")) is there; name the file of weights instead"
+        )
+    }
+
+    /// What a file of weights holds.
+    struct Archive {
+        var tensors: [String: TensorLayout]
+        /// The activation that a TorchScript archive was traced with.
+        var activation: Activation?
     }
 
     private static func readTensors(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(CheckpointFault) -> [String: TensorLayout] {
-        if ZipArchive.recognises(bytes) { return try TorchArchive.tensors(bytes) }
-        if SafeTensors.recognises(bytes) { return try SafeTensors.tensors(bytes) }
-        if bytes.count > 2, bytes[0] == 0x80, (2...5).contains(bytes[1]) {
-            throw CheckpointFault(
-                "is in the format that torch.save wrote before PyTorch 1.6; load and save it again with a newer PyTorch"
-            )
+    ) throws(CheckpointFault) -> Archive {
+        if ZipArchive.recognises(bytes) { return try TorchArchive.read(bytes) }
+        if let what = OtherFile.describe(bytes) { throw CheckpointFault(what) }
+        if SafeTensors.recognises(bytes) {
+            return Archive(tensors: try SafeTensors.tensors(bytes))
         }
-        throw CheckpointFault(
-            "is not a model file: neither a PyTorch archive nor safetensors")
+        throw CheckpointFault("is not a model file: neither a PyTorch archive nor safetensors")
     }
 
-    /// Training checkpoints keep the model under a name (`state_dict`, `model`) or a wrapper's
-    /// prefix (`module` for data parallel training); the part that holds the model is kept.
-    private static func unprefixed(
-        _ tensors: [String: TensorLayout]
-    ) -> [String: TensorLayout] {
-        let marker = "visual.conv1.weight"
-        guard tensors[marker] == nil,
-            let found = tensors.keys.filter({ $0.hasSuffix("." + marker) }).min(by: {
-                ($0.utf8.count, $0) < ($1.utf8.count, $1)
-            })
-        else { return tensors }
-        let prefix = found.dropLast(marker.count)
-        var kept: [String: TensorLayout] = [:]
-        for (name, layout) in tensors where name.hasPrefix(prefix) {
-            kept[String(name.dropFirst(prefix.count))] = layout
+    /// Finds out what the tensors do not show: from the configuration beside the weights, from the kind
+    /// of archive, or from what the caller says. Nothing is guessed.
+    private static func describe(
+        _ model: ModelTensors, _ traced: Activation?, weights: String, activation: Activation?
+    ) throws(CheckpointError) -> ModelDescription {
+        func checked(_ description: ModelDescription) throws(CheckpointError) -> ModelDescription {
+            guard let activation,
+                activation != description.vision.activation
+                    || activation != description.text.activation
+            else { return description }
+            throw CheckpointError(
+                file: weights,
+                fault:
+                    "was trained with \(description.vision.activation.rawValue), as \(description.file ?? "its format") shows, but CLIP_ACTIVATION says \(activation.rawValue); unset it"
+            )
         }
-        return kept
+        // A TorchScript archive says itself what it computes.
+        if let traced { return try checked(ModelDescription(activation: traced)) }
+        let folder = weights.lastIndex(of: "/").map { String(weights[..<$0]) } ?? "."
+        let found =
+            model.isHuggingFace
+            ? try ModelDescription(transformers: folder.isEmpty ? "/" : folder)
+            : try ModelDescription(openCLIP: "\(folder)/\(ModelDescription.openCLIPFile)")
+        if let found { return try checked(found) }
+        // OpenAI's archives state these; OpenCLIP's files do not.
+        let scalars = ["input_resolution", "context_length", "vocab_size"]
+        if scalars.allSatisfy({ model.tensors[$0] != nil }) { return try checked(.openAI) }
+        if let activation { return ModelDescription(activation: activation) }
+        let companions =
+            model.isHuggingFace
+            ? "config.json and preprocessor_config.json" : "open_clip_config.json"
+        throw CheckpointError(
+            file: weights,
+            fault:
+                "does not say whether it was trained with QuickGELU (OpenAI, MetaCLIP, DFN) or GELU (LAION, DataComp), and with the wrong one every embedding is wrong; put its \(companions) beside it, or set CLIP_ACTIVATION to quick_gelu or gelu"
+        )
+    }
+
+    /// Every tensor of the model must be known, and every tensor that is needed must be there.
+    private static func checkTensors(
+        _ tensors: [String: [TensorLayout]], _ configuration: ClipConfiguration
+    ) throws(CheckpointFault) {
+        let needed = configuration.visionTensors + configuration.textTensors
+        let names = Set(needed.map(\.name))
+        // Names what there is too much of first: it tells what kind of model this is.
+        let unknown = tensors.keys.filter { !names.contains($0) && !ModelTensors.isIgnored($0) }
+        if let name = unknown.min() { throw ModelTensors.unknown(name) }
+        for (name, shape) in needed {
+            try check(tensors[name], name, shape)
+            guard tensors[name]?.allSatisfy(\.type.isFraction) == true else {
+                throw CheckpointFault(
+                    "the tensor \"\(name)\" holds integers; quantised weights are not supported")
+            }
+        }
+    }
+
+    private static func check(
+        _ parts: [TensorLayout]?, _ name: String, _ shape: [Int]
+    ) throws(CheckpointFault) {
+        guard let parts else { throw CheckpointFault("has no tensor \(quoted(name))") }
+        let found = Tensor.shape(of: parts)
+        guard found == shape else {
+            throw CheckpointFault(
+                "the tensor \"\(name)\" has the shape \(found), expected \(shape)")
+        }
     }
 
     /// Strides of zero let a tiny file claim enormous tensors. Memory must stay in proportion to the
@@ -80,19 +192,16 @@ public struct Checkpoint: Sendable {
         }
     }
 
+    // MARK: - Tensors
+
     /// A tensor that must be there, with this shape.
-    package func tensor(
-        _ name: String, shape: [Int]
-    ) throws(CheckpointError) -> Tensor {
-        guard let layout = tensors[name] else {
-            throw CheckpointError(file: path, fault: "has no tensor \(quoted(name))")
+    package func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> Tensor {
+        do {
+            try Self.check(tensors[name], name, shape)
+        } catch {
+            throw CheckpointError(file: path, fault: error.message)
         }
-        guard layout.shape == shape else {
-            throw CheckpointError(
-                file: path,
-                fault: "the tensor \"\(name)\" has the shape \(layout.shape), expected \(shape)")
-        }
-        return Tensor(name: name, layout: layout, file: file)
+        return Tensor(name: name, parts: tensors[name]!, file: file)
     }
 
     /// Calls `body` for each tensor of numbers that are trained (fractions, at least one dimension),
@@ -100,16 +209,57 @@ public struct Checkpoint: Sendable {
     package func forEachSample(
         limit: Int, _ body: (_ name: String, _ shape: [Int], _ elements: [Float]) -> Void
     ) {
-        for (name, layout) in tensors.sorted(by: { $0.key < $1.key })
-        where layout.type.isFraction && !layout.shape.isEmpty {
-            let tensor = Tensor(name: name, layout: layout, file: file)
-            body(name, layout.shape, tensor.sample(limit: limit))
+        for (name, parts) in tensors.sorted(by: { $0.key < $1.key })
+        where parts[0].type.isFraction && !parts[0].shape.isEmpty {
+            let tensor = Tensor(name: name, parts: parts, file: file)
+            body(name, tensor.shape, tensor.sample(limit: limit))
         }
     }
 
     /// Names of all tensors, for messages and tests.
     package var tensorNames: [String] { tensors.keys.sorted() }
 
-    /// Layout of a tensor, for tests.
-    package func layout(_ name: String) -> TensorLayout? { tensors[name] }
+    /// A tensor of any shape and type, for tests.
+    package func tensor(_ name: String) -> Tensor? {
+        tensors[name].map { Tensor(name: name, parts: $0, file: file) }
+    }
+}
+
+/// Files that people take for weights.
+enum OtherFile {
+    /// What a file is, when its first bytes show that it holds no weights that can be read.
+    static func describe(_ bytes: UnsafeRawBufferPointer) -> String? {
+        let start = String(decoding: bytes.prefix(1_024), as: UTF8.self)
+        let text = start.drop { $0.isWhitespace || $0 == "\u{FEFF}" }.lowercased()
+        if text.hasPrefix("version https://git-lfs.github.com/spec/") {
+            return
+                "is a Git LFS pointer, not the weights it stands for; fetch them with git lfs pull"
+        }
+        if text.hasPrefix("<!doctype html") || text.hasPrefix("<html") {
+            return
+                "is a web page (HTML), not a model; download the file itself, not the page about it"
+        }
+        if text.hasPrefix("{") {
+            return start.contains("\"weight_map\"")
+                ? "is the index of a model in several files, which is not supported; save the model in one file"
+                : "is a JSON file, not a model; name the file of weights, or its directory"
+        }
+        if text.hasPrefix("gguf") {
+            return
+                "is a GGUF file, which is not supported; use the model's PyTorch or safetensors file"
+        }
+        // A protocol buffer: field 1, ir_version, is a small number; then comes the producer's name or
+        // the graph.
+        if bytes.count > 3, bytes[0] == 0x08, (1...32).contains(bytes[1]),
+            [0x12, 0x1A, 0x22, 0x3A, 0x42].contains(bytes[2])
+        {
+            return
+                "is an ONNX file, which is not supported; use the model's PyTorch or safetensors file"
+        }
+        if bytes.count > 2, bytes[0] == 0x80, (2...5).contains(bytes[1]) {
+            return
+                "is in the format that torch.save wrote before PyTorch 1.6; load and save it again with a newer PyTorch"
+        }
+        return nil
+    }
 }

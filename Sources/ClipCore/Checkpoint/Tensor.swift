@@ -3,29 +3,49 @@ import CKernels
 /// A tensor in a mapped file.
 package struct Tensor: Sendable {
     package let name: String
-    package let layout: TensorLayout
+    /// One layout, or several of the same shape that lie in different places and follow each other
+    /// along the first dimension.
+    package let parts: [TensorLayout]
     let file: MappedFile
+
+    package var count: Int { parts.reduce(0) { $0 + $1.count } }
+
+    package var shape: [Int] { Self.shape(of: parts) }
+
+    /// The shape that parts have together.
+    static func shape(of parts: [TensorLayout]) -> [Int] {
+        var shape = parts[0].shape
+        if parts.count > 1 { shape[0] *= parts.count }
+        return shape
+    }
+
+    private func start(of part: TensorLayout) -> UnsafeRawPointer {
+        file.bytes.baseAddress! + part.storage.lowerBound
+    }
 
     /// Writes the elements as fp32 in row-major order.
     ///
     /// fp16, bf16 and fp32 are exact; fp64 and wide integers are rounded to nearest.
-    /// - Parameter destination: exactly `layout.count` elements.
+    /// - Parameter destination: exactly ``count`` elements.
     /// - Throws: ``CheckpointError`` when an element is infinite or not a number, which no trained
     ///   model has and which would silently make every score meaningless.
     package func copy(
         to destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
-        precondition(destination.count == layout.count)
-        guard let target = destination.baseAddress, layout.count > 0 else { return }
-        let source = file.bytes.baseAddress! + layout.storage.lowerBound
-        if layout.isContiguous {
-            convert(source, layout.count, to: target)
-        } else {
-            forEachRow { offset, position, count, stride in
-                convertStrided(
-                    source + offset * layout.type.size, count, stride: stride, to: target + position
-                )
+        precondition(destination.count == count)
+        guard var target = destination.baseAddress, count > 0 else { return }
+        for part in parts {
+            let source = start(of: part)
+            if part.isContiguous {
+                convert(source, part.count, part.type, to: target)
+            } else {
+                Self.forEachRow(part) { offset, position, count, stride in
+                    convertStrided(
+                        source + offset * part.type.size, count, part.type, stride: stride,
+                        to: target + position)
+                }
             }
+            target += part.count
         }
         try checkFinite(destination)
     }
@@ -33,43 +53,49 @@ package struct Tensor: Sendable {
     /// At most `limit` elements, the same ones every time, as fp32: the first ones of the tensor, and
     /// the first ones of the last row of a matrix. For telling models apart without reading them.
     package func sample(limit: Int) -> [Float] {
-        guard layout.count > 0, limit > 0 else { return [] }
-        let start = file.bytes.baseAddress! + layout.storage.lowerBound
-        func run(_ offset: Int, _ count: Int, _ stride: Int) -> [Float] {
+        guard count > 0, limit > 0, let first = parts.first, let last = parts.last else {
+            return []
+        }
+        func run(_ part: TensorLayout, _ offset: Int, _ count: Int) -> [Float] {
             [Float](unsafeUninitializedCapacity: count) { buffer, written in
                 convertStrided(
-                    start + offset * layout.type.size, count, stride: stride,
-                    to: buffer.baseAddress!)
+                    start(of: part) + offset * part.type.size, count, part.type,
+                    stride: part.strides.last ?? 1, to: buffer.baseAddress!)
                 written = count
             }
         }
         // One run along the innermost dimension; of a vector that is all of it.
-        let width = layout.shape.last ?? 1
-        let stride = layout.strides.last ?? 1
-        guard layout.shape.count == 2 else { return run(0, min(width, limit), stride) }
-        let count = min(width, max(1, limit / 2))
-        let last = (layout.shape[0] - 1) * layout.strides[0]
-        return run(0, count, stride) + run(last, count, stride)
+        let width = first.shape.last ?? 1
+        switch first.shape.count {
+        case 2:
+            let count = min(width, max(1, limit / 2))
+            return run(first, 0, count)
+                + run(last, (last.shape[0] - 1) * last.strides[0], count)
+        case 1:
+            return Array(parts.flatMap { run($0, 0, min(width, limit)) }.prefix(limit))
+        default: return run(first, 0, min(width, limit))
+        }
     }
 
     /// The elements in the mapped file, when they are fp16 in row-major order. Not aligned; valid as
     /// long as the checkpoint.
     var mappedHalves: UnsafeRawPointer? {
-        guard layout.type == .float16, layout.isContiguous, layout.count > 0 else { return nil }
-        return file.bytes.baseAddress! + layout.storage.lowerBound
+        guard parts.count == 1, parts[0].type == .float16, parts[0].isContiguous, count > 0
+        else { return nil }
+        return start(of: parts[0])
     }
 
     /// Writes one row of a matrix `[rows, width]` as fp32; see ``copy(to:)``.
     package func copyRow(
         _ row: Int, to destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
-        precondition(layout.shape.count == 2 && row >= 0 && row < layout.shape[0])
-        precondition(destination.count == layout.shape[1])
+        let layout = parts[0]
+        precondition(parts.count == 1 && layout.shape.count == 2)
+        precondition(row >= 0 && row < layout.shape[0] && destination.count == layout.shape[1])
         guard let target = destination.baseAddress, layout.shape[1] > 0 else { return }
-        let offset = layout.storage.lowerBound + row * layout.strides[0] * layout.type.size
         convertStrided(
-            file.bytes.baseAddress! + offset, layout.shape[1], stride: layout.strides[1], to: target
-        )
+            start(of: layout) + row * layout.strides[0] * layout.type.size, layout.shape[1],
+            layout.type, stride: layout.strides[1], to: target)
         try checkFinite(destination)
     }
 
@@ -85,7 +111,9 @@ package struct Tensor: Sendable {
 
     /// Calls `body` for each run along the innermost dimension: the element offset in the storage, the
     /// position in row-major order, the number of elements and the stride between them.
-    private func forEachRow(_ body: (Int, Int, Int, Int) -> Void) {
+    private static func forEachRow(
+        _ layout: TensorLayout, _ body: (Int, Int, Int, Int) -> Void
+    ) {
         let inner = layout.shape.last ?? 1
         let stride = layout.strides.last ?? 1
         var index = [Int](repeating: 0, count: max(0, layout.shape.count - 1))
@@ -101,26 +129,22 @@ package struct Tensor: Sendable {
     }
 
     private func convert(
-        _ source: UnsafeRawPointer, _ count: Int, to target: UnsafeMutablePointer<Float>
+        _ source: UnsafeRawPointer, _ count: Int, _ type: ElementType,
+        to target: UnsafeMutablePointer<Float>
     ) {
-        switch layout.type {
-        case .float32: memcpyFloats(target, source, count)
+        switch type {
+        case .float32:
+            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
         case .float16: ck_float_from_half(source, target, count)
         case .bfloat16: ck_float_from_bfloat(source, target, count)
-        default: convertStrided(source, count, stride: 1, to: target)
+        default: convertStrided(source, count, type, stride: 1, to: target)
         }
     }
 
-    private func memcpyFloats(
-        _ target: UnsafeMutablePointer<Float>, _ source: UnsafeRawPointer, _ count: Int
-    ) {
-        UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
-    }
-
-    /// Element by element; also the way for the types that models hardly use. Storage need not be
+    /// Element by element; also for types that models rarely use. Storage need not be
     /// aligned in a file, so loads are unaligned.
     private func convertStrided(
-        _ source: UnsafeRawPointer, _ count: Int, stride: Int,
+        _ source: UnsafeRawPointer, _ count: Int, _ type: ElementType, stride: Int,
         to target: UnsafeMutablePointer<Float>
     ) {
         func each<T: BitwiseCopyable>(_ type: T.Type, _ value: (T) -> Float) {
@@ -130,7 +154,7 @@ package struct Tensor: Sendable {
                         fromByteOffset: index * stride * MemoryLayout<T>.size, as: T.self))
             }
         }
-        switch layout.type {
+        switch type {
         case .float16: each(UInt16.self) { ck_half_to_float($0) }
         case .bfloat16: each(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
         case .float32: each(UInt32.self) { Float(bitPattern: $0) }

@@ -57,6 +57,23 @@ package struct TensorLayout: Sendable, Equatable {
             : storage.lowerBound + offset * type.size..<storage.upperBound
     }
 
+    private init(
+        type: ElementType, shape: [Int], strides: [Int], storage: Range<Int>, count: Int
+    ) {
+        self.type = type
+        self.shape = shape
+        self.strides = strides
+        self.storage = storage
+        self.count = count
+    }
+
+    /// The same elements with the dimensions in reverse order.
+    var transposed: TensorLayout {
+        TensorLayout(
+            type: type, shape: shape.reversed(), strides: strides.reversed(), storage: storage,
+            count: count)
+    }
+
     /// Row-major strides of a shape.
     package static func contiguousStrides(_ shape: [Int]) -> [Int] {
         var strides = [Int](repeating: 1, count: shape.count)

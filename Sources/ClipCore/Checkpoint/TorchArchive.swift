@@ -7,9 +7,9 @@ enum TorchArchive {
     /// OpenAI's pickles take some 40 kB, a training checkpoint's a few megabytes at most.
     private static let maximumPickle = 16 << 20
 
-    static func tensors(
+    static func read(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(CheckpointFault) -> [String: TensorLayout] {
+    ) throws(CheckpointFault) -> Checkpoint.Archive {
         let zip = try ZipArchive(bytes)
         guard
             let main = zip.entries.keys.filter({ $0.hasSuffix("/data.pkl") }).min(by: {
@@ -38,7 +38,20 @@ enum TorchArchive {
         let pickle = try Pickle(pickleBytes)
         var walk = ModuleWalk(pickle: pickle, zip: zip, root: root)
         try walk.run()
-        return walk.tensors
+        let isTorchScript = zip.entries.keys.contains {
+            $0 == root + "constants.pkl" || $0.hasPrefix(root + "code/")
+        }
+        return Checkpoint.Archive(
+            tensors: walk.tensors, activation: isTorchScript ? activation(in: pickle) : nil)
+    }
+
+    /// The activation of a TorchScript archive: its classes keep the names of the modules that were
+    /// traced. OpenAI's, whose text was frozen in 2021, is taken to have QuickGELU.
+    private static func activation(in pickle: Pickle) -> Activation {
+        for case .global(_, let name) in pickle.values {
+            if pickle.string(name) == "GELU" { return .gelu }
+        }
+        return .quickGELU
     }
 }
 

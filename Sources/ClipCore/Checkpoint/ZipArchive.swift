@@ -71,22 +71,40 @@ package struct ZipArchive {
         let count: Int
     }
 
-    /// Finds the central directory through the record at the end of the file.
+    /// Bytes that may follow an archive, as of a copy padded to whole blocks.
+    private static let maximumTrailer = 1 << 20
+
+    /// Finds the central directory through the record at the end of the archive.
     private static func locateDirectory(
         _ bytes: UnsafeRawBufferPointer
     ) throws(CheckpointFault) -> Directory {
-        let missing = CheckpointFault("is truncated: the zip directory at its end is missing")
-        // The record is 22 bytes and a comment of at most 65,535.
-        guard bytes.count >= 22 else { throw missing }
-        let lowest = max(0, bytes.count - 22 - 65_535)
-        var position = bytes.count - 22
-        // The comment reaches to the end, so a signature inside a comment is told apart.
-        while signature(bytes, position) != 0x0605_4B50
-            || commentLength(bytes, position) != bytes.count - position - 22
+        // The record is 22 bytes and a comment of at most 65,535, which reaches to the end of the file;
+        // so a signature inside a comment is told apart.
+        let last = bytes.count - 22
+        for position in stride(from: last, through: max(0, last - 65_535), by: -1)
+        where signature(bytes, position) == 0x0605_4B50
+            && commentLength(bytes, position) == last - position
         {
-            position -= 1
-            if position < lowest { throw missing }
+            return try directory(bytes, position)
         }
+        // Something follows the archive: the last record that points at a directory counts.
+        for position in stride(from: last, through: max(0, last - maximumTrailer), by: -1)
+        where signature(bytes, position) == 0x0605_4B50
+            && commentLength(bytes, position) <= last - position
+        {
+            if let found = try? directory(bytes, position), !found.range.isEmpty,
+                found.range.count >= 46, signature(bytes, found.range.lowerBound) == 0x0201_4B50
+            {
+                return found
+            }
+        }
+        throw CheckpointFault("is truncated: the zip directory at its end is missing")
+    }
+
+    /// - Parameter position: where the end record begins.
+    private static func directory(
+        _ bytes: UnsafeRawBufferPointer, _ position: Int
+    ) throws(CheckpointFault) -> Directory {
         var reader = try ByteReader(bytes, at: position + 4, what: "the zip end record")
         let disk = try reader.integer(UInt16.self)
         _ = try reader.take(2 + 2)

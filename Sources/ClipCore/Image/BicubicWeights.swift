@@ -21,10 +21,14 @@ package struct BicubicWeights: Sendable {
     ///   - inputSize: samples of the source axis, at least 1
     ///   - outputSize: samples of the whole resampled axis, at least 1
     ///   - window: the output samples wanted, within `0..<outputSize`
-    package init(inputSize: Int, outputSize: Int, window: Range<Int>) {
+    ///   - interpolation: the filter's shape
+    package init(
+        inputSize: Int, outputSize: Int, window: Range<Int>,
+        interpolation: ImagePreprocessing.Interpolation = .bicubic
+    ) {
         let scale = Double(inputSize) / Double(outputSize)
         let filterScale = max(scale, 1)
-        let support = 2 * filterScale
+        let support = (interpolation == .bicubic ? 2 : 1) * filterScale
         let stride = Int(support.rounded(.up)) * 2 + 1
         let inverseFilterScale = 1 / filterScale
 
@@ -38,7 +42,10 @@ package struct BicubicWeights: Sendable {
             let end = min(Int(center + support + 0.5), inputSize)
             var sum = 0.0
             for source in first..<end {
-                let weight = Self.bicubic((Double(source) - center + 0.5) * inverseFilterScale)
+                let x = (Double(source) - center + 0.5) * inverseFilterScale
+                // Bilinear is a triangle of half the width.
+                let weight =
+                    interpolation == .bicubic ? Self.bicubic(x) : max(0, 1 - abs(x))
                 exact[row * stride + source - first] = weight
                 sum += weight
             }

@@ -1,5 +1,35 @@
 import CPixels
 
+/// How a model wants its images resized and normalised.
+public struct ImagePreprocessing: Sendable, Equatable {
+    public enum Resize: String, Sendable {
+        /// The shorter side becomes the resolution; of the longer one the centre is kept.
+        case shortestSide = "shortest"
+        /// Both sides become the resolution; the aspect ratio changes.
+        case squash
+    }
+
+    /// The filter of Pillow's `Image.resize`.
+    public enum Interpolation: String, Sendable {
+        case bicubic, bilinear
+    }
+
+    public var resize = Resize.shortestSide
+    public var interpolation = Interpolation.bicubic
+    /// Of red, green and blue, for samples from 0 to 1.
+    public var mean: [Float] = [0.48145466, 0.4578275, 0.40821073]
+    public var standardDeviation: [Float] = [0.26862954, 0.26130258, 0.27577711]
+
+    /// As upstream's `clip._transform`.
+    public static let openAI = ImagePreprocessing()
+
+    /// The same text for the same preprocessing.
+    var summary: String {
+        let numbers = (mean + standardDeviation).map { String($0.bitPattern, radix: 16) }
+        return "\(resize.rawValue),\(interpolation.rawValue),\(numbers.joined(separator: ","))"
+    }
+}
+
 /// Makes of a picture of any size the square that CLIP's image encoder takes, byte for byte as
 /// upstream's `clip._transform(n_px)` does: `Resize(n_px, BICUBIC)`, `CenterCrop(n_px)`,
 /// `convert("RGB")`, `ToTensor()`, `Normalize(mean, std)`, in this order. The resize therefore happens
@@ -10,14 +40,18 @@ public struct ImagePreprocessor: Sendable {
     /// Side of the square in pixels: 224 for ViT-B/32, B/16 and L/14, 336 for L/14@336px.
     public let resolution: Int
 
-    /// Upstream's per-channel mean and standard deviation of its training pictures, samples 0 to 1.
-    static let mean: [Float] = [0.48145466, 0.4578275, 0.40821073]
-    static let standardDeviation: [Float] = [0.26862954, 0.26130258, 0.27577711]
+    public let preprocessing: ImagePreprocessing
 
     /// - Precondition: `resolution` is between 1 and 4096.
-    public init(resolution: Int) {
+    public init(resolution: Int, _ preprocessing: ImagePreprocessing = .openAI) {
         precondition((1...4096).contains(resolution), "resolution out of range")
         self.resolution = resolution
+        self.preprocessing = preprocessing
+    }
+
+    /// What a model's image encoder takes.
+    public init(_ configuration: ClipConfiguration) {
+        self.init(resolution: configuration.imageResolution, configuration.preprocessing)
     }
 
     /// How many floats ``write(_:into:)`` writes: `3 * resolution * resolution`.
@@ -30,7 +64,7 @@ public struct ImagePreprocessor: Sendable {
     ///   it.
     public func rgb(_ image: PixelImage) -> [UInt8] {
         let (size, columns, rows) = window(width: image.width, height: image.height)
-        return Resampler(width: size.width, height: size.height).resize(
+        return resampler(size).resize(
             image, columns: columns, rows: rows
         ).convertedToRGB().pixels
     }
@@ -49,7 +83,7 @@ public struct ImagePreprocessor: Sendable {
                 throw .tooNarrow(width: shape.width, height: shape.height)
             }
             let (size, columns, rows) = window(width: shape.width, height: shape.height)
-            return Resampler(width: size.width, height: size.height).window(
+            return resampler(size).window(
                 of: shape, columns: columns, rows: rows)
         }
         return square.convertedToRGB().pixels
@@ -72,8 +106,8 @@ public struct ImagePreprocessor: Sendable {
         rgb.withUnsafeBufferPointer { samples in
             for channel in 0..<3 {
                 cpx_normalize(
-                    samples.baseAddress! + channel, plane, Self.mean[channel],
-                    Self.standardDeviation[channel], values.baseAddress! + channel * plane)
+                    samples.baseAddress! + channel, plane, preprocessing.mean[channel],
+                    preprocessing.standardDeviation[channel], values.baseAddress! + channel * plane)
             }
         }
     }
@@ -118,9 +152,15 @@ public struct ImagePreprocessor: Sendable {
         return (size, centered(in: size.width), centered(in: size.height))
     }
 
+    private func resampler(_ size: (width: Int, height: Int)) -> Resampler {
+        Resampler(
+            width: size.width, height: size.height, interpolation: preprocessing.interpolation)
+    }
+
     /// torchvision's `_compute_resized_output_size`: the short side becomes the resolution, the long
     /// side follows, truncated. Both are at least the resolution, so that the crop never pads.
     package func resizedSize(width: Int, height: Int) -> (width: Int, height: Int) {
+        if preprocessing.resize == .squash { return (resolution, resolution) }
         let (short, long) = (min(width, height), max(width, height))
         let resizedLong = Int(Double(resolution * long) / Double(short))
         return width <= height ? (resolution, resizedLong) : (resizedLong, resolution)

@@ -17,10 +17,14 @@ package struct Resampler {
     /// The size that the whole picture would be resized to.
     package let width: Int
     package let height: Int
+    package let interpolation: ImagePreprocessing.Interpolation
 
-    package init(width: Int, height: Int) {
+    package init(
+        width: Int, height: Int, interpolation: ImagePreprocessing.Interpolation = .bicubic
+    ) {
         self.width = width
         self.height = height
+        self.interpolation = interpolation
     }
 
     /// Pillow 13 starts with the columns when the height loses more than twice the pixels that the
@@ -84,11 +88,13 @@ struct ResampledWindow {
     let columns: Range<Int>
     let rows: Range<Int>
     let isVerticalFirst: Bool
+    let interpolation: ImagePreprocessing.Interpolation
 
     init(
         _ resampler: Resampler, of shape: PictureShape, columns: Range<Int>, rows: Range<Int>
     ) {
         self.shape = shape
+        interpolation = resampler.interpolation
         width = resampler.width
         height = resampler.height
         self.columns = columns
@@ -99,13 +105,19 @@ struct ResampledWindow {
     /// The pass along the rows, or nil when the width stays.
     func horizontal() -> BicubicWeights? {
         width == shape.width
-            ? nil : BicubicWeights(inputSize: shape.width, outputSize: width, window: columns)
+            ? nil
+            : BicubicWeights(
+                inputSize: shape.width, outputSize: width, window: columns,
+                interpolation: interpolation)
     }
 
     /// The pass along the columns, or nil when the height stays.
     func vertical() -> BicubicWeights? {
         height == shape.height
-            ? nil : BicubicWeights(inputSize: shape.height, outputSize: height, window: rows)
+            ? nil
+            : BicubicWeights(
+                inputSize: shape.height, outputSize: height, window: rows,
+                interpolation: interpolation)
     }
 
     func image(_ pixels: [UInt8]) -> PixelImage {

@@ -1,49 +1,69 @@
-/// Sizes of a CLIP model with a vision transformer, derived from tensor shapes as upstream's
-/// `clip.model.build_model` derives them, so that no model needs to be known by name.
+/// What the MLP of a block computes between its two layers, `c_fc` and `c_proj`.
+public enum Activation: String, Sendable, CaseIterable {
+    /// `v · sigmoid(1.702 v)`: OpenAI's models.
+    case quickGELU = "quick_gelu"
+    /// `v · Φ(v)`, through erf: `torch.nn.GELU`'s default, OpenCLIP's models.
+    case gelu
+    /// GELU's approximation by tanh.
+    case geluTanh = "gelu_tanh"
+}
+
+/// A CLIP model with a vision transformer, described completely: two models with the same description
+/// and the same weights give the same embeddings.
+///
+/// Sizes come from tensor shapes, as in upstream's `clip.model.build_model`; ``ModelDescription`` says
+/// the rest. Common to all that are supported: a class token whose output is pooled, layer norms with
+/// epsilon 1e-5 before each branch, `ln_pre` and `ln_post`; a causal text tower pooled at the end token;
+/// CLIP's byte-pair tokenizer; projections without bias.
 public struct ClipConfiguration: Sendable, Equatable {
     /// One tower: a stack of residual attention blocks.
     public struct Transformer: Sendable, Equatable {
         /// Features a token has between blocks.
         public let width: Int
         public let layers: Int
-        /// Attention heads; CLIP gives each 64 features.
-        public var heads: Int { width / Self.headWidth }
+        /// Features of an attention head: 64 in OpenAI's models.
+        public let headWidth: Int
         /// Features of the hidden layer of the blocks' MLP.
-        public var hiddenWidth: Int { 4 * width }
+        public let hiddenWidth: Int
+        public let activation: Activation
 
-        public static let headWidth = 64
+        /// Attention heads.
+        public var heads: Int { width / headWidth }
     }
 
-    /// Length of a picture's or text's embedding: 512 for ViT-B, 768 for ViT-L/14.
+    /// Length of an embedding: 512 for ViT-B, 768 for ViT-L/14.
     public let embeddingDimension: Int
 
     public let vision: Transformer
-    /// Side of the square that pictures are cropped to, in pixels.
+    /// Side of the square that images are cropped to, in pixels.
     public let imageResolution: Int
     /// Side of a patch, in pixels.
     public let patchSize: Int
+    public let preprocessing: ImagePreprocessing
 
     public let text: Transformer
     /// Tokens a text can have, start and end included.
     public let contextLength: Int
     public let vocabularySize: Int
 
-    /// Patches along a side of the picture.
+    /// Patches along a side of the image.
     public var gridSize: Int { imageResolution / patchSize }
-    /// Tokens a picture has: its patches, and the class token before them.
+    /// Tokens an image has: its patches, and the class token before them.
     public var imageSequenceLength: Int { gridSize * gridSize + 1 }
 
-    /// - Parameter shapes: tensor shapes by upstream's names.
-    package init(_ shapes: [String: [Int]]) throws(CheckpointFault) {
-        guard let convolution = shapes["visual.conv1.weight"] else {
-            throw CheckpointFault(Self.strangerFault(shapes))
-        }
-        guard shapes["visual.layer1.0.conv1.weight"] == nil, shapes["visual.proj"] != nil else {
-            throw CheckpointFault(
-                "is a CLIP model with a ResNet for pictures; only vision transformers (ViT-B/32 and its kin) are supported"
-            )
-        }
+    /// What tensors do not show, as a text that is the same for the same model; nil for OpenAI's rules.
+    public var deviations: String? {
+        let openAI = ModelDescription.openAI
+        let towers = [vision, text].map { "\($0.activation.rawValue),\($0.headWidth)" }
+        let usual = [openAI.vision, openAI.text].map { "\($0.activation.rawValue),\($0.headWidth)" }
+        guard towers != usual || preprocessing != openAI.preprocessing else { return nil }
+        return "vision:\(towers[0]);text:\(towers[1]);\(preprocessing.summary)"
+    }
 
+    /// - Parameter shapes: tensor shapes by OpenAI's names.
+    package init(
+        _ shapes: [String: [Int]], _ description: ModelDescription
+    ) throws(CheckpointFault) {
         func shape(_ name: String, _ rank: Int) throws(CheckpointFault) -> [Int] {
             guard let shape = shapes[name] else {
                 throw CheckpointFault("has no tensor \"\(name)\"")
@@ -54,76 +74,119 @@ public struct ClipConfiguration: Sendable, Equatable {
             }
             return shape
         }
-        guard convolution.count == 4 else {
-            throw CheckpointFault(
-                "the tensor \"visual.conv1.weight\" has the shape \(convolution), expected 4 dimensions"
-            )
-        }
+        let convolution = try shape("visual.conv1.weight", 4)
+        _ = try shape("visual.proj", 2)
         let positions = try shape("visual.positional_embedding", 2)[0]
-        let projection = try shape("text_projection", 2)
-        let context = try shape("positional_embedding", 2)[0]
-        let tokens = try shape("token_embedding.weight", 2)[0]
+        embeddingDimension = try shape("text_projection", 2)[1]
+        contextLength = try shape("positional_embedding", 2)[0]
+        vocabularySize = try shape("token_embedding.weight", 2)[0]
         let textWidth = try shape("ln_final.weight", 1)[0]
 
-        func layers(_ prefix: String) -> Int {
+        func tower(
+            _ prefix: String, _ name: String, width: Int, _ tower: ModelDescription.Tower
+        ) throws(CheckpointFault) -> Transformer {
+            let prefix = "\(prefix).resblocks."
             var numbers: Set<Int> = []
             for name in shapes.keys where name.hasPrefix(prefix) {
                 if let number = Int(name.dropFirst(prefix.count).prefix { $0 != "." }) {
                     numbers.insert(number)
                 }
             }
-            return numbers.count
+            try Self.check(numbers.count, 1...256, "the number of \(name) layers")
+            let hidden = try shape("\(prefix)0.mlp.c_fc.weight", 2)[0]
+            try Self.check(hidden, 1...16_384, "the width of the \(name) tower's hidden layer")
+            guard tower.headWidth > 0, width.isMultiple(of: tower.headWidth) else {
+                throw CheckpointFault(
+                    "is not a usable CLIP model: the \(name) width \(width) is not a multiple of \(tower.headWidth), the width of an attention head"
+                )
+            }
+            return Transformer(
+                width: width, layers: numbers.count, headWidth: tower.headWidth,
+                hiddenWidth: hidden, activation: tower.activation)
         }
 
         patchSize = convolution[3]
         // As upstream: one position is the class token's, the others make a square.
         let grid = Int(Double(max(0, positions - 1)).squareRoot().rounded(.toNearestOrEven))
-        embeddingDimension = projection[1]
-        contextLength = context
-        vocabularySize = tokens
-        vision = Transformer(
-            width: convolution[0], layers: layers("visual.transformer.resblocks."))
-        text = Transformer(width: textWidth, layers: layers("transformer.resblocks."))
-
         // Far beyond any CLIP that was ever trained; keeps arithmetic and memory bounded.
-        func check(_ value: Int, _ range: ClosedRange<Int>, _ what: String) throws(CheckpointFault)
-        {
-            guard range.contains(value) else {
-                throw CheckpointFault(
-                    "is no CLIP model that can be used: \(what) would be \(value), allowed are \(range.lowerBound) to \(range.upperBound)"
-                )
-            }
-        }
-        try check(patchSize, 1...256, "the patch size")
-        try check(grid, 1...64, "the number of patches along a side")
-        try check(patchSize * grid, 1...1_024, "the picture's side in pixels")
-        try check(embeddingDimension, 1...16_384, "the embedding dimension")
-        try check(contextLength, 2...4_096, "the context length")
-        try check(vocabularySize, 3...1_000_000, "the vocabulary size")
-        // Wider vision towers (OpenCLIP's ViT-H, g, bigG) have heads of 80 features and more, which
-        // no tensor shows; with heads of 64 their embeddings would be silently wrong.
-        try check(vision.width, 64...1_024, "the vision width")
-        try check(text.width, 64...2_048, "the text width")
-        for (name, tower) in [("vision", vision), ("text", text)] {
-            try check(tower.layers, 1...256, "the number of \(name) layers")
-            guard tower.width.isMultiple(of: Transformer.headWidth) else {
-                throw CheckpointFault(
-                    "is no CLIP model that can be used: the \(name) width \(tower.width) is not a multiple of 64"
-                )
-            }
+        try Self.check(patchSize, 1...256, "the patch size")
+        try Self.check(grid, 1...64, "the number of patches along a side")
+        try Self.check(patchSize * grid, 1...1_024, "the image's side in pixels")
+        try Self.check(embeddingDimension, 1...16_384, "the embedding dimension")
+        try Self.check(contextLength, 2...4_096, "the context length")
+        try Self.check(vocabularySize, 3...1_000_000, "the vocabulary size")
+        try Self.check(convolution[0], 16...4_096, "the vision width")
+        try Self.check(textWidth, 16...4_096, "the text width")
+        if description.file == nil, convolution[0] > 1_024 {
+            // OpenCLIP's ViT-H, g and bigG have heads of 80 features and more.
+            throw CheckpointFault(
+                "has a vision width of \(convolution[0]), and no tensor shows how wide its attention heads are; put its open_clip_config.json beside it"
+            )
         }
         imageResolution = patchSize * grid
+        preprocessing = description.preprocessing
+        vision = try tower(
+            "visual.transformer", "vision", width: convolution[0], description.vision)
+        text = try tower("transformer", "text", width: textWidth, description.text)
+        for claim in description.claims where self[keyPath: claim.size] != claim.value {
+            throw CheckpointFault(
+                "does not fit \(description.file ?? "its configuration"): \(claim.setting) is \(claim.value) there, but the tensors have \(self[keyPath: claim.size])"
+            )
+        }
     }
 
-    /// What to say of a file that holds tensors, but not CLIP's.
-    private static func strangerFault(_ shapes: [String: [Int]]) -> String {
-        if shapes.keys.contains(where: { $0.hasPrefix("vision_model.") }) {
-            return
-                "has the tensor names of Hugging Face's transformers; use a checkpoint with OpenAI's or OpenCLIP's names"
+    private static func check(
+        _ value: Int, _ range: ClosedRange<Int>, _ what: String
+    ) throws(CheckpointFault) {
+        guard range.contains(value) else {
+            throw CheckpointFault(
+                "is not a usable CLIP model: \(what) would be \(value), allowed are \(range.lowerBound) to \(range.upperBound)"
+            )
         }
-        if shapes.keys.contains(where: { $0.hasPrefix("visual.trunk.") }) {
-            return "is an OpenCLIP model on a timm backbone, which is not supported"
+    }
+
+    // MARK: - Tensors
+
+    /// The vision tower's tensors by OpenAI's names, with their shapes.
+    package var visionTensors: [(name: String, shape: [Int])] {
+        let width = vision.width
+        return [
+            ("visual.conv1.weight", [width, 3, patchSize, patchSize]),
+            ("visual.class_embedding", [width]),
+            ("visual.positional_embedding", [imageSequenceLength, width]),
+            ("visual.ln_pre.weight", [width]), ("visual.ln_pre.bias", [width]),
+        ] + Self.blocks("visual.transformer", vision) + [
+            ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
+            ("visual.proj", [width, embeddingDimension]),
+        ]
+    }
+
+    /// The text tower's tensors by OpenAI's names, with their shapes.
+    package var textTensors: [(name: String, shape: [Int])] {
+        let width = text.width
+        return [
+            ("token_embedding.weight", [vocabularySize, width]),
+            ("positional_embedding", [contextLength, width]),
+        ] + Self.blocks("transformer", text) + [
+            ("ln_final.weight", [width]), ("ln_final.bias", [width]),
+            ("text_projection", [width, embeddingDimension]),
+        ]
+    }
+
+    private static func blocks(
+        _ prefix: String, _ tower: Transformer
+    ) -> [(name: String, shape: [Int])] {
+        let (width, hidden) = (tower.width, tower.hiddenWidth)
+        let shapes = [
+            ("ln_1.weight", [width]), ("ln_1.bias", [width]),
+            ("attn.in_proj_weight", [3 * width, width]), ("attn.in_proj_bias", [3 * width]),
+            ("attn.out_proj.weight", [width, width]), ("attn.out_proj.bias", [width]),
+            ("ln_2.weight", [width]), ("ln_2.bias", [width]),
+            ("mlp.c_fc.weight", [hidden, width]), ("mlp.c_fc.bias", [hidden]),
+            ("mlp.c_proj.weight", [width, hidden]), ("mlp.c_proj.bias", [width]),
+        ]
+        return (0..<tower.layers).flatMap { layer in
+            shapes.map { ("\(prefix).resblocks.\(layer).\($0.0)", $0.1) }
         }
-        return "holds no CLIP model: the tensor \"visual.conv1.weight\" is missing"
     }
 }

@@ -36,18 +36,8 @@ public final class ImageEncoder: Sendable {
         self.precision = precision
         let width = sizes.vision.width
         let patch = sizes.patchSize
-        let length = sizes.imageSequenceLength
         let loader = try WeightLoader(
-            checkpoint,
-            [
-                ("visual.conv1.weight", [width, 3, patch, patch]),
-                ("visual.class_embedding", [width]),
-                ("visual.positional_embedding", [length, width]),
-                ("visual.ln_pre.weight", [width]), ("visual.ln_pre.bias", [width]),
-            ] + WeightLoader.blockShapes("visual.transformer", sizes.vision) + [
-                ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
-                ("visual.proj", [width, sizes.embeddingDimension]),
-            ], storage: precision == .int8 ? .int8 : .float)
+            checkpoint, sizes.visionTensors, storage: precision == .int8 ? .int8 : .float)
         weights = Weights(
             patches: try loader.linear(
                 "visual.conv1.weight", nil, inputs: 3 * patch * patch, outputs: width,
@@ -61,7 +51,7 @@ public final class ImageEncoder: Sendable {
             lnPost: try loader.norm("visual.ln_post"),
             projection: try loader.tensor("visual.proj"))
         buffer = loader.buffer
-        Multiplication.useCallingThread()
+        GEMM.useCallingThread()
     }
 
     /// Floats of one preprocessed picture: `3 × resolution × resolution`.
@@ -91,7 +81,8 @@ public final class ImageEncoder: Sendable {
             scratch = TransformerScratch(
                 sizes.vision, rows: rows, length: sizes.imageSequenceLength,
                 int8: encoder.precision == .int8
-                    ? Int8Scratch(width: max(sizes.vision.hiddenWidth, patchWidth))
+                    ? Int8Scratch(
+                        width: max(sizes.vision.hiddenWidth, sizes.vision.width, patchWidth))
                     : nil)
             patchRows = .allocate(capacity: capacity * encoder.pixelCount)
             patchEmbeddings = .allocate(
@@ -144,7 +135,7 @@ public final class ImageEncoder: Sendable {
             }
             let patches = grid * grid
             let embeddings = patchEmbeddings.baseAddress!
-            Multiplication.linear(
+            GEMM.linear(
                 patchRows.baseAddress!, rows: count * patches, encoder.weights.patches,
                 to: embeddings, int8: scratch.int8)
             for picture in 0..<count {
@@ -182,7 +173,7 @@ func project(
     dimension: Int
 ) -> [[Float]] {
     let flat = [Float](unsafeUninitializedCapacity: rows * dimension) { out, count in
-        Multiplication.projection(
+        GEMM.projection(
             x, rows: rows, projection, inputs: width, outputs: dimension, to: out.baseAddress!)
         for row in 0..<rows {
             ck_l2_normalize(out.baseAddress! + row * dimension, dimension)

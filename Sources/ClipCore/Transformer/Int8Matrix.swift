@@ -15,15 +15,18 @@ struct Int8Matrix: @unchecked Sendable {
         deinit { bytes.deallocate() }
     }
 
-    /// Whether a product with so many inputs fits in the kernels' 32-bit sums.
-    static func canHold(inputs: Int) -> Bool { inputs <= CK_INT8_MAX_INPUTS }
+    /// Whether a product fits in the kernels' 32-bit sums, and whole panels hold each third of the
+    /// outputs (queries, keys and values).
+    static func canHold(inputs: Int, outputs: Int) -> Bool {
+        inputs <= CK_INT8_MAX_INPUTS && outputs.isMultiple(of: CK_INT8_PANEL)
+    }
 
     /// Quantises a matrix: each output gets the scale that takes its largest weight to 127.
     /// - Parameters:
     ///   - weight: `[outputs, inputs]`, finite.
     ///   - isWide: whether its activations get 16 bits.
     init(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, isWide: Bool) {
-        precondition(Self.canHold(inputs: inputs))
+        precondition(Self.canHold(inputs: inputs, outputs: outputs))
         let panel = CK_INT8_PANEL
         let padded = (outputs + panel - 1) / panel * panel
         let packed = ck_int8_packed_size(inputs, outputs)
@@ -59,15 +62,17 @@ struct Int8Matrix: @unchecked Sendable {
     /// - Parameter norm: the layer norm that goes before it, if one does.
     func linear(
         _ x: UnsafePointer<Float>, rows: Int, norm: NormWeights? = nil,
-        bias: UnsafePointer<Float>?, to out: UnsafeMutablePointer<Float>, end: LinearEnd,
+        bias: UnsafePointer<Float>?, to out: UnsafeMutablePointer<Float>, epilogue: Epilogue,
         _ scratch: Int8Scratch
     ) {
         precondition(matrix.inputs <= scratch.width)
         let kind =
-            switch end {
-            case .store: CK_INT8_STORE
-            case .add: CK_INT8_ADD
-            case .quickGELU: CK_INT8_QUICK_GELU
+            switch epilogue {
+            case .store: CK_STORE
+            case .add: CK_ADD
+            case .activate(.quickGELU): CK_APPLY_QUICK_GELU
+            case .activate(.gelu): CK_APPLY_GELU
+            case .activate(.geluTanh): CK_APPLY_GELU_TANH
             }
         let (inputs, outputs) = (matrix.inputs, matrix.outputs)
         withUnsafePointer(to: scratch.activations) { activations in

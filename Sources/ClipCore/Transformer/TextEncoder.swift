@@ -32,11 +32,8 @@ public final class TextEncoder: Sendable {
         let width = sizes.text.width
         let loader = try WeightLoader(
             checkpoint,
-            [("positional_embedding", [sizes.contextLength, width])]
-                + WeightLoader.blockShapes("transformer", sizes.text) + [
-                    ("ln_final.weight", [width]), ("ln_final.bias", [width]),
-                    ("text_projection", [width, sizes.embeddingDimension]),
-                ], storage: .half)
+            // The token embedding stays in the file.
+            sizes.textTensors.filter { $0.name != "token_embedding.weight" }, storage: .half)
         tokenEmbedding = try checkpoint.tensor(
             "token_embedding.weight", shape: [sizes.vocabularySize, width])
         weights = Weights(
@@ -45,7 +42,7 @@ public final class TextEncoder: Sendable {
             lnFinal: try loader.norm("ln_final"),
             projection: try loader.tensor("text_projection"))
         buffer = loader.buffer
-        Multiplication.useCallingThread()
+        GEMM.useCallingThread()
     }
 
     /// Embeds one text.
@@ -85,7 +82,7 @@ public final class TextEncoder: Sendable {
 
         let scratch = TransformerScratch(
             configuration.text, rows: length, length: length,
-            hasPanel: length > Multiplication.rowsWorthWidening)
+            hasPanel: length > GEMM.rowsWorthWidening)
         for (position, token) in tokens.prefix(length).enumerated() {
             try tokenEmbedding.copyRow(
                 Int(token),

@@ -3,7 +3,7 @@ import CKernels
 /// The residual attention blocks of one tower, as upstream's `clip.model.Transformer`.
 ///
 ///     x = x + attention(ln_1(x))
-///     x = x + mlp(ln_2(x)),  mlp(v) = W₂ · quick_gelu(W₁ v + b₁) + b₂
+///     x = x + mlp(ln_2(x)),  mlp(v) = c_proj(activation(c_fc(v)))
 ///
 /// Of each sequence's result only one token is pooled (the class token of a picture, the end token of a
 /// text), so the last block computes queries, attention and MLP for that token alone; keys and values
@@ -25,8 +25,8 @@ enum TransformerForward {
         precondition(rows <= scratch.rows)
         precondition(causal ? pooled == length - 1 : (0..<length).contains(pooled))
         for block in blocks.dropLast() {
-            Multiplication.linear(
-                norm: block.ln1, scratch.x, rows: rows, block.inProjection, normed: scratch.normed,
+            GEMM.linear(
+                norm: block.ln1, scratch.x, rows: rows, block.inProj, normed: scratch.normed,
                 to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
             attention(tower, sequences: sequences, length: length, causal: causal, scratch)
             finish(block, tower, rows: rows, scratch)
@@ -46,14 +46,15 @@ enum TransformerForward {
             let count = min(scratch.rowsAtOnce, rows - start)
             let x = scratch.x + start * tower.width
             let normed = scratch.normed + start * tower.width
-            Multiplication.linear(
-                normed, rows: count, block.outProjection, to: x, end: .add, panel: scratch.panel,
+            GEMM.linear(
+                normed, rows: count, block.outProj, to: x, epilogue: .add, panel: scratch.panel,
                 int8: scratch.int8)
-            Multiplication.linear(
-                norm: block.ln2, x, rows: count, block.expansion, normed: normed,
-                to: scratch.hidden, end: .quickGELU, panel: scratch.panel, int8: scratch.int8)
-            Multiplication.linear(
-                scratch.hidden, rows: count, block.contraction, to: x, end: .add,
+            GEMM.linear(
+                norm: block.ln2, x, rows: count, block.cFc, normed: normed,
+                to: scratch.hidden, epilogue: .activate(tower.activation), panel: scratch.panel,
+                int8: scratch.int8)
+            GEMM.linear(
+                scratch.hidden, rows: count, block.cProj, to: x, epilogue: .add,
                 panel: scratch.panel, int8: scratch.int8)
         }
     }
@@ -65,10 +66,10 @@ enum TransformerForward {
     ) {
         let rows = sequences * length
         let width = tower.width
-        let queryLayer = block.inProjection.outputs(0..<width)
-        let keyValueLayer = block.inProjection.outputs(width..<3 * width)
+        let queryLayer = block.inProj.outputs(0..<width)
+        let keyValueLayer = block.inProj.outputs(width..<3 * width)
         // Keys and values of all tokens, [rows, 2 × width].
-        Multiplication.linear(
+        GEMM.linear(
             norm: block.ln1, scratch.x, rows: rows, keyValueLayer, normed: scratch.normed,
             to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
         // The pooled rows move to the front; a row never lands on one that is still to move.
@@ -77,29 +78,27 @@ enum TransformerForward {
             (scratch.x + sequence * width).update(from: scratch.x + source, count: width)
         }
         let queries = scratch.hidden
-        Multiplication.linear(
+        GEMM.linear(
             norm: block.ln1, scratch.x, rows: sequences, queryLayer, normed: scratch.normed,
             to: queries, panel: scratch.panel, int8: scratch.int8)
 
-        let headWidth = ClipConfiguration.Transformer.headWidth
+        let headWidth = tower.headWidth
+        let scale = 1 / Float(headWidth).squareRoot()
         for sequence in 0..<sequences {
             for head in 0..<tower.heads {
                 let keys = scratch.qkv + sequence * length * 2 * width + head * headWidth
                 let row = sequence * width + head * headWidth
-                Multiplication.scores(
+                GEMM.scores(
                     queries: queries + row, count: 1, keys: keys, length: length, width: headWidth,
                     queryStride: width, keyStride: 2 * width, scale: scale, to: scratch.scores)
                 ck_softmax(scratch.scores, 1, length, length, false)
-                Multiplication.attend(
+                GEMM.attend(
                     scratch.scores, count: 1, values: keys + width, length: length,
                     width: headWidth, stride: 2 * width, to: scratch.normed + row, outStride: width)
             }
         }
         finish(block, tower, rows: sequences, scratch)
     }
-
-    /// What scores are multiplied with: 1 / √(features of a head).
-    private static let scale = 1 / Float(ClipConfiguration.Transformer.headWidth).squareRoot()
 
     /// Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2), from `scratch.qkv`
     /// to `scratch.normed`. A row of `qkv` holds queries, keys and values, each head by head.
@@ -108,16 +107,17 @@ enum TransformerForward {
         _ scratch: TransformerScratch
     ) {
         let width = tower.width
-        let headWidth = ClipConfiguration.Transformer.headWidth
+        let headWidth = tower.headWidth
+        let scale = 1 / Float(headWidth).squareRoot()
         for sequence in 0..<sequences {
             for head in 0..<tower.heads {
                 let queries = scratch.qkv + sequence * length * 3 * width + head * headWidth
-                Multiplication.scores(
+                GEMM.scores(
                     queries: queries, count: length, keys: queries + width, length: length,
                     width: headWidth, queryStride: 3 * width, keyStride: 3 * width, scale: scale,
                     to: scratch.scores)
                 ck_softmax(scratch.scores, length, length, length, causal)
-                Multiplication.attend(
+                GEMM.attend(
                     scratch.scores, count: length, values: queries + 2 * width, length: length,
                     width: headWidth, stride: 3 * width,
                     to: scratch.normed + sequence * length * width + head * headWidth,

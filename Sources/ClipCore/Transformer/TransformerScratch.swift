@@ -9,10 +9,10 @@ final class TransformerScratch {
     let qkv: UnsafeMutablePointer<Float>
     /// One head's attention scores, `[length, length]`.
     let scores: UnsafeMutablePointer<Float>
-    /// The MLP's hidden layer, `[rowsAtOnce, 4 × width]`; also the pooled tokens' queries.
+    /// The MLP's hidden layer, `[rowsAtOnce, hidden width]`; also the pooled tokens' queries.
     let hidden: UnsafeMutablePointer<Float>
 
-    /// Room for one matrix in fp32, `[4 × width, width]`, if it was asked for.
+    /// Room for one matrix in fp32, if it was asked for.
     let panel: UnsafeMutablePointer<Float>?
 
     /// Room for quantised activations, if it was asked for.
@@ -40,7 +40,7 @@ final class TransformerScratch {
         let counts = [
             rows * width, rows * width, rows * 3 * width, length * length,
             max(rowsAtOnce * tower.hiddenWidth, rows / length * width),
-            hasPanel ? tower.hiddenWidth * width : 0,
+            hasPanel ? max(tower.hiddenWidth, 3 * width) * width : 0,
         ].map { ($0 + 15) / 16 * 16 }
         let base = UnsafeMutableRawPointer.allocate(
             byteCount: counts.reduce(0, +) * 4, alignment: 64)

@@ -22,7 +22,7 @@ final class WeightBuffer: Sendable {
 
     /// Loads a tensor behind those loaded before.
     fileprivate func append(_ tensor: Tensor) throws(CheckpointError) -> UnsafePointer<Float> {
-        let count = tensor.layout.count
+        let count = tensor.count
         precondition(used + count <= storage.count)
         let part = UnsafeMutableBufferPointer(rebasing: storage[used..<used + count])
         try tensor.copy(to: part)
@@ -73,11 +73,14 @@ struct LinearWeights: @unchecked Sendable {
 struct BlockWeights: Sendable {
     let ln1: NormWeights
     /// Queries, keys and values stacked: `[3 × width, width]`.
-    let inProjection: LinearWeights
-    let outProjection: LinearWeights
+    let inProj: LinearWeights
+    /// `[width, width]`
+    let outProj: LinearWeights
     let ln2: NormWeights
-    let expansion: LinearWeights
-    let contraction: LinearWeights
+    /// `[hidden width, width]`
+    let cFc: LinearWeights
+    /// `[width, hidden width]`
+    let cProj: LinearWeights
 }
 
 /// How the matrices of linear layers are kept.
@@ -108,32 +111,13 @@ struct WeightLoader {
         var capacity = 0
         for (name, shape) in shapes {
             let tensor = try checkpoint.tensor(name, shape: shape)
-            capacity += WeightBuffer.padded(tensor.layout.count)
+            capacity += WeightBuffer.padded(tensor.count)
             tensors[name] = tensor
         }
         self.tensors = tensors
         self.storage = storage
         // Memory that is set aside but never written to costs nothing.
         buffer = WeightBuffer(count: capacity)
-    }
-
-    /// The tensors of a tower's blocks.
-    /// - Parameter prefix: `visual.transformer` or `transformer`.
-    static func blockShapes(
-        _ prefix: String, _ tower: ClipConfiguration.Transformer
-    ) -> [(name: String, shape: [Int])] {
-        let (width, hidden) = (tower.width, tower.hiddenWidth)
-        let shapes = [
-            ("ln_1.weight", [width]), ("ln_1.bias", [width]),
-            ("attn.in_proj_weight", [3 * width, width]), ("attn.in_proj_bias", [3 * width]),
-            ("attn.out_proj.weight", [width, width]), ("attn.out_proj.bias", [width]),
-            ("ln_2.weight", [width]), ("ln_2.bias", [width]),
-            ("mlp.c_fc.weight", [hidden, width]), ("mlp.c_fc.bias", [hidden]),
-            ("mlp.c_proj.weight", [width, hidden]), ("mlp.c_proj.bias", [width]),
-        ]
-        return (0..<tower.layers).flatMap { layer in
-            shapes.map { ("\(prefix).resblocks.\(layer).\($0.0)", $0.1) }
-        }
     }
 
     /// Loads one of the tensors that were asked for.
@@ -163,7 +147,7 @@ struct WeightLoader {
         switch storage {
         case .half:
             if let halves = tensors[name]?.mappedHalves { return .half(halves) }
-        case .int8 where Int8Matrix.canHold(inputs: inputs):
+        case .int8 where Int8Matrix.canHold(inputs: inputs, outputs: outputs):
             guard let tensor = tensors[name] else {
                 preconditionFailure("\(name) was not asked for")
             }
@@ -191,20 +175,20 @@ struct WeightLoader {
             blocks.append(
                 BlockWeights(
                     ln1: ln1,
-                    inProjection: try linear(
+                    inProj: try linear(
                         "\(block).attn.in_proj_weight", "\(block).attn.in_proj_bias",
                         inputs: width, outputs: 3 * width,
                         isWide: Outliers.areBehind(ln1, width: width)),
-                    outProjection: try linear(
+                    outProj: try linear(
                         "\(block).attn.out_proj.weight", "\(block).attn.out_proj.bias",
                         inputs: width, outputs: width,
                         isWide: Outliers.areBehind(ln1, width: width)),
                     ln2: ln2,
-                    expansion: try linear(
+                    cFc: try linear(
                         "\(block).mlp.c_fc.weight", "\(block).mlp.c_fc.bias",
                         inputs: width, outputs: tower.hiddenWidth,
                         isWide: Outliers.areBehind(ln2, width: width)),
-                    contraction: try linear(
+                    cProj: try linear(
                         "\(block).mlp.c_proj.weight", "\(block).mlp.c_proj.bias",
                         inputs: tower.hiddenWidth, outputs: width,
                         isWide: Outliers.areBehind(ln2, width: width))))

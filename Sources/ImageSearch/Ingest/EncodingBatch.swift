@@ -16,7 +16,7 @@ final class EncodingBatch {
     init(_ encoder: ImageEncoder, capacity: Int, limits: ImageLimits = ImageLimits()) {
         decoder = ImageDecoder(limits: limits)
         session = ImageEncoder.Session(encoder, capacity: capacity)
-        preprocessor = ImagePreprocessor(resolution: encoder.configuration.imageResolution)
+        preprocessor = ImagePreprocessor(encoder.configuration)
         size = encoder.pixelCount
         pixels = .allocate(capacity: capacity * encoder.pixelCount)
         self.capacity = capacity

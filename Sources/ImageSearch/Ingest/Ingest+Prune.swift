@@ -14,7 +14,8 @@ extension Ingest {
     ) throws -> IngestProgress {
         let table = try connect()
         _ = try table.dimension()
-        let identity = ModelIdentity(try Checkpoint(path: modelPath), precision: precision)
+        let identity = ModelIdentity(
+            try Checkpoint(path: modelPath, activation: activation), precision: precision)
         let known = try table.models().first { $0.identity.isSame(as: identity) }
         if !options.replacesModel, let active = try table.activeModel(),
             !active.isSame(as: identity)

@@ -36,6 +36,7 @@ public struct Ingest: Sendable {
     let store: any ObjectStore
     let connect: @Sendable () throws -> PicturesTable
     let modelPath: String
+    let activation: Activation?
     let precision: Precision
     let options: Options
     /// Set by ``stop()``.
@@ -47,6 +48,7 @@ public struct Ingest: Sendable {
         connect = { try PicturesTable(uri: databaseURI, applicationName: "process-images") }
         precision = try settings.precision()
         self.modelPath = modelPath
+        activation = try settings.activation()
         self.options = options
     }
 
@@ -77,7 +79,7 @@ public struct Ingest: Sendable {
     ) throws -> IngestProgress {
         // First what fails fast: the table, and whether the model is its own.
         let table = try connect()
-        let checkpoint = try Checkpoint(path: modelPath)
+        let checkpoint = try Checkpoint(path: modelPath, activation: activation)
         let identity = ModelIdentity(checkpoint, precision: precision)
         _ = try table.dimension()
         try table.checkWritable()
@@ -105,10 +107,16 @@ final class LazyEncoder: Sendable {
         self.precision = precision
     }
 
-    /// Converts the weights if nobody has yet; whoever comes meanwhile waits.
+    /// Converts the weights on first use; concurrent callers wait.
     func get() throws -> ImageEncoder {
         try result.update { result in
-            let known = result ?? Result { try ImageEncoder(checkpoint, precision: precision) }
+            let known =
+                result
+                ?? Result {
+                    // A model that cannot embed texts is of no use: find out before any image is stored.
+                    _ = try TextEmbedder(checkpoint).embed("a photo")
+                    return try ImageEncoder(checkpoint, precision: precision)
+                }
             result = known
             return try known.get()
         }

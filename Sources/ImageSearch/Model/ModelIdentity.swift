@@ -3,25 +3,30 @@ import Crypto
 
 /// Which model made an embedding: embeddings of two models must never be compared.
 public struct ModelIdentity: Sendable, Equatable {
-    /// The file's name, for people.
+    /// The name of the file or directory, for people.
     public let name: String
     /// SHA-256, in hexadecimal, of samples of all weights; see ``init(_:precision:)``.
     public let digest: String
-    /// Length of the embeddings.
+    /// Length of an embedding.
     public let dimension: Int
-    /// What the image tower computes in: `fp32` or `int8`. Texts are always embedded in `fp32`, so searching
-    /// asks for the same digest only; pictures of one table are all embedded alike.
+    /// The image tower's precision: `fp32` or `int8`, the same for all images of a table. Texts are always
+    /// embedded in `fp32`, so searches compare the digest only.
     public let precision: String
 
-    /// Elements of each tensor that are looked at, at most.
+    /// The most elements of a tensor that count.
     private static let sampleLimit = 256
 
-    /// Tells a model by the names and shapes of its tensors and the first elements of each, of a
-    /// matrix also those of its last row; as fp32, so that it is the same model in every container
-    /// and in every type that holds the same numbers.
+    /// The digest that earlier releases recorded, which did not cover the architecture; nil when it
+    /// is the same.
+    let weightsDigest: String?
+
+    /// Identifies a model by the names and shapes of its tensors and the first elements of each (of a
+    /// matrix also those of its last row), by OpenAI's names and as fp32, so that a model is the same in
+    /// every container, layout and type that holds the same numbers; and by everything else that changes
+    /// an embedding (activation, head width, preprocessing) where it is not as in OpenAI's models.
     ///
-    /// Any further training moves all weights, and so changes the digest. It is no checksum of the
-    /// file: it reads 0.3 MB of it instead of 354, which takes about a millisecond.
+    /// Any further training changes all weights, and so the digest. It is not a checksum of the file: it
+    /// reads 0.3 MB of 354, which takes about a millisecond.
     public init(_ checkpoint: Checkpoint, precision: Precision) {
         var hash = SHA256()
         func add(_ number: Int) {
@@ -35,23 +40,38 @@ public struct ModelIdentity: Sendable, Equatable {
             // Little-endian on every machine that this runs on.
             elements.withUnsafeBytes { hash.update(bufferPointer: $0) }
         }
-        let hexadecimal = Array("0123456789abcdef")
-        digest = hash.finalize().reduce(into: "") { text, byte in
-            text.append(hexadecimal[Int(byte >> 4)])
-            text.append(hexadecimal[Int(byte & 15)])
+        let weights = Self.hexadecimal(hash)
+        if let deviations = checkpoint.configuration.deviations {
+            hash.update(data: Array(deviations.utf8))
+            digest = Self.hexadecimal(hash)
+            weightsDigest = weights
+        } else {
+            digest = weights
+            weightsDigest = nil
         }
         name = String(checkpoint.path.split(separator: "/").last ?? "model")
         dimension = checkpoint.configuration.embeddingDimension
         self.precision = precision.rawValue
     }
 
+    private static func hexadecimal(_ hash: SHA256) -> String {
+        hash.finalize().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    }
+
     init(name: String, digest: String, dimension: Int, precision: String) {
         self.name = name
         self.digest = digest
+        weightsDigest = nil
         self.dimension = dimension
         self.precision = precision
     }
 
     /// For messages: `ViT-B-32.pt (0123456789ab, fp32)`.
     var label: String { "\(name) (\(digest.prefix(12)), \(precision))" }
+}
+
+extension ModelIdentity {
+    /// Whether an earlier release stored embeddings of this model's weights under another architecture:
+    /// it took every model for OpenAI's, so they are wrong.
+    func wasMisread(as stored: ModelIdentity) -> Bool { weightsDigest == stored.digest }
 }

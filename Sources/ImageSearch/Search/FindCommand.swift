@@ -10,6 +10,7 @@ public final class FindCommand {
     private let store: (any ObjectStore)?
     private let locateModel: () throws -> String
     private let precision: Precision
+    private let activation: Activation?
     private var modelPath: String?
     private var loadedTexts: TextEmbedder?
     private var loadedPictures: PictureEmbedder?
@@ -28,6 +29,7 @@ public final class FindCommand {
     ) throws {
         self.locateModel = locateModel
         precision = try settings.precision()
+        activation = try settings.activation()
         guard needsDatabase else {
             connection = nil
             store = nil
@@ -115,7 +117,9 @@ public final class FindCommand {
             },
             identity: {
                 if let loaded = self.loadedTexts { return loaded.identity }
-                return ModelIdentity(try Checkpoint(path: self.model()), precision: .fp32)
+                return ModelIdentity(
+                    try Checkpoint(path: self.model(), activation: self.activation),
+                    precision: .fp32)
             })
     }
 
@@ -126,7 +130,7 @@ public final class FindCommand {
         let embedder =
             try loadedPictures
             ?? PictureEmbedder(
-                modelPath: model(), precision: precision)
+                modelPath: model(), activation: activation, precision: precision)
         loadedPictures = embedder
         let embedding = try embedder.embed(bytes)
         pictures[name] = embedding
@@ -135,7 +139,7 @@ public final class FindCommand {
 
     private func texts() throws -> TextEmbedder {
         if let loadedTexts { return loadedTexts }
-        let texts = try TextEmbedder(modelPath: model())
+        let texts = try TextEmbedder(modelPath: model(), activation: activation)
         loadedTexts = texts
         return texts
     }

@@ -4,17 +4,21 @@ import ClipCore
 /// picture: most searches are for texts, and it is the larger part of the model.
 public final class PictureEmbedder: Sendable {
     private let path: String
+    private let activation: Activation?
     private let precision: Precision
     private let limits: ImageLimits
     private let encoder = Monitor(ImageEncoder?.none)
 
     /// - Parameters:
-    ///   - path: the model file.
+    ///   - path: the model's file or directory.
+    ///   - activation: see `Checkpoint`.
     ///   - precision: what the stored pictures were embedded in.
     ///   - limits: what decoding one picture may cost.
     public init(
-        modelPath path: String, precision: Precision = .fp32, limits: ImageLimits = .query
+        modelPath path: String, activation: Activation? = nil, precision: Precision = .fp32,
+        limits: ImageLimits = .query
     ) {
+        self.activation = activation
         self.path = path
         self.precision = precision
         self.limits = limits
@@ -25,7 +29,7 @@ public final class PictureEmbedder: Sendable {
     /// - Throws: ``SearchError`` about the picture, or `CheckpointError` about the model file.
     public func embed(_ file: [UInt8]) throws -> [Float] {
         let encoder = try loaded()
-        let preprocessor = ImagePreprocessor(resolution: encoder.configuration.imageResolution)
+        let preprocessor = ImagePreprocessor(encoder.configuration)
         let pixels: [Float]
         do {
             pixels = try preprocessor.values(encoded: file, decoder: ImageDecoder(limits: limits))
@@ -42,7 +46,8 @@ public final class PictureEmbedder: Sendable {
     private func loaded() throws -> ImageEncoder {
         try encoder.update { encoder in
             if let encoder { return encoder }
-            let loaded = try ImageEncoder(Checkpoint(path: path), precision: precision)
+            let loaded = try ImageEncoder(
+                Checkpoint(path: path, activation: activation), precision: precision)
             encoder = loaded
             return loaded
         }

@@ -33,9 +33,10 @@ public final class Searcher: PictureSearch {
     ) throws {
         let route = try settings.searchRoute()
         store = try settings.objectStore()
-        texts = try TextEmbedder(modelPath: modelPath)
+        let activation = try settings.activation()
+        texts = try TextEmbedder(modelPath: modelPath, activation: activation)
         pictures = PictureEmbedder(
-            modelPath: modelPath, precision: try settings.precision())
+            modelPath: modelPath, activation: activation, precision: try settings.precision())
         self.threads = try SearchThreads(
             count: threads ?? min(2 * WorkerThread.processorCount, 16),
             maximumWaiting: Self.maximumWaiting

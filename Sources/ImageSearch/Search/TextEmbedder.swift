@@ -15,13 +15,18 @@ public struct TextEmbedder: Sendable {
     /// The model, by which a search finds out whether the table's embeddings are its own.
     public let identity: ModelIdentity
 
-    /// - Parameter path: the model file.
+    /// - Parameters:
+    ///   - path: the model's file or directory.
+    ///   - activation: see `Checkpoint`.
     /// - Throws: `CheckpointError`, one sentence naming the file and the fault.
-    public init(modelPath path: String) throws {
-        let checkpoint = try Checkpoint(path: path)
+    public init(modelPath path: String, activation: Activation? = nil) throws {
+        try self.init(Checkpoint(path: path, activation: activation))
+    }
+
+    init(_ checkpoint: Checkpoint) throws {
         guard checkpoint.configuration.vocabularySize == Tokenizer.vocabularySize else {
             throw CheckpointError(
-                file: path,
+                file: checkpoint.path,
                 fault:
                     "has a vocabulary of \(checkpoint.configuration.vocabularySize) tokens, but CLIP's tokenizer makes \(Tokenizer.vocabularySize)"
             )

@@ -70,6 +70,15 @@ public struct Settings: Sendable {
         return precision
     }
 
+    /// `CLIP_ACTIVATION`: what weights that do not tell were trained with, `quick_gelu` or `gelu`.
+    public func activation() throws(SettingsError) -> Activation? {
+        guard let name = self["CLIP_ACTIVATION"] else { return nil }
+        guard let activation = Activation(rawValue: name), activation != .geluTanh else {
+            throw SettingsError("CLIP_ACTIVATION must be quick_gelu or gelu, not \"\(name)\"")
+        }
+        return activation
+    }
+
     /// Where searches go: `PG_READ_URI` (streaming replicas, several hosts allowed), and
     /// `PG_SERVICE_URI` when none of them answers, or without the former.
     /// - Throws: `PGError` when `PG_READ_URI` cannot be read: falling back would hide it.

@@ -65,6 +65,9 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures has no index to measure: run create-table --index hnsw first"
         case .otherPartitions(let table, let asked):
             "the table pictures is there and has \(table == 0 ? "no" : "\(table)") partitions, not \(asked): drop it or use another database"
+        case .otherModel(let table, let given) where given.wasMisread(as: table),
+            .otherModelSearched(let table, let given) where given.wasMisread(as: table):
+            "the embeddings in the table pictures were computed by an earlier release, which did not know that \(given.name) differs from OpenAI's models (its activation, attention heads or preprocessing), so they are wrong: run process-images --replace-model"
         case .otherModel(let table, let given):
             "the table pictures holds embeddings of the model \(table.label), but the model given is \(given.label): use the former, or process-images --replace-model, which embeds everything with the latter"
         case .otherModelSearched(let table, let given):

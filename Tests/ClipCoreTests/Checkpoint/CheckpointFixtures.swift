@@ -34,7 +34,7 @@ func withTemporaryFile<R>(_ bytes: [UInt8], _ body: (String) throws -> R) throws
 func faultOfLoading(_ bytes: [UInt8]) throws -> String? {
     try withTemporaryFile(bytes) { path in
         do throws(CheckpointError) {
-            let checkpoint = try Checkpoint(path: path)
+            let checkpoint = try Checkpoint(path: path, activation: .quickGELU)
             _ = try ImageEncoder(checkpoint)
             _ = try TextEncoder(checkpoint)
             return nil

@@ -118,7 +118,7 @@ import Testing
             fwrite(bytes, 1, bytes.count, file)
             fclose(file)
             do throws(CheckpointError) {
-                let checkpoint = try Checkpoint(path: path)
+                let checkpoint = try Checkpoint(path: path, activation: .quickGELU)
                 opened += 1
                 _ = try ImageEncoder(checkpoint)
                 let text = try TextEncoder(checkpoint)

@@ -9,7 +9,7 @@ import Testing
         "zip64.pt", "openclip.safetensors",
     ])
     func loads(_ name: String) throws {
-        let checkpoint = try Checkpoint(path: CheckpointFixtures.path(name))
+        let checkpoint = try Checkpoint(path: CheckpointFixtures.path(name), activation: .quickGELU)
         #expect(checkpoint.path == CheckpointFixtures.path(name))
         #expect(checkpoint.tensorNames.contains("visual.conv1.weight"))
         #expect(checkpoint.tensorNames.contains("logit_scale"))
@@ -18,14 +18,15 @@ import Testing
     }
 
     @Test(arguments: [
-        ("resnet.pt", "ResNet"), ("huggingface.pt", "Hugging Face"),
-        ("huggingface.safetensors", "Hugging Face"), ("legacy.pt", "before PyTorch 1.6"),
+        ("resnet.pt", "ResNet"), ("legacy.pt", "before PyTorch 1.6"),
         ("deflated.pt", "stored uncompressed"), ("make_fixtures.py", "neither a PyTorch archive"),
-        ("absent.pt", "No such file"), ("", "not a regular file"),
+        ("absent.pt", "No such file"), ("", "a directory without a model"),
     ])
     func refuses(_ name: String, _ reason: String) throws {
         let path = CheckpointFixtures.path(name)
-        let error = #expect(throws: CheckpointError.self) { try Checkpoint(path: path) }
+        let error = #expect(throws: CheckpointError.self) {
+            try Checkpoint(path: path, activation: .quickGELU)
+        }
         #expect(error?.file == path)
         #expect(error?.fault.contains(reason) == true, "\(error?.fault ?? "")")
         #expect(error?.description.hasPrefix("\(path): ") == true)
@@ -51,7 +52,7 @@ import Testing
             .appendingPathComponent("pipe-\(UUID().uuidString)").path
         #expect(mkfifo(path, 0o600) == 0)
         defer { unlink(path) }
-        #expect(throws: CheckpointError.self) { try Checkpoint(path: path) }
+        #expect(throws: CheckpointError.self) { try Checkpoint(path: path, activation: .quickGELU) }
     }
 }
 

@@ -10,14 +10,15 @@ import Testing
     }
 
     private func read(_ tensor: Tensor) throws -> [Float] {
-        try [Float](unsafeUninitializedCapacity: tensor.layout.count) { buffer, count in
-            count = tensor.layout.count
+        try [Float](unsafeUninitializedCapacity: tensor.count) { buffer, count in
+            count = tensor.count
             try tensor.copy(to: UnsafeMutableBufferPointer(rebasing: buffer[0..<count]))
         }
     }
 
     @Test func everyElementEqualsTorchs() throws {
-        let checkpoint = try Checkpoint(path: CheckpointFixtures.path("tensors.pt"))
+        let checkpoint = try Checkpoint(
+            path: CheckpointFixtures.path("tensors.pt"), activation: .quickGELU)
         let expected = try CheckpointFixtures.json([String: Expected].self, "tensors.json")
         #expect(expected.count == 22)
         for (name, torch) in expected {
@@ -27,10 +28,13 @@ import Testing
     }
 
     /// A row of a matrix is the same as its part of the whole.
-    @Test(arguments: ["extra.matrix", "extra.half_strided", "extra.sliding", "extra.repeated"])
+    @Test(arguments: [
+        "optimizer.matrix", "optimizer.half_strided", "optimizer.sliding", "optimizer.repeated",
+    ])
     func rowsAreThoseOfTheWhole(_ name: String) throws {
-        let checkpoint = try Checkpoint(path: CheckpointFixtures.path("tensors.pt"))
-        let shape = try #require(checkpoint.layout(name)?.shape)
+        let checkpoint = try Checkpoint(
+            path: CheckpointFixtures.path("tensors.pt"), activation: .quickGELU)
+        let shape = try #require(checkpoint.tensor(name)?.shape)
         let tensor = try checkpoint.tensor(name, shape: shape)
         let whole = try read(tensor)
         for row in 0..<shape[0] {
@@ -42,15 +46,16 @@ import Testing
 
     @Test func missingAndMisshapenTensorsAreNamed() throws {
         let path = CheckpointFixtures.path("tensors.pt")
-        let checkpoint = try Checkpoint(path: path)
+        let checkpoint = try Checkpoint(path: path, activation: .quickGELU)
         #expect(throws: CheckpointError(file: path, fault: "has no tensor \"nope\"")) {
             try checkpoint.tensor("nope", shape: [1])
         }
         #expect(
             throws: CheckpointError(
-                file: path, fault: "the tensor \"extra.matrix\" has the shape [10, 6], expected [6]"
+                file: path,
+                fault: "the tensor \"optimizer.matrix\" has the shape [10, 6], expected [6]"
             )
-        ) { try checkpoint.tensor("extra.matrix", shape: [6]) }
+        ) { try checkpoint.tensor("optimizer.matrix", shape: [6]) }
     }
 
     /// Half of a storage of 64 bytes from offset 8 on: 14 fp32 elements.

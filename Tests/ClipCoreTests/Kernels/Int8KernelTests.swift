@@ -54,7 +54,7 @@ private final class Operands {
     }
 
     func linear(
-        rows count: Int, bias: [Float]?, from start: [Float], _ end: ck_int8_end,
+        rows count: Int, bias: [Float]?, from start: [Float], _ end: ck_epilogue,
         _ isa: ck_int8_isa = CK_INT8_BEST
     ) -> [Float] {
         var out = start
@@ -224,7 +224,7 @@ private final class Operands {
                     operands.pack([Float](repeating: 0.5, count: 3 * width))
                     operands.quantize(x, rows: 2)
                     let out = operands.linear(
-                        rows: 2, bias: nil, from: [Float](repeating: 0, count: 6), CK_INT8_STORE)
+                        rows: 2, bias: nil, from: [Float](repeating: 0, count: 6), CK_STORE)
                     #expect(out[..<3].allSatisfy { !$0.isFinite })
                     #expect(out[3...].allSatisfy { $0.isFinite })
                 }
@@ -265,15 +265,19 @@ private final class Operands {
                             * Double(operands.matrix.scales[output]))
                 }
             }
-            for end in [CK_INT8_STORE, CK_INT8_ADD, CK_INT8_QUICK_GELU] {
+            for end in [
+                CK_STORE, CK_ADD, CK_APPLY_QUICK_GELU, CK_APPLY_GELU, CK_APPLY_GELU_TANH,
+            ] {
                 for bias in [bias, nil] {
                     let ours = operands.linear(rows: rows, bias: bias, from: start, end, isa)
                     for place in ours.indices {
                         var value = products[place]
                         value += bias.map { Double($0[place % outputs]) } ?? 0
                         switch end {
-                        case CK_INT8_ADD: value += Double(start[place])
-                        case CK_INT8_QUICK_GELU: value = value / (1 + exp(-1.702 * value))
+                        case CK_ADD: value += Double(start[place])
+                        case CK_APPLY_QUICK_GELU: value = Reference.activation(value, CK_QUICK_GELU)
+                        case CK_APPLY_GELU: value = Reference.activation(value, CK_GELU)
+                        case CK_APPLY_GELU_TANH: value = Reference.activation(value, CK_GELU_TANH)
                         default: break
                         }
                         largest = max(largest, abs(Double(ours[place]) - value))
@@ -297,7 +301,7 @@ private final class Operands {
             operands.quantize(x, rows: rows)
             let ours = operands.linear(
                 rows: rows, bias: nil, from: [Float](repeating: 0, count: rows * outputs),
-                CK_INT8_STORE)
+                CK_STORE)
             var error = 0.0
             var size = 0.0
             for row in 0..<rows {

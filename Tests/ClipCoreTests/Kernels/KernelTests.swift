@@ -2,7 +2,7 @@ import CKernels
 import TestSupport
 import Testing
 
-/// The vectorised passes against their plain twins, which compute in fp64, at odd sizes.
+/// The vectorised passes against ``Reference``, at odd sizes.
 @Suite struct KernelTests {
     static let rows = [1, 3, 17]
     static let widths = [1, 5, 16, 50, 64, 77, 768, 3072]
@@ -47,9 +47,9 @@ import Testing
                     withUnsafeBytes(of: Float16(value / 8).bitPattern.littleEndian, Array.init)
                 }
             let start = Kind.ordinary.values(rows * outputs, 6)
-            var plain = start
             weight.withUnsafeBytes { bytes in
-                ck_reference_linear_half(x, rows, bytes.baseAddress! + 1, inputs, outputs, &plain)
+                let plain = Reference.linearHalf(
+                    x, rows: rows, bytes.baseAddress! + 1, inputs: inputs, outputs: outputs)
                 for accumulate in [false, true] {
                     var ours = start
                     ck_linear_half(
@@ -72,9 +72,9 @@ import Testing
                     let weight = Kind.ordinary.values(width, 2)
                     let bias = Kind.ordinary.values(width, 3)
                     var ours = [Float](repeating: .nan, count: rows * width)
-                    var plain = ours
                     ck_layer_norm(x, rows, width, stride, weight, bias, &ours)
-                    ck_reference_layer_norm(x, rows, width, stride, weight, bias, &plain)
+                    let plain = Reference.layerNorm(
+                        x, rows: rows, width: width, stride: stride, weight: weight, bias: bias)
                     largest = max(largest, worst(ours, plain, 1))
                     if stride == width {
                         var inPlace = x
@@ -92,20 +92,36 @@ import Testing
         #expect(largest < (kind == .largeMean ? 5e-3 : 1e-5))
     }
 
-    @Test(arguments: Kind.allCases) func quickGELU(_ kind: Kind) {
+    @Test(arguments: Kind.allCases, [CK_QUICK_GELU, CK_GELU, CK_GELU_TANH])
+    func activations(_ kind: Kind, _ activation: ck_activation) {
         var largest: Float = 0
         for rows in Self.rows {
             for width in Self.widths {
                 let bias = Kind.ordinary.values(width, 5)
-                var ours = kind.values(rows * width, 4)
-                var plain = ours
-                ck_bias_quick_gelu(&ours, rows, width, bias)
-                ck_reference_bias_quick_gelu(&plain, rows, width, bias)
+                let x = kind.values(rows * width, 4)
+                var ours = x
+                ck_bias_activation(&ours, rows, width, bias, activation)
+                let plain = x.indices.map {
+                    Float(Reference.activation(Double(x[$0] + bias[$0 % width]), activation))
+                }
                 largest = max(largest, worst(ours, plain, 1e-3))
             }
         }
-        print("kernels: quick GELU, \(kind): \(largest)")
+        print("kernels: activation \(activation.rawValue), \(kind): \(largest)")
         #expect(largest < 1e-5)
+    }
+
+    /// At every hundredth from -12 to 12, and with values of the scalar formula in fp32.
+    @Test(arguments: [CK_QUICK_GELU, CK_GELU, CK_GELU_TANH])
+    func activationsAlongTheLine(_ activation: ck_activation) {
+        let x = (-1200...1200).map { Float($0) / 100 }
+        var ours = x
+        ck_bias_activation(&ours, 1, x.count, [Float](repeating: 0, count: x.count), activation)
+        let largest = zip(x, ours).map {
+            abs(Double($1) - Reference.activation(Double($0), activation))
+        }.max()!
+        print("kernels: activation \(activation.rawValue), largest difference \(largest)")
+        #expect(largest < 2e-6)
     }
 
     @Test(arguments: Kind.allCases, [false, true]) func softmax(_ kind: Kind, _ causal: Bool) {
@@ -117,7 +133,8 @@ import Testing
                 let before = ours
                 var plain = ours
                 ck_softmax(&ours, rows, width, stride, causal)
-                ck_reference_softmax(&plain, rows, width, stride, causal)
+                Reference.softmax(
+                    &plain, rows: rows, width: width, stride: stride, causal: causal)
                 largest = max(largest, worst(ours, plain, 1e-6))
                 for row in 0..<rows {
                     let line = ours[row * stride..<row * stride + width]
@@ -135,12 +152,16 @@ import Testing
 
     @Test func notANumberIsNotSwallowed() {
         for width in [1, 16, 50] {
-            var gelu = [Float](repeating: 1, count: width)
-            gelu[width - 1] = .nan
-            var soft = gelu
-            ck_bias_quick_gelu(&gelu, 1, width, [Float](repeating: 0, count: width))
+            var soft = [Float](repeating: 1, count: width)
+            soft[width - 1] = .nan
+            for activation in [CK_QUICK_GELU, CK_GELU, CK_GELU_TANH] {
+                var active = soft
+                ck_bias_activation(
+                    &active, 1, width, [Float](repeating: 0, count: width), activation)
+                #expect(active[width - 1].isNaN)
+            }
             ck_softmax(&soft, 1, width, width, false)
-            #expect(gelu[width - 1].isNaN && soft.contains { $0.isNaN })
+            #expect(soft.contains { $0.isNaN })
         }
     }
 

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct ClipConfigurationTests {
     private func configuration(_ shapes: [(String, [Int])]) throws -> ClipConfiguration {
-        try ClipConfiguration(Dictionary(shapes) { $1 })
+        try ClipConfiguration(Dictionary(shapes) { $1 }, .openAI)
     }
 
     /// Sizes of OpenAI's published models: the CLIP paper's table 20 and upstream's `build_model`.
@@ -35,7 +35,10 @@ import Testing
         ("visual.conv1.weight", [64, 3, 8, 0], "patch size would be 0"),
         ("visual.conv1.weight", [64, 3, 8, Int.max], "patch size"),
         ("visual.conv1.weight", [100, 3, 8, 8], "multiple of 64"),
-        ("visual.conv1.weight", [1280, 3, 8, 8], "vision width would be 1280"),
+        (
+            "visual.conv1.weight", [1280, 3, 8, 8],
+            "no tensor shows how wide its attention heads are"
+        ),
         ("visual.conv1.weight", [Int.max, 3, 8, 8], "vision width"),
         ("visual.conv1.weight", [], "expected 4 dimensions"),
         ("visual.positional_embedding", [0, 64], "patches along a side"),

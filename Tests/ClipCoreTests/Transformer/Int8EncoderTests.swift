@@ -8,7 +8,8 @@ import Testing
     @Test(arguments: ParityTests.models)
     func embeddingsAreNearlyUpstreams(_ file: String, _ answers: String) throws {
         let encoder = try ImageEncoder(
-            Checkpoint(path: CheckpointFixtures.path(file)), precision: .int8)
+            Checkpoint(path: CheckpointFixtures.path(file), activation: .quickGELU),
+            precision: .int8)
         #expect(encoder.precision == .int8)
         let expected = try CheckpointFixtures.json(ParityTests.Answers.self, answers)
         var lowest = 1.0
@@ -80,7 +81,8 @@ import Testing
     /// A picture's embedding does not depend on the pictures beside it, whatever the number of rows.
     @Test func batchesDoNotMix() throws {
         let encoder = try ImageEncoder(
-            Checkpoint(path: CheckpointFixtures.path("state-dict.pt")), precision: .int8)
+            Checkpoint(path: CheckpointFixtures.path("state-dict.pt"), activation: .quickGELU),
+            precision: .int8)
         let count = 17
         let input = ParityTests.pixels(9, count * encoder.pixelCount)
         let session = ImageEncoder.Session(encoder, capacity: count)
@@ -95,7 +97,8 @@ import Testing
 
     @Test func threadsAgree() async throws {
         let encoder = try ImageEncoder(
-            Checkpoint(path: CheckpointFixtures.path("state-dict.pt")), precision: .int8)
+            Checkpoint(path: CheckpointFixtures.path("state-dict.pt"), activation: .quickGELU),
+            precision: .int8)
         let input = ParityTests.pixels(11, 3 * encoder.pixelCount)
         @Sendable func work() -> [[Float]] {
             let session = ImageEncoder.Session(encoder, capacity: 3)
@@ -121,7 +124,8 @@ import Testing
     @Test func matricesTooWideForIntegersStayInFP32() throws {
         let file = ZipWriter.torch(PickleWriter.zeros(clipShapes(patch: 256)))
         try withTemporaryFile(file) { path in
-            let encoder = try ImageEncoder(Checkpoint(path: path), precision: .int8)
+            let encoder = try ImageEncoder(
+                Checkpoint(path: path, activation: .quickGELU), precision: .int8)
             let session = ImageEncoder.Session(encoder, capacity: 1)
             let pixels = [Float](repeating: 1, count: encoder.pixelCount)
             let rows = pixels.withUnsafeBufferPointer { session.encode($0) }
@@ -138,7 +142,8 @@ import Testing
         ])
         try withTemporaryFile(file) { path in
             for precision in Precision.allCases {
-                let encoder = try ImageEncoder(Checkpoint(path: path), precision: precision)
+                let encoder = try ImageEncoder(
+                    Checkpoint(path: path, activation: .quickGELU), precision: precision)
                 let session = ImageEncoder.Session(encoder, capacity: 1)
                 let pixels = ParityTests.pixels(1, encoder.pixelCount)
                 let embedding = pixels.withUnsafeBufferPointer { session.encode($0)[0] }
@@ -154,7 +159,7 @@ import Testing
             .init(name: "m/data/0", data: bad),
         ])
         try withTemporaryFile(file) { path in
-            let checkpoint = try Checkpoint(path: path)
+            let checkpoint = try Checkpoint(path: path, activation: .quickGELU)
             let error = #expect(throws: CheckpointError.self) {
                 try ImageEncoder(checkpoint, precision: .int8)
             }

@@ -46,7 +46,8 @@ import Testing
 
     @Test(arguments: models)
     func configurationIsUpstreams(_ file: String, _ answers: String) throws {
-        let sizes = try Checkpoint(path: CheckpointFixtures.path(file)).configuration
+        let sizes = try Checkpoint(path: CheckpointFixtures.path(file), activation: .quickGELU)
+            .configuration
         let expected = try CheckpointFixtures.json(Answers.self, answers).configuration
         #expect(
             expected == [
@@ -61,7 +62,7 @@ import Testing
 
     @Test(arguments: models)
     func embeddingsAreUpstreams(_ file: String, _ answers: String) throws {
-        let checkpoint = try Checkpoint(path: CheckpointFixtures.path(file))
+        let checkpoint = try Checkpoint(path: CheckpointFixtures.path(file), activation: .quickGELU)
         let expected = try CheckpointFixtures.json(Answers.self, answers)
         var worst: Float = 0
         var lowest = 1.0
@@ -112,7 +113,8 @@ import Testing
 
     /// A picture's embedding does not depend on the pictures beside it.
     @Test func batchesDoNotMix() throws {
-        let encoder = try ImageEncoder(Checkpoint(path: CheckpointFixtures.path("state-dict.pt")))
+        let encoder = try ImageEncoder(
+            Checkpoint(path: CheckpointFixtures.path("state-dict.pt"), activation: .quickGELU))
         let count = 17
         let input = Self.pixels(9, count * encoder.pixelCount)
         let session = ImageEncoder.Session(encoder, capacity: count)
@@ -128,7 +130,8 @@ import Testing
 
     /// Threads with sessions of their own give the same bits as one thread.
     @Test func threadsAgree() async throws {
-        let checkpoint = try Checkpoint(path: CheckpointFixtures.path("state-dict.pt"))
+        let checkpoint = try Checkpoint(
+            path: CheckpointFixtures.path("state-dict.pt"), activation: .quickGELU)
         let images = try ImageEncoder(checkpoint)
         let texts = try TextEncoder(checkpoint)
         let input = Self.pixels(11, 3 * images.pixelCount)
@@ -158,7 +161,8 @@ import Testing
     }
 
     @Test func textsThatDoNotFitTheModelAreErrors() throws {
-        let encoder = try TextEncoder(Checkpoint(path: CheckpointFixtures.path("training.pt")))
+        let encoder = try TextEncoder(
+            Checkpoint(path: CheckpointFixtures.path("training.pt"), activation: .quickGELU))
         let long = #expect(throws: CheckpointError.self) {
             try encoder.encode([Int32](repeating: 1, count: 78))
         }
@@ -176,7 +180,7 @@ import Testing
             .init(name: "m/data.pkl", data: pickle), .init(name: "m/data/0", data: huge),
         ])
         try withTemporaryFile(file) { path in
-            let encoder = try TextEncoder(Checkpoint(path: path))
+            let encoder = try TextEncoder(Checkpoint(path: path, activation: .quickGELU))
             let error = #expect(throws: CheckpointError.self) { try encoder.encode([1, 2]) }
             #expect(error?.fault.contains("not finite") == true)
         }

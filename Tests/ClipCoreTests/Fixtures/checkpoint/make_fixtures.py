@@ -245,10 +245,6 @@ def make_refusals():
         (n, torch.zeros((), dtype=t.dtype).expand(t.shape)) for n, t in model.state_dict().items())
     resnet = CLIP(32, 64, (1, 1, 1, 1), 16, None, 77, 600, 64, 1, 1)
     torch.save(shapes(resnet), HERE / "resnet.pt")
-    names = ["vision_model.embeddings.patch_embedding.weight",
-             "text_model.embeddings.token_embedding.weight", "visual_projection.weight"]
-    torch.save({n: torch.zeros(()).expand(8, 8) for n in names}, HERE / "huggingface.pt")
-    save_file({n: torch.zeros(2, 2) for n in names}, HERE / "huggingface.safetensors")
 
 
 def make_tensors():
@@ -279,12 +275,12 @@ def make_tensors():
     state = collections.OrderedDict(
         (n, torch.zeros((), dtype=t.dtype).expand(t.shape)) for n, t in model.state_dict().items())
     for name, tensor in extra.items():
-        state["extra." + name] = tensor
-    state["extra.parameter"] = torch.nn.Parameter(wild[:5].clone())
+        state["optimizer." + name] = tensor
+    state["optimizer.parameter"] = torch.nn.Parameter(wild[:5].clone())
     torch.save(state, HERE / "tensors.pt")
     json.dump({n: {"shape": list(t.shape), "bits": t.detach().contiguous().float().numpy()
                    .view(np.uint32).ravel().tolist()}
-               for n, t in state.items() if n.startswith("extra.")},
+               for n, t in state.items() if n.startswith("optimizer.")},
               open(HERE / "tensors.json", "w"), separators=(",", ":"))
 
 
@@ -351,6 +347,9 @@ def make_shared_model():
     # Pictures differ less than texts do: let the patches weigh more than their positions.
     state["visual.positional_embedding"] = (0.02 * torch.randn(50, 64)).half()
     state["visual.class_embedding"] = (0.1 * torch.randn(64)).half().float()
+    # As in OpenAI's archives: they say that the model has QuickGELU.
+    for name, value in [("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)]:
+        state[name] = torch.tensor(value)
     torch.save(state, SHARED / "tiny-clip.pt")
     model, preprocess = clip.load(str(SHARED / "tiny-clip.pt"), device="cpu")
     unit = lambda x: (x / x.norm(dim=-1, keepdim=True)).numpy()

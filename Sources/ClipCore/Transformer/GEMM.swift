@@ -1,21 +1,31 @@
 import CKernels
 import COpenBLAS
 
-/// What becomes of a linear layer's output `y = x Wᵀ + b`.
-enum LinearEnd {
+/// What a linear layer does with its product `y = x Wᵀ + b`.
+enum Epilogue: Equatable {
     /// `out = y`
     case store
     /// `out += y`: the end of a residual branch.
     case add
-    /// `out = quick_gelu(y)`
-    case quickGELU
+    /// `out = activation(y)`
+    case activate(Activation)
+}
+
+extension Activation {
+    var kernel: ck_activation {
+        switch self {
+        case .quickGELU: CK_QUICK_GELU
+        case .gelu: CK_GELU
+        case .geluTanh: CK_GELU_TANH
+        }
+    }
 }
 
 /// Matrix products through BLAS, on row-major fp32 matrices.
 ///
-/// Each calling thread multiplies on its own: pictures side by side beat one product spread over
-/// all cores (DESIGN and SPEED.md), so OpenBLAS is told to start no threads.
-enum Multiplication {
+/// Each calling thread multiplies on its own: images side by side beat one product spread over all
+/// cores (SPEED.md), so OpenBLAS is told to start no threads.
+enum GEMM {
     /// Makes OpenBLAS compute on the calling thread. Idempotent; encoders call it when they load.
     static func useCallingThread() {
         openblas_set_num_threads(1)
@@ -29,31 +39,32 @@ enum Multiplication {
     ///   - int8: room for the activations, for layers whose weights are int8.
     static func linear(
         _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
-        to out: UnsafeMutablePointer<Float>, end: LinearEnd = .store,
+        to out: UnsafeMutablePointer<Float>, epilogue: Epilogue = .store,
         panel: UnsafeMutablePointer<Float>? = nil, int8: Int8Scratch? = nil
     ) {
         switch layer.weight {
         case .int8(let matrix):
             guard let int8 else { preconditionFailure("no room for int8 activations") }
-            matrix.linear(x, rows: rows, bias: layer.bias, to: out, end: end, int8)
+            matrix.linear(x, rows: rows, bias: layer.bias, to: out, epilogue: epilogue, int8)
             return
         case .float(let weight):
             linear(
                 x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
-                accumulate: end == .add)
+                accumulate: epilogue == .add)
         case .half(let weight) where rows <= rowsWorthWidening || panel == nil:
             ck_linear_half(
-                x, rows, weight, layer.inputs, layer.outputs, out, end == .add, CK_ISA_BEST)
+                x, rows, weight, layer.inputs, layer.outputs, out, epilogue == .add, CK_ISA_BEST)
         case .half(let weight):
             ck_float_from_half(weight, panel, layer.inputs * layer.outputs)
             linear(
                 x, rows: rows, panel!, inputs: layer.inputs, outputs: layer.outputs, to: out,
-                accumulate: end == .add)
+                accumulate: epilogue == .add)
         }
         guard let bias = layer.bias else { return }
-        switch end {
+        switch epilogue {
         case .store, .add: ck_add_bias(out, rows, layer.outputs, bias)
-        case .quickGELU: ck_bias_quick_gelu(out, rows, layer.outputs, bias)
+        case .activate(let activation):
+            ck_bias_activation(out, rows, layer.outputs, bias, activation.kernel)
         }
     }
 
@@ -62,20 +73,20 @@ enum Multiplication {
     static func linear(
         norm: NormWeights, _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
         normed: UnsafeMutablePointer<Float>, to out: UnsafeMutablePointer<Float>,
-        end: LinearEnd = .store, panel: UnsafeMutablePointer<Float>? = nil,
+        epilogue: Epilogue = .store, panel: UnsafeMutablePointer<Float>? = nil,
         int8: Int8Scratch? = nil
     ) {
         if case .int8(let matrix) = layer.weight, let int8 {
             matrix.linear(
-                x, rows: rows, norm: norm, bias: layer.bias, to: out, end: end, int8)
+                x, rows: rows, norm: norm, bias: layer.bias, to: out, epilogue: epilogue, int8)
             return
         }
         ck_layer_norm(x, rows, layer.inputs, layer.inputs, norm.weight, norm.bias, normed)
-        linear(normed, rows: rows, layer, to: out, end: end, panel: panel, int8: int8)
+        linear(normed, rows: rows, layer, to: out, epilogue: epilogue, panel: panel, int8: int8)
     }
 
-    /// Beyond so many rows, widening a matrix for BLAS pays; see SPEED.md. With AVX-512 that is beyond
-    /// any text.
+    /// With more rows than this, widening a matrix for BLAS is faster; see SPEED.md. No text is that
+    /// long with AVX-512.
     static let rowsWorthWidening = ck_best_isa() == CK_ISA_V4 ? 96 : 24
 
     /// The same for a matrix in fp32.

@@ -1,0 +1,148 @@
+/// `open_clip_config.json`, as OpenCLIP publishes it: `CLIPVisionCfg`, `CLIPTextCfg` and
+/// `PreprocessCfg` of open_clip 3.3.
+extension ModelDescription {
+    static let openCLIPFile = "open_clip_config.json"
+
+    /// - Parameter file: the path of `open_clip_config.json`.
+    init?(openCLIP file: String) throws(CheckpointError) {
+        guard var root = try ConfigurationSection(file: file) else { return nil }
+        guard var model = try root.section("model_cfg") else {
+            throw root.failure("has no model_cfg, which describes the model")
+        }
+        let isQuick = try model.choice("quick_gelu", [(.bool(true), true), (.bool(false), false)])
+        self.init(activation: isQuick == true ? .quickGELU : .gelu)
+        self.file = Self.openCLIPFile
+        guard var vision = try model.section("vision_cfg"),
+            var text = try model.section("text_cfg")
+        else { throw root.failure("describes no vision or no text tower") }
+
+        if case .string(let name)? = vision.take("timm_model_name") {
+            throw root.failure(
+                "describes a vision tower of timm (\(quoted(name))); only OpenCLIP's own vision transformers are supported"
+            )
+        }
+        for setting in ["hf_model_name", "hf_tokenizer_name"] {
+            if case .string(let name)? = text.take(setting) {
+                throw root.failure(
+                    "describes a text tower with the \(setting == "hf_model_name" ? "model" : "tokenizer") \(quoted(name)); only CLIP's own text transformer and tokenizer are supported"
+                )
+            }
+        }
+        if try model.section("multimodal_cfg") != nil {
+            throw root.failure("describes a CoCa model, which is not supported")
+        }
+        if case .array? = vision.peek("layers") {
+            throw root.failure(
+                "describes a ResNet as vision tower; only vision transformers are supported")
+        }
+        claim("embed_dim", try model.int("embed_dim"), \.embeddingDimension)
+        claim(
+            "vision_cfg.image_size", try vision.side("image_size") ?? 224, \.imageResolution)
+        claim("vision_cfg.patch_size", try vision.side("patch_size") ?? 16, \.patchSize)
+        claim(
+            "text_cfg.context_length", try text.int("context_length") ?? 77, \.contextLength)
+        claim("text_cfg.vocab_size", try text.int("vocab_size") ?? 49_408, \.vocabularySize)
+
+        let visionWidth = try vision.int("width") ?? 768
+        self.vision.headWidth = try vision.int("head_width") ?? 64
+        try vision.readTower(&self.vision, isQuick: isQuick == true)
+        try vision.expect("no_ln_pre", .bool(false))
+        try vision.expect("pool_type", .string("tok"))
+        try vision.expect("pos_embed_type", .string("learnable"))
+        try vision.expect("attentional_pool", .bool(false))
+        claim("vision_cfg.width", visionWidth, \.vision.width)
+        claim("vision_cfg.layers", try vision.int("layers") ?? 12, \.vision.layers)
+        claim(
+            "the hidden width of vision_cfg",
+            Int(Double(visionWidth) * (try vision.number("mlp_ratio") ?? 4)), \.vision.hiddenWidth)
+        // Without effect on these models, or on training alone.
+        vision.ignore([
+            "patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained",
+            "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path",
+        ])
+        try vision.finish()
+
+        let textWidth = try text.int("width") ?? 512
+        let heads = try text.int("heads") ?? 8
+        guard heads > 0, textWidth.isMultiple(of: heads) else {
+            throw root.failure("text_cfg.width \(textWidth) is not a multiple of text_cfg.heads")
+        }
+        self.text.headWidth = textWidth / heads
+        try text.readTower(&self.text, isQuick: isQuick == true)
+        try text.expect("embed_cls", .bool(false))
+        try text.expect("no_causal_mask", .bool(false))
+        try text.expect("pool_type", .string("argmax"))
+        try text.expect("proj_bias", .bool(false))
+        try text.expect("proj_type", .string("linear"))
+        try text.expect("tokenizer_mode")
+        try text.expect("tokenizer_kwargs", .object([:]))
+        claim("text_cfg.width", textWidth, \.text.width)
+        claim("text_cfg.layers", try text.int("layers") ?? 12, \.text.layers)
+        claim(
+            "the hidden width of text_cfg",
+            Int(Double(textWidth) * (try text.number("mlp_ratio") ?? 4)), \.text.hiddenWidth)
+        // Padding and the end token's id play no part in a causal tower pooled at the highest id.
+        text.ignore([
+            "pad_id", "eos_id", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type",
+        ])
+        try text.finish()
+
+        model.ignore([
+            "custom_text", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale",
+            "cast_dtype", "output_dict",
+        ])
+        try model.finish()
+
+        if var images = try root.section("preprocess_cfg") {
+            preprocessing.mean = try images.channels("mean") ?? preprocessing.mean
+            preprocessing.standardDeviation =
+                try images.channels("std") ?? preprocessing.standardDeviation
+            preprocessing.interpolation =
+                try images.choice(
+                    "interpolation",
+                    [(.string("bicubic"), .bicubic), (.string("bilinear"), .bilinear)]) ?? .bicubic
+            preprocessing.resize =
+                try images.choice(
+                    "resize_mode",
+                    [(.string("shortest"), .shortestSide), (.string("squash"), .squash)])
+                ?? .shortestSide
+            claim("preprocess_cfg.size", try images.side("size"), \.imageResolution)
+            try images.expect("mode", .string("RGB"))
+            // For padding, which neither way of resizing needs.
+            images.ignore(["fill_color"])
+            try images.finish()
+        }
+        try root.finish()
+    }
+
+    mutating func claim(
+        _ setting: String, _ value: Int?, _ size: KeyPath<ClipConfiguration, Int>
+    ) {
+        if let value { claims.append(Claim(setting: setting, value: value, size: size)) }
+    }
+}
+
+extension ConfigurationSection {
+    /// The settings that `vision_cfg` and `text_cfg` have in common.
+    fileprivate mutating func readTower(
+        _ tower: inout ModelDescription.Tower, isQuick: Bool
+    ) throws(CheckpointError) {
+        // OpenCLIP passes act_kwargs to GELU only.
+        if try choice(
+            "act_kwargs",
+            [(.object(["approximate": .string("tanh")]), true), (.object([:]), false)])
+            == true, !isQuick
+        {
+            tower.activation = .geluTanh
+        }
+        try expect("norm_kwargs", .object([:]), .object(["eps": .number(1e-5)]))
+        try expect("ls_init_value")
+        try expect("block_type", .string("default"))
+        for setting in [
+            "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn",
+            "scale_fc", "final_ln_after_pool", "output_tokens",
+        ] {
+            try expect(setting, .bool(false))
+        }
+    }
+}

@@ -1,0 +1,154 @@
+/// `config.json` and `preprocessor_config.json`, as Hugging Face's transformers publishes CLIP:
+/// `CLIPConfig`, `CLIPVisionConfig`, `CLIPTextConfig` and `CLIPImageProcessor`.
+///
+/// Images are preprocessed as OpenAI's and OpenCLIP's code does, from which the published models come.
+/// transformers' own processors differ from it by a pixel in where an image with an odd margin is
+/// cropped.
+extension ModelDescription {
+    static let transformersFile = "config.json"
+
+    /// - Parameter folder: where `config.json` and `preprocessor_config.json` are.
+    init?(transformers folder: String) throws(CheckpointError) {
+        guard var root = try ConfigurationSection(file: "\(folder)/\(Self.transformersFile)") else {
+            return nil
+        }
+        if let type = root.take("model_type"), type != .string("clip") {
+            throw root.failure(
+                "describes a model of the kind \(type.shown); only \"clip\" is supported")
+        }
+        self.init(activation: .quickGELU)
+        file = Self.transformersFile
+        claim("projection_dim", try root.int("projection_dim") ?? 512, \.embeddingDimension)
+
+        // Where the older form `…_config_dict` is present, transformers uses that.
+        let older = (
+            vision: try root.section("vision_config_dict"),
+            text: try root.section("text_config_dict")
+        )
+        guard let newVision = try root.section("vision_config") ?? older.vision,
+            let newText = try root.section("text_config") ?? older.text
+        else { throw root.failure("describes no vision or no text tower") }
+        var (vision, text) = (older.vision ?? newVision, older.text ?? newText)
+
+        claim("vision_config.image_size", try vision.side("image_size") ?? 224, \.imageResolution)
+        claim("vision_config.patch_size", try vision.side("patch_size") ?? 32, \.patchSize)
+        try vision.expect("num_channels", .number(3))
+        try vision.expect("model_type", .string("clip_vision_model"))
+        self.vision = try tower(
+            &vision, "vision_config", width: 768, heads: 12, hidden: 3_072,
+            (\.vision.width, \.vision.layers, \.vision.hiddenWidth))
+
+        claim("text_config.vocab_size", try text.int("vocab_size") ?? 49_408, \.vocabularySize)
+        claim(
+            "text_config.max_position_embeddings", try text.int("max_position_embeddings") ?? 77,
+            \.contextLength)
+        try text.expect("model_type", .string("clip_text_model"))
+        // Of 2, an old mistake, transformers knows that the highest id is meant.
+        try text.expect("eos_token_id", .number(2), .number(49_407))
+        text.ignore(["pad_token_id", "bos_token_id"])
+        self.text = try tower(
+            &text, "text_config", width: 512, heads: 8, hidden: 2_048,
+            (\.text.width, \.text.layers, \.text.hiddenWidth))
+
+        root.ignore(Self.withoutEffect)
+        try root.finish()
+        try readPreprocessor(folder)
+    }
+
+    private mutating func tower(
+        _ section: inout ConfigurationSection, _ name: String, width: Int, heads: Int, hidden: Int,
+        _ sizes: (
+            KeyPath<ClipConfiguration, Int>, KeyPath<ClipConfiguration, Int>,
+            KeyPath<ClipConfiguration, Int>
+        )
+    ) throws(CheckpointError) -> Tower {
+        let width = try section.int("hidden_size") ?? width
+        let heads = try section.int("num_attention_heads") ?? heads
+        guard heads > 0, width.isMultiple(of: heads) else {
+            throw section.failure(
+                "\(name).hidden_size \(width) is not a multiple of num_attention_heads")
+        }
+        claim("\(name).hidden_size", width, sizes.0)
+        claim("\(name).num_hidden_layers", try section.int("num_hidden_layers") ?? 12, sizes.1)
+        claim("\(name).intermediate_size", try section.int("intermediate_size") ?? hidden, sizes.2)
+        try section.expect("layer_norm_eps", .number(1e-5))
+        let activation = try section.choice(
+            "hidden_act",
+            [
+                (.string("quick_gelu"), Activation.quickGELU), (.string("gelu"), .gelu),
+                (.string("gelu_new"), .geluTanh), (.string("gelu_fast"), .geluTanh),
+                (.string("gelu_pytorch_tanh"), .geluTanh),
+            ])
+        // The towers' projections have the model's projection_dim, whatever they say.
+        section.ignore(Self.withoutEffect.union(["projection_dim"]))
+        try section.finish()
+        return Tower(activation: activation ?? .quickGELU, headWidth: width / heads)
+    }
+
+    private mutating func readPreprocessor(_ folder: String) throws(CheckpointError) {
+        let file = "\(folder)/preprocessor_config.json"
+        guard var images = try ConfigurationSection(file: file) else {
+            throw CheckpointError(
+                file: file,
+                fault: "is missing; it says how images are resized and normalised for this model")
+        }
+        for step in ["do_resize", "do_normalize", "do_rescale", "do_convert_rgb"] {
+            try images.expect(step, .bool(true))
+        }
+        if let factor = try images.number("rescale_factor"), abs(factor * 255 - 1) > 1e-6 {
+            throw images.failure("the setting rescale_factor = \(factor) is not supported")
+        }
+        preprocessing.mean = try images.channels("image_mean") ?? preprocessing.mean
+        preprocessing.standardDeviation =
+            try images.channels("image_std") ?? preprocessing.standardDeviation
+        preprocessing.interpolation =
+            try images.choice("resample", [(.number(3), .bicubic), (.number(2), .bilinear)])
+            ?? .bicubic
+        let crops =
+            try images.choice("do_center_crop", [(.bool(true), true), (.bool(false), false)])
+        // A number is the length of the shorter side; height and width are both sides.
+        if case .object(let size)? = images.peek("size"), size.keys.contains("shortest_edge") {
+            var size = try images.section("size")!
+            claim(
+                "preprocessor_config.json's size", try size.int("shortest_edge"), \.imageResolution)
+            try size.finish()
+        } else {
+            if case .object? = images.peek("size") { preprocessing.resize = .squash }
+            claim("preprocessor_config.json's size", try images.side("size"), \.imageResolution)
+        }
+        claim(
+            "preprocessor_config.json's crop_size", try images.side("crop_size"),
+            \.imageResolution)
+        guard crops != false || preprocessing.resize == .squash else {
+            throw images.failure(
+                "the setting do_center_crop = false is not supported for images that keep their aspect ratio"
+            )
+        }
+        images.ignore([
+            "image_processor_type", "feature_extractor_type", "processor_class", "return_tensors",
+            "data_format", "input_data_format", "device", "disable_grouping", "_processor_class",
+            "_valid_processor_keys",
+        ])
+        try images.finish()
+    }
+
+    /// Settings that transformers writes for every model, and that play no part in CLIP's embeddings:
+    /// of training, of text generation, of classification heads.
+    private static let withoutEffect: Set<String> = [
+        "_commit_hash", "_name_or_path", "add_cross_attention", "architectures",
+        "attention_dropout", "bad_words_ids", "begin_suppress_tokens", "bos_token_id",
+        "chunk_size_feed_forward", "cross_attention_hidden_size", "decoder_start_token_id",
+        "diversity_penalty", "do_sample", "dropout", "dtype", "early_stopping",
+        "encoder_no_repeat_ngram_size", "eos_token_id", "exponential_decay_length_penalty",
+        "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "id2label",
+        "initializer_factor", "initializer_range", "is_decoder", "is_encoder_decoder", "label2id",
+        "length_penalty", "logit_scale_init_value", "max_length", "min_length",
+        "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences",
+        "output_attentions", "output_hidden_states", "output_scores", "pad_token_id", "prefix",
+        "problem_type", "remove_invalid_values", "repetition_penalty", "return_dict",
+        "return_dict_in_generate", "sep_token_id", "suppress_tokens", "task_specific_params",
+        "temperature", "tf_legacy_loss", "tie_encoder_decoder", "tie_word_embeddings",
+        "tokenizer_class", "top_k", "top_p", "torch_dtype", "torchscript", "transformers_version",
+        "typical_p", "use_bfloat16", "use_cache",
+    ]
+}

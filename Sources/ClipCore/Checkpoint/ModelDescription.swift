@@ -1,0 +1,198 @@
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What no tensor shows of a model: read from the file beside the weights, or OpenAI's rules.
+package struct ModelDescription {
+    package struct Tower: Equatable {
+        package var activation: Activation
+        package var headWidth = 64
+
+        package init(activation: Activation, headWidth: Int = 64) {
+            self.activation = activation
+            self.headWidth = headWidth
+        }
+    }
+
+    /// A size that the file states, which the tensors must have too.
+    struct Claim {
+        let setting: String
+        let value: Int
+        let size: KeyPath<ClipConfiguration, Int>
+    }
+
+    package var vision: Tower
+    package var text: Tower
+    package var preprocessing = ImagePreprocessing.openAI
+    /// The name of the file that says so; nil when nothing but the activation is known.
+    package var file: String?
+    var claims: [Claim] = []
+
+    /// - Parameter activation: of both towers; all else is as in OpenAI's models.
+    package init(activation: Activation) {
+        vision = Tower(activation: activation)
+        text = vision
+    }
+
+    package static var openAI: ModelDescription { ModelDescription(activation: .quickGELU) }
+}
+
+/// A JSON value of a configuration file.
+enum JSONValue: Decodable, Equatable {
+    case null
+    case bool(Bool)
+    case number(Double)
+    case string(String)
+    case array([JSONValue])
+    case object([String: JSONValue])
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .number(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? container.decode([JSONValue].self) {
+            self = .array(value)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
+    }
+
+    /// As an error message shows it.
+    var shown: String {
+        switch self {
+        case .null: "null"
+        case .bool(let value): "\(value)"
+        case .number(let value):
+            value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
+        case .string(let value): quoted(value)
+        case .array: "[…]"
+        case .object: "{…}"
+        }
+    }
+}
+
+/// One object of a configuration file. Each setting is taken once; what is left at the end is not
+/// understood, and refused.
+struct ConfigurationSection {
+    /// The file, for messages.
+    let file: String
+    /// The path of the object within the file, with a dot at its end; empty for the outermost.
+    let path: String
+    private var values: [String: JSONValue]
+
+    /// Reads a file that holds one JSON object.
+    /// - Returns: nil when there is no such file.
+    init?(file: String) throws(CheckpointError) {
+        guard FileManager.default.fileExists(atPath: file) else { return nil }
+        let mapped = try MappedFile(path: file)
+        guard mapped.bytes.count <= 4 << 20,
+            case .object(let values)? = try? JSONDecoder().decode(
+                JSONValue.self, from: Data(mapped.bytes))
+        else { throw CheckpointError(file: file, fault: "is not a JSON object") }
+        self.init(file: file, path: "", values: values)
+    }
+
+    private init(file: String, path: String, values: [String: JSONValue]) {
+        self.file = file
+        self.path = path
+        self.values = values
+    }
+
+    func failure(_ fault: String) -> CheckpointError { CheckpointError(file: file, fault: fault) }
+
+    private func isWrong(_ name: String, _ value: JSONValue) -> CheckpointError {
+        failure("the setting \(path)\(name) = \(value.shown) is not supported")
+    }
+
+    func peek(_ name: String) -> JSONValue? { values[name] }
+
+    mutating func take(_ name: String) -> JSONValue? { values.removeValue(forKey: name) }
+
+    /// Settings that cannot change an embedding.
+    mutating func ignore(_ names: Set<String>) {
+        for name in names { values[name] = nil }
+    }
+
+    mutating func section(_ name: String) throws(CheckpointError) -> ConfigurationSection? {
+        guard let value = take(name), value != .null else { return nil }
+        guard case .object(let inner) = value else { throw isWrong(name, value) }
+        return ConfigurationSection(file: file, path: "\(path)\(name).", values: inner)
+    }
+
+    /// The values of another object replace those here.
+    mutating func merge(_ other: ConfigurationSection?) {
+        if let other { values.merge(other.values) { $1 } }
+    }
+
+    mutating func int(_ name: String) throws(CheckpointError) -> Int? {
+        guard let value = take(name), value != .null else { return nil }
+        guard case .number(let number) = value, let int = Int(exactly: number) else {
+            throw isWrong(name, value)
+        }
+        return int
+    }
+
+    mutating func number(_ name: String) throws(CheckpointError) -> Double? {
+        guard let value = take(name), value != .null else { return nil }
+        guard case .number(let number) = value else { throw isWrong(name, value) }
+        return number
+    }
+
+    /// A side of a square: a number, or two equal ones.
+    mutating func side(_ name: String) throws(CheckpointError) -> Int? {
+        guard let value = take(name), value != .null else { return nil }
+        var sides: [JSONValue]
+        switch value {
+        case .number: sides = [value]
+        case .array(let values): sides = values
+        case .object(let values) where Set(values.keys) == ["height", "width"]:
+            sides = Array(values.values)
+        default: throw isWrong(name, value)
+        }
+        guard case .number(let number)? = sides.first, sides.allSatisfy({ $0 == sides[0] }),
+            let side = Int(exactly: number)
+        else { throw isWrong(name, value) }
+        return side
+    }
+
+    /// Three numbers, one for each channel.
+    mutating func channels(_ name: String) throws(CheckpointError) -> [Float]? {
+        guard let value = take(name), value != .null else { return nil }
+        guard case .array(let values) = value, values.count == 3 else { throw isWrong(name, value) }
+        return try values.map { (element) throws(CheckpointError) in
+            guard case .number(let number) = element, number.isFinite else {
+                throw isWrong(name, value)
+            }
+            return Float(number)
+        }
+    }
+
+    /// One of the values that are understood.
+    mutating func choice<T>(
+        _ name: String, _ choices: [(JSONValue, T)]
+    ) throws(CheckpointError) -> T? {
+        guard let value = take(name), value != .null else { return nil }
+        guard let choice = choices.first(where: { $0.0 == value }) else {
+            throw isWrong(name, value)
+        }
+        return choice.1
+    }
+
+    /// A setting that must have the value that changes nothing, or be left out.
+    mutating func expect(_ name: String, _ neutral: JSONValue...) throws(CheckpointError) {
+        _ = try choice(name, neutral.map { ($0, ()) })
+    }
+
+    /// - Throws: ``CheckpointError`` naming a setting that was not taken.
+    func finish() throws(CheckpointError) {
+        if let (name, value) = values.min(by: { $0.key < $1.key }) { throw isWrong(name, value) }
+    }
+}

@@ -1,0 +1,251 @@
+import ClipCore
+import Foundation
+import Testing
+
+/// What is refused because it is not understood, and in which words.
+@Suite struct ModelDescriptionTests {
+    typealias W = PickleWriter
+
+    private func fault(_ path: String, _ activation: Activation? = nil) -> String {
+        do throws(CheckpointError) {
+            _ = try Checkpoint(path: path, activation: activation)
+            return ""
+        } catch {
+            return error.description
+        }
+    }
+
+    private func archive(_ shapes: [(String, [Int])]) -> [UInt8] {
+        ZipWriter.torch(W.zeros(shapes))
+    }
+
+    /// A copy of a fixture's folder with changes to its configuration, each at a path of keys.
+    private func withConfiguration<R>(
+        of fixture: String, file: String, _ changes: [(path: [String], value: Any?)],
+        _ body: (String) throws -> R
+    ) throws -> R {
+        let folder = FileManager.default.temporaryDirectory
+            .appendingPathComponent("model-\(UUID().uuidString)")
+        try FileManager.default.copyItem(
+            at: LayoutTests.folder.appendingPathComponent(fixture), to: folder)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let url = folder.appendingPathComponent(file)
+        func change(_ object: Any?, _ path: ArraySlice<String>, _ value: Any?) -> Any? {
+            guard let key = path.first else { return value }
+            var object = object as? [String: Any] ?? [:]
+            object[key] = change(object[key], path.dropFirst(), value)
+            return object
+        }
+        var json: Any? = try JSONSerialization.jsonObject(with: Data(contentsOf: url))
+        for (path, value) in changes { json = change(json, path[...], value) }
+        try JSONSerialization.data(withJSONObject: json!).write(to: url)
+        return try body(folder.path)
+    }
+
+    // MARK: - The activation
+
+    @Test func bareStateDictsAreRefused() throws {
+        try withTemporaryFile(archive(clipShapes())) { path in
+            #expect(fault(path).contains("set CLIP_ACTIVATION to quick_gelu or gelu"))
+            #expect(fault(path, .gelu) == "")
+            let configuration = try Checkpoint(path: path, activation: .gelu).configuration
+            #expect(configuration.vision.activation == .gelu)
+            #expect(configuration.text.activation == .gelu)
+            #expect(configuration.deviations != nil)
+        }
+    }
+
+    /// A state dict of OpenAI's archives has scalars that OpenCLIP's do not.
+    @Test func openAIsScalarsMeanQuickGELU() throws {
+        let scalars = ["input_resolution", "context_length", "vocab_size"].map { ($0, [Int]()) }
+        try withTemporaryFile(archive(clipShapes() + scalars)) { path in
+            let configuration = try Checkpoint(path: path).configuration
+            #expect(configuration.vision.activation == .quickGELU)
+            #expect(configuration.deviations == nil)
+            #expect(fault(path, .gelu).contains("CLIP_ACTIVATION says gelu"))
+        }
+    }
+
+    @Test func torchScriptMeansQuickGELU() throws {
+        let checkpoint = try Checkpoint(path: CheckpointFixtures.path("torchscript.pt"))
+        #expect(checkpoint.configuration.vision.activation == .quickGELU)
+    }
+
+    @Test func aConfigurationBesideAFileCounts() throws {
+        let file = LayoutTests.path("gelu/open_clip_pytorch_model.bin")
+        #expect(try Checkpoint(path: file).configuration.text.activation == .gelu)
+        #expect(fault(file, .quickGELU).contains("as open_clip_config.json shows"))
+    }
+
+    // MARK: - Tensors
+
+    @Test(arguments: [
+        ("visual.transformer.resblocks.0.ls_1.gamma", [64], "LayerScale"),
+        ("transformer.resblocks.0.attn.lora_A.weight", [4, 64], "LoRA"),
+        ("visual.conv1_alpha.weight", [64, 1, 8, 8], "Alpha-CLIP"),
+        ("positional_embedding_res", [248, 64], "Long-CLIP"),
+        ("visual.attn_pool.query", [4, 64], "attentional pooling"),
+        ("adapter.weight", [64, 64], "not part of a supported CLIP model"),
+    ])
+    func unknownTensorsAreRefused(_ name: String, _ shape: [Int], _ reason: String) throws {
+        try withTemporaryFile(archive(clipShapes() + [(name, shape)])) { path in
+            let said = fault(path, .quickGELU)
+            #expect(said.contains("\"\(name)\"") && said.contains(reason), "\(said)")
+        }
+    }
+
+    @Test func twoModelsAreRefused() throws {
+        let both = ["model.", "model_ema."].flatMap { prefix in
+            clipShapes().map { (prefix + $0.0, $0.1) }
+        }
+        try withTemporaryFile(archive(both)) { path in
+            let said = fault(path, .quickGELU)
+            #expect(
+                said.contains("more than one model (\"model.visual.\" and \"model_ema.visual.\")"),
+                "\(said)")
+        }
+    }
+
+    @Test func aModelWithoutItsTextTowerIsRefused() throws {
+        let shapes = clipShapes().filter { !$0.0.hasSuffix("0.mlp.c_proj.bias") }
+        try withTemporaryFile(archive(shapes)) { path in
+            #expect(fault(path, .quickGELU).contains("has no tensor"))
+        }
+    }
+
+    // MARK: - Settings
+
+    @Test(arguments: [
+        (["model_cfg", "vision_cfg", "ls_init_value"], "1e-4"),
+        (["model_cfg", "vision_cfg", "pool_type"], "\"avg\""),
+        (["model_cfg", "vision_cfg", "no_ln_pre"], "true"),
+        (["model_cfg", "vision_cfg", "attentional_pool"], "true"),
+        (["model_cfg", "vision_cfg", "norm_kwargs"], "{\"eps\": 1e-6}"),
+        (["model_cfg", "vision_cfg", "qk_norm"], "true"),
+        (["model_cfg", "vision_cfg", "something_new"], "1"),
+        (["model_cfg", "text_cfg", "no_causal_mask"], "true"),
+        (["model_cfg", "text_cfg", "pool_type"], "\"last\""),
+        (["model_cfg", "text_cfg", "tokenizer_kwargs"], "{\"clean\": \"canonicalize\"}"),
+        (["model_cfg", "text_cfg", "proj_bias"], "true"),
+        (["model_cfg", "something_new"], "true"),
+        (["preprocess_cfg", "resize_mode"], "\"longest\""),
+        (["preprocess_cfg", "interpolation"], "\"nearest\""),
+        (["something_new"], "{}"),
+    ])
+    func unknownSettingsAreRefused(_ path: [String], _ value: String) throws {
+        let parsed = try JSONSerialization.jsonObject(
+            with: Data(value.utf8), options: .fragmentsAllowed)
+        try withConfiguration(
+            of: "gelu", file: "open_clip_config.json", [(path, parsed)]
+        ) { folder in
+            let said = fault(folder)
+            #expect(said.contains("open_clip_config.json: the setting "), "\(said)")
+            #expect(said.contains(path.joined(separator: ".")), "\(said)")
+        }
+    }
+
+    @Test(arguments: [
+        ("open_clip_config.json", "gelu", ["model_cfg", "vision_cfg", "width"], 128),
+        ("open_clip_config.json", "gelu", ["model_cfg", "text_cfg", "context_length"], 64),
+        ("open_clip_config.json", "gelu", ["preprocess_cfg", "size"], 64),
+        ("config.json", "transformers-gelu", ["vision_config", "num_hidden_layers"], 3),
+        ("preprocessor_config.json", "transformers-gelu", ["size", "shortest_edge"], 64),
+    ])
+    func sizesMustFit(_ file: String, _ fixture: String, _ path: [String], _ value: Int) throws {
+        try withConfiguration(of: fixture, file: file, [(path, value)]) { folder in
+            let said = fault(folder)
+            #expect(said.contains("does not fit") && said.contains("\(value)"), "\(said)")
+        }
+    }
+
+    @Test func otherKindsOfModelAreNamed() throws {
+        for (path, value, reason) in [
+            (
+                ["model_cfg", "vision_cfg", "timm_model_name"], "vit_base_patch16_siglip_224",
+                "timm"
+            ),
+            (["model_cfg", "text_cfg", "hf_model_name"], "xlm-roberta-base", "xlm-roberta-base"),
+            (
+                ["model_cfg", "text_cfg", "hf_tokenizer_name"], "timm/ViT-B-16-SigLIP",
+                "tokenizer \"timm/ViT-B-16-SigLIP\""
+            ),
+        ] {
+            try withConfiguration(
+                of: "gelu", file: "open_clip_config.json", [(path, value)]
+            ) { #expect(fault($0).contains(reason)) }
+        }
+        try withConfiguration(
+            of: "transformers-gelu", file: "config.json", [(["model_type"], "siglip")]
+        ) { #expect(fault($0).contains("a model of the kind \"siglip\"")) }
+    }
+
+    @Test(arguments: [
+        ("config.json", ["vision_config", "layer_norm_eps"], "1e-6"),
+        ("config.json", ["vision_config", "hidden_act"], "\"relu\""),
+        ("config.json", ["text_config", "something_new"], "1"),
+        ("config.json", ["something_new"], "1"),
+        ("preprocessor_config.json", ["do_normalize"], "false"),
+        ("preprocessor_config.json", ["resample"], "0"),
+        ("preprocessor_config.json", ["something_new"], "1"),
+    ])
+    func unknownSettingsOfTransformersAreRefused(
+        _ file: String, _ path: [String], _ value: String
+    ) throws {
+        let parsed = try JSONSerialization.jsonObject(
+            with: Data(value.utf8), options: .fragmentsAllowed)
+        try withConfiguration(of: "transformers-gelu", file: file, [(path, parsed)]) { folder in
+            let said = fault(folder)
+            #expect(
+                said.contains("\(file): the setting \(path.joined(separator: "."))"), "\(said)")
+        }
+    }
+
+    @Test func missingCompanionsAreNamed() throws {
+        let folder = FileManager.default.temporaryDirectory
+            .appendingPathComponent("model-\(UUID().uuidString)")
+        try FileManager.default.copyItem(
+            at: LayoutTests.folder.appendingPathComponent("transformers-gelu"), to: folder)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try FileManager.default.removeItem(
+            at: folder.appendingPathComponent("preprocessor_config.json"))
+        #expect(fault(folder.path).contains("preprocessor_config.json: is missing"))
+        try FileManager.default.removeItem(at: folder.appendingPathComponent("config.json"))
+        #expect(fault(folder.path).contains("config.json and preprocessor_config.json beside it"))
+        let weights = folder.appendingPathComponent("pytorch_model.bin")
+        try FileManager.default.removeItem(at: weights)
+        #expect(fault(folder.path).contains("a directory without a model"))
+        try Data("{}".utf8).write(
+            to: folder.appendingPathComponent("model.safetensors.index.json"))
+        #expect(fault(folder.path).contains("a model in several files"))
+    }
+
+    // MARK: - Other files
+
+    @Test(arguments: [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "a Git LFS pointer"),
+        ("<!DOCTYPE html>\n<html><body>404</body></html>", "a web page (HTML)"),
+        ("\n  <html lang=en>", "a web page (HTML)"),
+        ("GGUF\u{3}\u{0}\u{0}\u{0}rest", "a GGUF file"),
+        ("\u{8}\u{8}\u{12}\u{7}pytorch", "an ONNX file"),
+        (
+            "{\"metadata\": {}, \"weight_map\": {\"a\": \"model-00001-of-00002.safetensors\"}}",
+            "the index of a model in several files"
+        ),
+        ("{\"model_type\": \"clip\"}", "a JSON file"),
+    ])
+    func otherFilesAreNamed(_ content: String, _ what: String) throws {
+        let said = try faultOfLoading(Array(content.utf8))
+        #expect(said?.contains("is \(what)") == true, "\(said ?? "")")
+    }
+
+    /// A copy that was padded to whole blocks is still the whole model.
+    @Test(arguments: ["cuda.pt", "zip64.pt", "openclip.safetensors"])
+    func trailingBytesDoNotMatter(_ name: String) throws {
+        let bytes = try CheckpointFixtures.bytes(name)
+        for count in [1, 511, 70_000] {
+            #expect(
+                try faultOfLoading(bytes + [UInt8](repeating: 0, count: count)) == nil,
+                "\(count) bytes")
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import ClipCore
+import Foundation
+import Testing
+
+/// Small models as OpenCLIP and transformers publish them, against the embeddings that their own code
+/// computes: Fixtures/layouts/make_fixtures.py.
+@Suite struct LayoutTests {
+    struct Answers: Decodable {
+        let images: [[Float]]
+        let texts: [[Float]]
+    }
+
+    static let folder = CheckpointFixtures.folder.deletingLastPathComponent()
+        .appendingPathComponent("layouts")
+
+    static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
+    static let texts = [
+        "man jumping", "a photo of a dog", "", "It's a girl's don't we'll", "naïve café — …",
+        "日本語の写真", "кот на крыше", "قطة على السطح", "बिल्ली", "고양이 사진", "🚀 emoji 🐈",
+        "1234567890 3.14", "Ångström ÅNGSTRÖM",
+        String(repeating: "sunset over the mountains with a lake ", count: 6),
+    ]
+
+    /// Six of the sample pictures, the same as in make_fixtures.py.
+    static func photos() throws -> [[UInt8]] {
+        let pictures = folder.deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("samples/pictures")
+        let names = try FileManager.default.contentsOfDirectory(atPath: pictures.path)
+            .filter { $0.hasSuffix(".jpg") }.sorted()
+        return try (0..<6).map {
+            [UInt8](
+                try Data(contentsOf: pictures.appendingPathComponent(names[$0 * names.count / 6])))
+        }
+    }
+
+    /// Each model's embeddings of the photos and the texts.
+    static func embed(
+        _ checkpoint: Checkpoint, precision: Precision = .fp32
+    ) throws -> (images: [[Float]], texts: [[Float]]) {
+        let images = try ImageEncoder(checkpoint, precision: precision)
+        let preprocessor = ImagePreprocessor(checkpoint.configuration)
+        let session = ImageEncoder.Session(images, capacity: 1)
+        let tokenizer = Tokenizer()
+        let encoder = try TextEncoder(checkpoint)
+        return (
+            try photos().map { file in
+                try preprocessor.values(encoded: file).withUnsafeBufferPointer {
+                    session.encode($0)[0]
+                }
+            }, try texts.map { try encoder.encode(tokenizer.encode($0).ids) }
+        )
+    }
+
+    static func answers(_ name: String) throws -> Answers {
+        try JSONDecoder().decode(
+            Answers.self,
+            from: Data(contentsOf: folder.appendingPathComponent("\(name)/answers.json")))
+    }
+
+    @Test(arguments: [
+        "gelu", "quick-gelu", "custom-text", "heads", "squash", "bilinear", "tanh", "wide",
+        "transformers-quick", "transformers-gelu",
+    ])
+    func embeddingsAreTheirs(_ name: String) throws {
+        let expected = try Self.answers(name)
+        let ours = try Self.embed(Checkpoint(path: Self.path(name)))
+        #expect(ours.images.count == expected.images.count)
+        #expect(ours.texts.count == expected.texts.count)
+        let pairs = zip(ours.images + ours.texts, expected.images + expected.texts)
+        let lowest = pairs.map { ParityTests.cosine($0, $1) }.min()!
+        let worst = pairs.map { ParityTests.difference($0, $1) }.max()!
+        print("layout \(name): largest difference \(worst), 1 - cosine \(1 - lowest)")
+        #expect(lowest >= 0.99999)
+        #expect(worst < 1e-4)
+    }
+
+    /// The activation shows: with the other one the fixtures' embeddings are far off.
+    @Test func fixturesTellActivationsApart() throws {
+        let expected = try Self.answers("gelu")
+        let file = Self.path("gelu/open_clip_pytorch_model.bin")
+        try withTemporaryFile([UInt8](Data(contentsOf: URL(fileURLWithPath: file)))) { alone in
+            let ours = try Self.embed(Checkpoint(path: alone, activation: .quickGELU))
+            let images = zip(ours.images, expected.images).map { ParityTests.cosine($0, $1) }
+            let texts = zip(ours.texts, expected.texts).map { ParityTests.cosine($0, $1) }
+            print("layouts: cosines with the wrong activation \(images.min()!), \(texts.min()!)")
+            #expect(images.min()! < 0.9999 && texts.min()! < 0.9999)
+        }
+    }
+
+    @Test(arguments: ["gelu", "tanh", "heads"])
+    func int8StaysClose(_ name: String) throws {
+        let expected = try Self.answers(name)
+        let ours = try Self.embed(Checkpoint(path: Self.path(name)), precision: .int8)
+        let lowest = zip(ours.images, expected.images).map { ParityTests.cosine($0, $1) }.min()!
+        print("layout \(name), int8: 1 - cosine \(1 - lowest)")
+        #expect(lowest >= 0.99)
+    }
+
+    /// Hugging Face's tensors, renamed and merged, are OpenAI's: same names, shapes and numbers.
+    @Test func huggingFacesLayoutIsOpenAIs() throws {
+        let theirs = try Checkpoint(path: Self.path("transformers-quick"))
+        let openAI = try Checkpoint(path: Self.path("same-as-transformers-quick.pt"))
+        #expect(theirs.configuration == openAI.configuration)
+        #expect(theirs.configuration.deviations == nil)
+        func samples(_ checkpoint: Checkpoint) -> [String] {
+            var all: [String] = []
+            checkpoint.forEachSample(limit: 256) { all.append("\($0) \($1) \($2)") }
+            return all
+        }
+        #expect(samples(theirs) == samples(openAI))
+        let (ours, same) = (try Self.embed(theirs), try Self.embed(openAI))
+        #expect(ours.images == same.images)
+        // fp16 weights are multiplied as they are in one layout, and widened first in the other.
+        for (a, b) in zip(ours.texts, same.texts) { #expect(ParityTests.difference(a, b) < 1e-6) }
+    }
+}
