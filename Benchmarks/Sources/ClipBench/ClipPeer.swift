@@ -23,8 +23,7 @@ struct ClipPeer: Peer {
             let checkpoint = try Checkpoint(path: load.model)
             imageEncoder = try ImageEncoder(checkpoint, precision: precision)
             textEncoder = try TextEncoder(checkpoint)
-            preprocessor = ImagePreprocessor(
-                resolution: checkpoint.configuration.imageResolution)
+            preprocessor = ImagePreprocessor(checkpoint.configuration)
             cores = load.cores
             files = try load.photos.map { [UInt8](try Data(contentsOf: URL(filePath: $0))) }
             let once = try readFloats(load.tensors)

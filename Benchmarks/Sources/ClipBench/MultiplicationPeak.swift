@@ -105,7 +105,7 @@ struct MultiplicationPeak: Peer {
             .attention(
                 Attention(
                     queries: queries, tokens: tokens, heads: sizes.vision.heads,
-                    headWidth: ClipConfiguration.Transformer.headWidth))
+                    headWidth: sizes.vision.headWidth))
         }
         var products = [layer(tokens - 1, 3 * sizes.patchSize * sizes.patchSize, width)]
         for block in 1...max(1, sizes.vision.layers) {

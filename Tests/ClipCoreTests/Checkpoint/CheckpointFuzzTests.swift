@@ -95,7 +95,7 @@ import Testing
         var random = SplitMix(state: environment["CLIP_FUZZ_SEED"].flatMap(UInt64.init) ?? 1)
         let subjects = try [
             "training.pt", "protocol4.pt", "module.pt", "cuda.pt", "zip64.pt", "tensors.pt",
-            "state-dict.pt", "resnet.pt", "huggingface.pt", "huggingface.safetensors",
+            "state-dict.pt", "resnet.pt",
             "openclip.safetensors", "torchscript.pt",
         ].map { try Subject($0) }
         // In memory where the system has such a folder: ten thousand files take the disk long.

@@ -222,7 +222,7 @@ import Testing
     // MARK: - Other files
 
     @Test(arguments: [
-        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "a Git LFS pointer"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"),
         ("<!DOCTYPE html>\n<html><body>404</body></html>", "a web page (HTML)"),
         ("\n  <html lang=en>", "a web page (HTML)"),
         ("GGUF\u{3}\u{0}\u{0}\u{0}rest", "a GGUF file"),
