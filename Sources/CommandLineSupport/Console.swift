@@ -52,7 +52,7 @@ public enum Console {
 
     /// Makes sure that stdin, stdout and stderr are open: the next file or socket to be opened would
     /// take the number of a closed one, and get what is meant for people.
-    private static func openStandardDescriptors() {
+    public static func openStandardDescriptors() {
         for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
             // The lowest free number is this one. Writing to it fails, as it should.
             _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)

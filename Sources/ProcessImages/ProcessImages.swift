@@ -80,6 +80,7 @@ struct ProcessImages: ParsableCommand {
 
     func run() {
         Console.run("process-images") {
+            _ = try OpenFileLimit.raise(minimum: 64)
             let settings = try Settings()
             let log = try failed.map { try FailureLog(path: $0) }
             let ingest = try Ingest(

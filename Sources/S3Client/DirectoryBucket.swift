@@ -171,7 +171,7 @@ public struct DirectoryBucket: ObjectStore {
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw failure(errno, key) }
             if count == 0 { break }
-            guard collector.take(UnsafeRawBufferPointer(rebasing: buffer[..<count]), head: head)
+            guard try collector.take(UnsafeRawBufferPointer(rebasing: buffer[..<count]), head: head)
             else { break }
         }
         collector.finish()
@@ -284,9 +284,9 @@ public final class OpenedFile: Sendable {
     }
 
     /// Up to `count` bytes from `offset`; fewer only at the end of the file.
-    /// - Returns: nil when reading fails.
-    public func read(at offset: Int, count: Int) -> [UInt8]? {
-        var failed = false
+    /// - Throws: `S3Error` with the system's reason.
+    public func read(at offset: Int, count: Int) throws -> [UInt8] {
+        var failure: Int32?
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             while filled < count {
                 let got = descriptor.use {
@@ -297,11 +297,16 @@ public final class OpenedFile: Sendable {
                 } else if got == 0 {
                     break
                 } else if errno != EINTR {
-                    failed = true
+                    failure = errno
                     break
                 }
             }
         }
-        return failed ? nil : bytes
+        if let failure {
+            throw S3Error(
+                .file(failure), bucket: nil,
+                "An open file cannot be read: \(String(cString: strerror(failure))).")
+        }
+        return bytes
     }
 }

@@ -79,12 +79,40 @@ public protocol ObjectStore: Sendable {
         _ key: String, maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?
     ) throws -> [UInt8]?
 
+    /// Passes the bytes of the object at `key` to `receive` piece by piece, each with what the store
+    /// tells of the object, without holding them. An error thrown by `receive` ends the transfer and
+    /// comes out of this call. Once a piece was passed, nothing is retried.
+    func stream(
+        _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
+    ) throws
+
     /// An address that anybody can fetch the object from until `seconds` (1 to 604,800, which is
     /// a week) after `now`. Asks the store nothing: the object need not exist.
     func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
 }
 
+/// What a store tells of an object with its bytes.
+public struct ObjectHead: Sendable {
+    /// In bytes, where the store tells it.
+    public let size: Int64?
+    /// The entity tag without its quotes, where the store tells one.
+    public let etag: String?
+
+    public init(size: Int64?, etag: String?) {
+        self.size = size
+        self.etag = etag
+    }
+}
+
 extension ObjectStore {
+    /// For stores whose objects are at hand: all in one piece.
+    public func stream(
+        _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let bytes = try object(key, maximumBytes: .max)
+        try bytes.withUnsafeBytes { try receive(ObjectHead(size: Int64($0.count), etag: nil), $0) }
+    }
+
     /// All objects of the bucket, page by page in key order.
     @discardableResult
     public func list(page: ([ObjectSummary]) throws -> Void) throws -> ListingReport {

@@ -71,4 +71,13 @@ extension S3Bucket {
         call.accept = accept
         return try send(call)
     }
+
+    public func stream(
+        _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try check(key)
+        var call = S3Call(key: key, maximumBytes: 0)
+        call.receive = receive
+        _ = try send(call)
+    }
 }

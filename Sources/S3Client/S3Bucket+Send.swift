@@ -11,6 +11,8 @@ package struct S3Call {
     package var maximumBytes: Int
     /// Sees the first bytes; see `ObjectStore.object`.
     package var accept: ((UnsafeRawBufferPointer) -> Bool)?
+    /// Takes the pieces of a successful answer's body, which are then not held.
+    package var receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)?
 
     package init(
         method: String = "GET", key: String? = nil, query: [(name: String, value: String)] = [],
@@ -82,16 +84,18 @@ extension S3Bucket {
                 payloadHash: SigV4.sha256(call.payload ?? [])),
             credentials: credentials, scope: scope)
 
-        var collector = BodyCollector(maximumBytes: call.maximumBytes, accept: call.accept)
+        var collector = BodyCollector(
+            maximumBytes: call.maximumBytes, accept: call.accept, receive: call.receive)
         let answer: HTTPTransport.Answer
         do {
             answer = try state.transport.perform(request, bypassProxy: endpoint.isLoopback) {
-                collector.take($1, head: $0)
+                try collector.take($1, head: $0)
             }
         } catch let fault as TransportFault {
             return .failed(
                 connectionError(fault, endpoint: endpoint, key: call.key),
-                worthRetrying: fault.fault.isWorthRetrying, retryAfter: nil)
+                worthRetrying: fault.fault.isWorthRetrying && !collector.hasPassedOn,
+                retryAfter: nil)
         }
         if (200..<300).contains(answer.head.status) {
             collector.finish()
@@ -247,23 +251,36 @@ struct BodyCollector {
     private(set) var verdict = Verdict.good
     private let maximumBytes: Int
     private var accept: ((UnsafeRawBufferPointer) -> Bool)?
+    private let receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)?
+    /// Whether `receive` got any bytes.
+    private(set) var hasPassedOn = false
 
     /// How many bytes `accept` sees at least, if there are so many.
     static let beginning = 32
     /// How much of an error document is kept.
     private static let maximumErrorBytes = 64 << 10
 
-    init(maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?) {
+    init(
+        maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?,
+        receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)? = nil
+    ) {
         self.maximumBytes = maximumBytes
         self.accept = accept
+        self.receive = receive
     }
 
     /// Whether to go on.
-    mutating func take(_ piece: UnsafeRawBufferPointer, head: HTTPHead) -> Bool {
+    mutating func take(_ piece: UnsafeRawBufferPointer, head: HTTPHead) throws -> Bool {
         guard (200..<300).contains(head.status) else {
             let room = Self.maximumErrorBytes - bytes.count
             bytes.append(contentsOf: piece.prefix(room))
             return piece.count < room
+        }
+        if let receive {
+            hasPassedOn = true
+            let etag = head["etag"].map { String($0.filter { $0 != "\"" }) }
+            try receive(ObjectHead(size: head.contentLength, etag: etag), piece)
+            return true
         }
         if bytes.isEmpty, let length = head.contentLength {
             guard length <= maximumBytes else {

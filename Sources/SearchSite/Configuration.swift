@@ -1,4 +1,7 @@
 extension SearchSite {
+    /// Whether only this machine can reach a site that listens on `host`.
+    public static func isLoopback(_ host: String) -> Bool { AllowedHosts.isLoopback(host) }
+
     /// What whoever runs the site can choose.
     public struct Configuration: Sendable {
         /// Whether pages, `/ready` and problems say why a search failed. A reason names servers and
@@ -21,12 +24,16 @@ extension SearchSite {
         /// The host that the site listens on and the names under which it may be asked for.
         public var hosts = AllowedHosts.all
         /// Addresses of proxies whose `X-Forwarded-For` is believed.
-        public var trustedProxies: [String] = []
+        public var trustedProxies: [AddressBlock] = []
         /// Whether each request is logged, and what is searched for with it.
         public var logsRequests = false
         public var logsQueries = false
-        /// How long visitors may take.
-        var deadlines = RequestDeadline.Limits()
+        /// Connections that may be open at the same time; others wait until one is closed.
+        public var maximumConnections = 2_048
+        /// Bytes of large pages that wait for their clients, over all; half of it for one client.
+        var maximumUnsentBytes = 64 << 20
+        /// How long and how slowly clients may send and read.
+        var limits = ConnectionLimits.Limits()
         /// Certificate and key, to answer over TLS.
         public var tls: TLSFiles?
 
@@ -34,8 +41,10 @@ extension SearchSite {
 
         /// Allows the site to be asked for only under these names (those of this machine's loopback
         /// when it listens there and there are no names).
-        public mutating func allowHosts(_ names: [String], listeningOn host: String) {
-            hosts = AllowedHosts(names, host: host)
+        public mutating func allowHosts(
+            _ names: [String], listeningOn host: String
+        ) throws(SiteOptionError) {
+            hosts = try AllowedHosts(names, host: host)
         }
     }
 

@@ -32,6 +32,11 @@ struct ErrorPages: RouterMiddleware {
             // Only the router throws this.
             return unrouted(request)
         case is BlockingWork.Overload: return .overloaded
+        case let error as PictureSourceError:
+            if case .unavailable(let reason) = error {
+                context.logger.error("The store did not hand out a picture: \(reason)")
+            }
+            return SiteFailure(error)
         case let error as SearchError: return SiteFailure(error, showsReasons: showsReasons)
         case is CancellationError:
             // The visitor left, or the server is shutting down.

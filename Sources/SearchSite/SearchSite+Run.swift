@@ -7,9 +7,6 @@ import NIOSSL
 import ServiceLifecycle
 
 extension SearchSite {
-    /// Connections that are open at the same time; those after them wait until one is closed.
-    private static let maximumConnections = 2_048
-
     /// Serves the site until the process gets SIGINT or SIGTERM; then requests under way get ten
     /// seconds to finish.
     /// - Parameters:
@@ -31,7 +28,7 @@ extension SearchSite {
             configuration: .init(
                 address: .hostname(host, port: port),
                 availableConnectionsDelegate: MaximumAvailableConnections(
-                    Self.maximumConnections)),
+                    configuration.maximumConnections)),
             onServerRunning: { channel in
                 let port = channel.localAddress?.port ?? port
                 onReady(Self.address(scheme: scheme, host: host, port: port))
@@ -59,10 +56,10 @@ extension SearchSite {
     }
 
     private func server() throws(TLSFilesError) -> HTTPServerBuilder {
-        let limits = configuration.deadlines
+        let limits = configuration.limits
         let plain = HTTPServerBuilder.http1(
             configuration: .init(
-                additionalChannelHandlers: [RequestDeadline(limits)],
+                additionalChannelHandlers: [ConnectionLimits(limits)],
                 idleTimeout: .seconds(75),
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10,

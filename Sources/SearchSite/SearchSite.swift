@@ -31,13 +31,17 @@ public struct SearchSite: Sendable {
     let metrics: Metrics
     /// Decodes and encodes the pictures of visitors.
     let encodings: BlockingWork
-    /// Uploads whose bytes are being received or wait.
-    let uploads: Permits
-    /// Searches under way, of which there may be any number.
-    let searches: Permits
+    /// Places in the queue of `encodings`.
+    let encodingPlaces: Budget
+    /// Bytes of uploads, from their arrival to their embedding.
+    let uploads: Budget
+    /// Bytes of result pages that are not sent yet.
+    let unsent: Budget
+    /// Searches in progress; not limited here.
+    let searches = Budget()
     private let gate: Gate
     let health: HealthCheck
-    private let clients: ClientAddress
+    let clients: ClientAddress
 
     /// - Parameters:
     ///   - search: answers the searches.
@@ -68,17 +72,20 @@ public struct SearchSite: Sendable {
         let encodings = BlockingWork(
             threads: configuration.encodings, waiting: configuration.waitingEncodings)
         self.encodings = encodings
-        let uploads = Permits(configuration.encodings + configuration.waitingEncodings)
+        let places = configuration.encodings + configuration.waitingEncodings
+        encodingPlaces = Budget(places, perClient: (places + 1) / 2)
+        let uploads = Budget(
+            8 * configuration.maximumUploadBytes, perClient: 4 * configuration.maximumUploadBytes)
         self.uploads = uploads
-        let searches = Permits(.max)
-        self.searches = searches
+        let unsentBytes = configuration.maximumUnsentBytes
+        unsent = Budget(unsentBytes, perClient: unsentBytes / 2)
+        let searches = searches
         metrics = SiteMetrics.make {
             SiteMetrics.Readings(
-                encodings: encodings.load, uploads: uploads.inUse, searches: searches.inUse,
+                encodings: encodings.load, uploads: uploads.shares, searches: searches.shares,
                 thumbnails: pictures.statistics, texts: statistics())
         }
-        clients = ClientAddress(
-            trustedProxies: Set(configuration.trustedProxies.map(ClientAddress.plain)))
+        clients = ClientAddress(trustedProxies: configuration.trustedProxies)
         health = HealthCheck(search)
         gate = Gate(
             hosts: configuration.hosts, access: configuration.access,

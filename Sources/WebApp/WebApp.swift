@@ -1,40 +1,51 @@
 import ArgumentParser
 import CommandLineSupport
+import Dispatch
 import ImageSearch
 import Logging
 import SearchSite
 
+/// Not the command itself: an asynchronous `main` opens descriptors of its own before it runs, which
+/// would take the number of a closed stderr and get the log.
 @main
+enum Main {
+    static func main() {
+        Console.openStandardDescriptors()
+        Task { await WebApp.main() }
+        dispatchMain()
+    }
+}
+
 struct WebApp: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "web-app",
         abstract: "Search the pictures in a browser.",
         discussion: """
-            Reads the bucket's and the database's settings from the environment or from .env; see \
-            .env_example. Ctrl-C ends it, after requests under way are answered. \
-            docs/operations.md says how to run it for others.
+            Reads the settings of the bucket and the database from the environment or from .env; \
+            see .env_example. Ctrl-C stops it after the current requests are answered. See \
+            docs/operations.md before you open it to others.
             """,
         version: Console.version)
 
     @Option(help: "Address to listen on; 0.0.0.0 opens the page to the network.")
     var host = "127.0.0.1"
 
-    @Option(help: "Port to listen on; 0 takes a free one.")
+    @Option(help: "Port to listen on; 0 picks a free one.")
     var port = 8000
 
     @Option(
         help: ArgumentHelp(
             """
-            A name under which the site may be asked for, besides this machine's own when it \
-            listens on the loopback address; repeatable. Without one, a site that listens on the \
-            network answers to every name.
+            Answer requests for this host name (without https:// and port); repeatable. The \
+            loopback names are always allowed on the loopback address. Without this option, a \
+            site that listens on the network answers to every name.
             """,
             valueName: "name"))
     var allowedHost: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Answer over TLS with this certificate (PEM, with its chain).", valueName: "file"))
+            "Serve HTTPS with this certificate (PEM, followed by its chain).", valueName: "file"))
     var tlsCertificate: String?
 
     @Option(help: ArgumentHelp("The certificate's private key (PEM).", valueName: "file"))
@@ -42,37 +53,40 @@ struct WebApp: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Believe the X-Forwarded-For of the proxy at this address; repeatable.",
+            """
+            Believe the X-Forwarded-For header of the proxy at this address, or of all in this \
+            block (10.0.0.0/8); repeatable.
+            """,
             valueName: "address"))
     var trustedProxy: [String] = []
 
     @Flag(
         help: """
-            Fetch pictures from the store for visitors, and shrink them for the grid, instead of \
-            sending visitors to the store with links.
+            Serve the pictures through this site, with thumbnails for the grid, instead of \
+            linking to the store.
             """)
     var proxyImages = false
 
-    @Option(help: ArgumentHelp("The largest picture to search with, in MB.", valueName: "MB"))
+    @Option(help: ArgumentHelp("Largest picture to search with, in MB.", valueName: "MB"))
     var maxUpload = 20
 
     @Option(
-        help: ArgumentHelp("Memory for small copies of pictures, in MB.", valueName: "MB"))
+        help: ArgumentHelp("Memory for thumbnails, in MB.", valueName: "MB"))
     var thumbnailCache = 64
 
     @Option(
         help: ArgumentHelp(
-            "Requests that one address may make in a minute; without it, any number.",
+            "Requests per minute from one address (IPv6: from one /64); unlimited by default.",
             valueName: "number"))
     var rateLimit: Int?
 
     @Option(help: "Format of the log on stderr: text or json.")
     var logFormat = LogFormat.text
 
-    @Flag(help: "Log every request, without what is searched for.")
+    @Flag(help: "Log every request, without the search text.")
     var logRequests = false
 
-    @Flag(help: "Log what is searched for, too.")
+    @Flag(help: "Log the search text too.")
     var logQueries = false
 
     enum LogFormat: String, ExpressibleByArgument { case text, json }
@@ -82,7 +96,7 @@ struct WebApp: AsyncParsableCommand {
             throw ValidationError("--port must be 0 to 65535.")
         }
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
-            throw ValidationError("--tls-certificate and --tls-key belong together.")
+            throw ValidationError("--tls-certificate and --tls-key must be given together.")
         }
         guard (1...64).contains(maxUpload) else {
             throw ValidationError("--max-upload must be 1 to 64.")
@@ -93,19 +107,35 @@ struct WebApp: AsyncParsableCommand {
         if let rateLimit, !(1...1_000_000).contains(rateLimit) {
             throw ValidationError("--rate-limit must be 1 to 1000000.")
         }
+        var configuration = SearchSite.Configuration()
+        do {
+            try setAddresses(in: &configuration)
+        } catch {
+            throw ValidationError("\(error).")
+        }
+    }
+
+    private func setAddresses(
+        in configuration: inout SearchSite.Configuration
+    ) throws(SiteOptionError) {
+        try configuration.allowHosts(allowedHost, listeningOn: host)
+        configuration.trustedProxies = []
+        for text in trustedProxy { configuration.trustedProxies.append(try AddressBlock(text)) }
     }
 
     func run() async {
         await Console.run("web-app") {
+            let files = try OpenFileLimit.raise(minimum: Self.minimumOpenFiles)
             let settings = try Settings()
             let search = DeferredSearch()
             let site = SearchSite(
                 search: search, embedder: search, source: try BucketPictures(settings),
-                configuration: try siteConfiguration(settings),
+                configuration: try siteConfiguration(settings, openFiles: files),
                 statistics: { search.textStatistics }, logger: logger)
             _ = try settings.databaseURI()
-            // The site answers while the model is being loaded, which may mean a download: probes see
-            // that it lives, and that it is not ready.
+            warn(settings)
+            // The site answers while the model is being loaded or downloaded: probes see that it is
+            // alive and not ready.
             let (outcomes, outcome) = AsyncStream.makeStream(of: Result<Void, any Error>.self)
             let (addresses, listening) = AsyncStream.makeStream(of: String.self)
             Task {
@@ -116,13 +146,18 @@ struct WebApp: AsyncParsableCommand {
                     outcome.yield(.failure(error))
                 }
             }
-            // Nobody waits for it when the site is told to end.
+            // Not waited for when the site is told to stop.
             Task {
                 guard let address = await addresses.first(where: { _ in true }) else { return }
                 do {
                     try await search.load(
                         settings, modelPath: { try Console.locateModel(settings) })
                     Console.line("Search at \(address) (Ctrl-C to stop)")
+                    do {
+                        try await search.checkHealth()
+                    } catch {
+                        logger.warning("searches will fail: \(error)")
+                    }
                 } catch {
                     outcome.yield(.failure(error))
                 }
@@ -132,17 +167,36 @@ struct WebApp: AsyncParsableCommand {
         }
     }
 
-    private func siteConfiguration(_ settings: Settings) throws -> SearchSite.Configuration {
+    /// What the database and the store may need, and a few dozen connections.
+    private static let minimumOpenFiles = 256
+    /// Descriptors that are not for visitors' connections.
+    private static let reservedOpenFiles = 128
+
+    /// One line for each setting that is legal and probably not meant.
+    private func warn(_ settings: Settings) {
+        if !SearchSite.isLoopback(host), settings["WEB_AUTH"] == nil {
+            logger.warning(
+                """
+                the page is open to everyone who can reach \(host) port \(port); set WEB_AUTH to \
+                ask for a password
+                """)
+        }
+    }
+
+    private func siteConfiguration(
+        _ settings: Settings, openFiles: Int
+    ) throws -> SearchSite.Configuration {
         var configuration = SearchSite.Configuration()
         configuration.showsReasons =
-            ["127.0.0.1", "::1", "localhost"].contains(host) && trustedProxy.isEmpty
+            SearchSite.isLoopback(host) && trustedProxy.isEmpty
+        // A visitor's connection may have a picture file open besides its socket.
+        configuration.maximumConnections = min(2_048, (openFiles - Self.reservedOpenFiles) / 2)
         configuration.proxiesPictures = proxyImages
         configuration.maximumUploadBytes = maxUpload * 1_000_000
         configuration.thumbnailCacheBytes = thumbnailCache * 1_000_000
         configuration.requestsPerMinute = rateLimit
         configuration.access = try settings["WEB_AUTH"].map { try AccessRule($0) }
-        configuration.allowHosts(allowedHost, listeningOn: host)
-        configuration.trustedProxies = trustedProxy
+        try setAddresses(in: &configuration)
         configuration.logsRequests = logRequests || logQueries
         configuration.logsQueries = logQueries
         if let tlsCertificate, let tlsKey {

@@ -86,7 +86,7 @@ import Testing
 
     @Test func onlyOwnNamesAreAnswered() async throws {
         let site = SearchSite(search: FakeSearch(), logger: silent) {
-            $0.allowHosts(["Pictures.example"], listeningOn: "127.0.0.1")
+            try! $0.allowHosts(["Pictures.example"], listeningOn: "127.0.0.1")
         }
         for name in [
             "localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000",
@@ -105,7 +105,7 @@ import Testing
         #expect(try await site.ask("/health", authority: "10.0.0.7:8000").status == 200)
         #expect(try await site.ask("/ready", authority: "10.0.0.7:8000").status == 200)
         let open = SearchSite(search: FakeSearch()) {
-            $0.allowHosts([], listeningOn: "0.0.0.0")
+            try! $0.allowHosts([], listeningOn: "0.0.0.0")
         }
         #expect(try await open.ask("/", authority: "anything.example").status == 200)
     }
@@ -113,7 +113,7 @@ import Testing
     @Test func oneAddressMayNotAskTooOften() async throws {
         let site = SearchSite(search: FakeSearch()) {
             $0.requestsPerMinute = 60
-            $0.trustedProxies = ["10.0.0.1", "::ffff:10.0.0.2"]
+            $0.trustedProxies = try! ["10.0.0.1", "::ffff:10.0.0.2"].map { try AddressBlock($0) }
         }
         func ask(_ peer: String, _ forwarded: String? = nil) async throws -> Answer {
             try await site.ask(
@@ -141,6 +141,75 @@ import Testing
             statuses.append(try await site.ask("/thumbnails/no.jpg", peer: "192.0.2.1").status)
         }
         #expect(statuses.prefix(240).allSatisfy { $0 == 404 } && statuses.last == 429)
+    }
+
+    @Test(arguments: [
+        "https://x", "x:443", "x/", "x y", "*.example", "", "[::1", "[::1]:80", "a:b",
+    ])
+    func namesThatNoRequestCanHaveAreRefused(name: String) {
+        var configuration = SearchSite.Configuration()
+        let error = #expect(throws: SiteOptionError.self) {
+            try configuration.allowHosts([name], listeningOn: "0.0.0.0")
+        }
+        #expect(error?.description.hasPrefix("--allowed-host \(name): ") == true)
+    }
+
+    @Test(arguments: ["not-an-ip", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0.0/8/8", "", "/8"])
+    func proxiesThatAreNoAddressesAreRefused(text: String) {
+        let error = #expect(throws: SiteOptionError.self) { try AddressBlock(text) }
+        #expect(error?.description.hasPrefix("--trusted-proxy \(text): ") == true)
+    }
+
+    @Test func anIPv6AddressIsAllowedWithAndWithoutBrackets() async throws {
+        for name in ["2001:db8::1", "[2001:DB8::1]"] {
+            let site = SearchSite(search: FakeSearch(), logger: silent) {
+                try! $0.allowHosts([name], listeningOn: "0.0.0.0")
+            }
+            #expect(try await site.ask("/", authority: "[2001:db8::1]:8000").status == 200)
+            #expect(try await site.ask("/", authority: "[2001:db8::2]").status == 421)
+        }
+    }
+
+    /// Blocks of proxies, ports in X-Forwarded-For, and IPv6 customers, who have a /64 each.
+    @Test func ratesCountWhomTheProxyNames() async throws {
+        let site = SearchSite(search: FakeSearch()) {
+            $0.requestsPerMinute = 6
+            $0.trustedProxies = try! ["10.0.0.0/8", "fd00::/7"].map { try AddressBlock($0) }
+        }
+        func ask(_ peer: String, _ forwarded: String? = nil) async throws -> Int {
+            try await site.ask(
+                "/search?q=cat", headers: forwarded.map { ["X-Forwarded-For": $0] } ?? [:],
+                peer: peer
+            ).status
+        }
+        #expect(try await ask("10.9.8.7", "192.0.2.1:4711") == 200)
+        #expect(try await ask("fd12::1", "192.0.2.1") == 429)
+        #expect(try await ask("10.1.1.1", "192.0.2.1, 10.200.0.1") == 429)
+        #expect(try await ask("11.0.0.1", "192.0.2.2") == 200)
+        #expect(try await ask("192.0.2.2") == 200)
+        #expect(try await ask("2001:db8:1:2::1") == 200)
+        #expect(try await ask("2001:db8:1:2:ffff::9") == 429)
+        #expect(try await ask("10.0.0.1", "[2001:db8:1:2::5]:443") == 429)
+        #expect(try await ask("2001:db8:1:3::1") == 200)
+    }
+
+    /// Browsers too old for Sec-Fetch-Site send Origin.
+    @Test func formsWithTheOriginOfAnotherSiteAreRefused() async throws {
+        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder()) { _ in }
+        func post(_ origin: String?) async throws -> Int {
+            let headers = ["Content-Type": "image/jpeg"]
+            return try await site.ask(
+                "/search", method: .post,
+                headers: origin.map { headers.merging(["Origin": $0]) { $1 } } ?? headers,
+                body: [[1]], authority: "pictures.example:8000"
+            ).status
+        }
+        #expect(try await post("https://evil.example") == 403)
+        #expect(try await post("null") == 403)
+        #expect(try await post("https://pictures.example.evil.example") == 403)
+        #expect(try await post("http://pictures.example:8000") == 303)
+        #expect(try await post("https://Pictures.example") == 303)
+        #expect(try await post(nil) == 303)
     }
 
     @Test func formsOfOtherSitesAreRefused() async throws {

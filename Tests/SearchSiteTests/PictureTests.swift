@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Hummingbird
 import ImageSearch
+import Logging
 import SearchSite
 import Testing
 
@@ -194,6 +195,67 @@ import Testing
         #expect(answer.status == 404)
         #expect(answer.text.contains("There is no such picture"))
         #expect(search.keysOfPictures == [key].compactMap(\.self).map { Array($0.utf8) })
+    }
+
+    /// /proc/self/mem can be opened, and reading its beginning fails with EIO.
+    @Test func aFileThatCannotBeReadIsNotMissing() async throws {
+        let search = FakeSearch { _ in FakeSearch.file("/proc/self", "mem") }
+        for target in ["/pictures/a.jpg", "/thumbnails/a.jpg"] {
+            let log = RecordedLog()
+            let answer = try await SearchSite(search: search).ask(
+                target, logger: Logger(label: "test") { _ in log })
+            #expect(answer.status == 503)
+            #expect(answer.header("Cache-Control") == "no-store")
+            #expect(log.lines.contains { $0.contains("Input/output error") })
+        }
+    }
+
+    /// What a store gives is passed on as it comes; what it refuses is told to the operator.
+    @Test func storesArePassedOn() async throws {
+        let bytes = Self.jpeg + (0..<1_000_003).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        let source = FakeSource(pieces: [Array(bytes.prefix(2)), Array(bytes.dropFirst(2))])
+        let search = FakeSearch { .presigned(url: "https://s3.example/\($0)") }
+        var configuration = SearchSite.Configuration()
+        configuration.proxiesPictures = true
+        let site = SearchSite(search: search, source: source, configuration: configuration)
+        let answer = try await site.ask("/pictures/a.jpg")
+        #expect(answer.status == 200 && answer.body == bytes)
+        #expect(answer.header("ETag") == "\"tag\"")
+        #expect(answer.header("Content-Type") == "image/jpeg")
+        let again = try await site.ask("/pictures/a.jpg", headers: ["If-None-Match": "\"tag\""])
+        #expect(again.status == 304)
+
+        let log = RecordedLog()
+        let refused = SearchSite(
+            search: search, source: FakeSource(pieces: nil), configuration: configuration)
+        for target in ["/pictures/a.jpg", "/thumbnails/a.jpg"] {
+            let answer = try await refused.ask(target, logger: Logger(label: "test") { _ in log })
+            #expect(answer.status == 503)
+        }
+        #expect(log.lines.count { $0.hasPrefix("error") && $0.contains("set the clock") } == 2)
+    }
+
+    /// Gives pieces, or refuses.
+    private struct FakeSource: PictureSource {
+        let pieces: [[UInt8]]?
+        private let refusal = PictureSourceError.unavailable("the clock differs: set the clock")
+
+        func size(of key: String) throws -> Int? { pieces?.map(\.count).reduce(0, +) }
+
+        func bytes(of key: String, maximumBytes: Int) throws -> [UInt8] {
+            guard let pieces else { throw refusal }
+            return Array(pieces.joined())
+        }
+
+        func stream(
+            _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
+        ) throws {
+            guard let pieces else { throw refusal }
+            let size = Int64(pieces.map(\.count).reduce(0, +))
+            for piece in pieces {
+                try piece.withUnsafeBytes { try receive(ObjectHead(size: size, etag: "tag"), $0) }
+            }
+        }
     }
 
     @Test func aLinkIsNotFollowedByTheSite() async throws {

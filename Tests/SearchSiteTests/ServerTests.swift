@@ -1,8 +1,9 @@
 import Foundation
 import Glibc
 import ImageSearch
-import SearchSite
 import Testing
+
+@testable import SearchSite
 
 @Suite struct ServerTests {
     /// Runs the site on a free port, hands its address to the test, and ends it.
@@ -157,5 +158,180 @@ import Testing
             ListenError(host: "h", port: 80, reason: .system(errno: EACCES)).description
                 == "cannot listen on h port 80: this user may not use this port; "
                 + "choose one above 1023 with --port")
+    }
+
+    // MARK: Clients that take their time
+
+    /// Runs what blocks on a thread of its own: the server needs the others.
+    static func onThread(_ body: @escaping @Sendable () throws -> Void) async throws {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
+        }
+    }
+
+    /// A connection to a site, as bytes.
+    final class Client: Sendable {
+        let descriptor: Int32
+
+        /// - Parameter address: where the site is.
+        init(_ address: String) throws {
+            let port = try #require(UInt16(address.split(separator: ":").last!.dropLast()))
+            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            var size: Int32 = 4_096
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, 4)
+            var timeout = timeval(tv_sec: 60, tv_usec: 0)
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, 16)
+            var name = sockaddr_in()
+            name.sin_family = sa_family_t(AF_INET)
+            name.sin_port = port.bigEndian
+            name.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            let result = withUnsafePointer(to: &name) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            try #require(result == 0)
+        }
+
+        deinit { close(descriptor) }
+
+        @discardableResult
+        func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+
+        @discardableResult
+        func send(_ bytes: [UInt8]) -> Bool {
+            var sent = 0
+            while sent < bytes.count {
+                let count = bytes[sent...].withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
+                if count <= 0 { return false }
+                sent += count
+            }
+            return true
+        }
+
+        /// Up to `limit` bytes, fewer at the connection's end; nil after a minute of silence.
+        func receive(_ limit: Int = .max) -> String? {
+            var bytes: [UInt8] = []
+            var part = [UInt8](repeating: 0, count: 65_536)
+            while bytes.count < limit {
+                let count = recv(descriptor, &part, min(part.count, limit - bytes.count), 0)
+                if count < 0, errno == EAGAIN { return nil }
+                if count <= 0 { break }
+                bytes += part.prefix(count)
+            }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+    }
+
+    @Test(arguments: [
+        "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+        "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    ])
+    func contradictoryHostsAreRefused(request: String) async throws {
+        try await Self.serving(SearchSite(search: FakeSearch(), logger: silent)) { address in
+            try await Self.onThread {
+                let client = try Client(address)
+                client.send(request)
+                #expect(client.receive(12) == "HTTP/1.1 400")
+            }
+        }
+    }
+
+    @Test func aTargetWithItsHostIsAnswered() async throws {
+        try await Self.serving(SearchSite(search: FakeSearch(), logger: silent)) { address in
+            try await Self.onThread {
+                let client = try Client(address)
+                client.send(
+                    "GET http://LOCALHOST/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                )
+                #expect(client.receive(12) == "HTTP/1.1 200")
+            }
+        }
+    }
+
+    /// Sends all of a body that is refused before it reads, as simple clients and proxies do.
+    @Test(arguments: ["", "Connection: close\r\n"])
+    func aRefusedBodyIsReadAway(field: String) async throws {
+        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder()) {
+            $0.maximumUploadBytes = 1_000
+            // Far beyond the test's end: nothing may depend on it.
+            $0.limits.drain = .seconds(600)
+            $0.limits.head = .seconds(600)
+        }
+        try await Self.serving(site) { address in
+            try await Self.onThread {
+                let client = try Client(address)
+                let body = [UInt8](repeating: 1, count: 16_000_000)
+                client.send(
+                    "POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n\(field)"
+                        + "Content-Length: \(body.count)\r\n\r\n")
+                #expect(client.send(body))
+                #expect(client.receive(12) == "HTTP/1.1 413")
+                // A connection that stays open takes the next request.
+                guard field.isEmpty else {
+                    #expect(client.receive() != nil)
+                    return
+                }
+                client.send("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                #expect(client.receive()?.contains("HTTP/1.1 200") == true)
+            }
+        }
+    }
+
+    @Test func endlessBodiesAreCutOff() async throws {
+        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder()) {
+            $0.maximumUploadBytes = 1_000
+            $0.limits.drainedBytes = 1_000_000
+        }
+        try await Self.serving(site) { address in
+            try await Self.onThread {
+                let client = try Client(address)
+                client.send(
+                    "POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+                        + "Content-Length: 1000000000000\r\n\r\n")
+                let part = [UInt8](repeating: 1, count: 1_000_000)
+                #expect((0..<64).contains { _ in !client.send(part) })
+            }
+        }
+    }
+
+    /// Nine uploads that trickle hold no place in the queue, and end.
+    @Test func slowUploadsKeepNobodyOut() async throws {
+        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder()) {
+            $0.limits.period = .seconds(2)
+            $0.limits.body = .seconds(600)
+        }
+        try await Self.serving(site) { address in
+            try await Self.onThread {
+                let head =
+                    "POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+                let slow = try (0..<9).map { _ in try Client(address) }
+                for client in slow { client.send(head + "Content-Length: 100000\r\n\r\nx") }
+                let quick = try Client(address)
+                quick.send(head + "Content-Length: 4\r\nConnection: close\r\n\r\nJPEG")
+                #expect(quick.receive(12) == "HTTP/1.1 200")
+                for client in slow { #expect(client.receive()?.isEmpty == true) }
+            }
+        }
+    }
+
+    /// Large pages are refused when too many bytes already wait for their clients.
+    @Test func unsentPagesAreBounded() async throws {
+        let keys = (0..<88).map { "\($0).jpg" }
+        let search = FakeSearch(result: FakeSearch.found(keys))
+        let words = String(repeating: "%F0%9F%90%88", count: 990)
+        let target = "/search?q=\(words)&limit=240"
+        let page = try await SearchSite(search: search, logger: silent).ask(target)
+        #expect(page.status == 200 && page.body.count < 1_500_000)
+        // 240 times this query would be 2.9 MB of links.
+        #expect(search.limits == [88])
+        let site = SearchSite(search: search, logger: silent) { $0.maximumUnsentBytes = 1 << 20 }
+        let refused = try await site.ask(target)
+        #expect(refused.status == 503 && refused.header("Retry-After") == "2")
+        #expect(site.unsent.shares == 0)
+        #expect(try await site.ask("/").status == 200)
     }
 }

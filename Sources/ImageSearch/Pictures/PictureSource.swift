@@ -2,12 +2,13 @@ import S3Client
 
 /// An open file of a store that is a directory.
 public typealias OpenedFile = S3Client.OpenedFile
+public typealias ObjectHead = S3Client.ObjectHead
 
-/// Why a picture's bytes could not be read.
+/// Why a picture could not be read from the store.
 public enum PictureSourceError: Error, Equatable, CustomStringConvertible {
     case missing
     case tooLarge
-    /// The store did not answer as it should; one sentence for the operator.
+    /// The store refused or did not answer; one sentence for the operator.
     case unavailable(String)
 
     public var description: String {
@@ -19,7 +20,7 @@ public enum PictureSourceError: Error, Equatable, CustomStringConvertible {
     }
 
     /// Only what the store says is missing, or can never have, is missing: an error on the way is not.
-    init(_ error: any Error) {
+    public init(_ error: any Error) {
         switch error {
         case let error as S3Error
         where error.isMissingObject || error.reason == .key || error.reason == .notAFile:
@@ -39,6 +40,12 @@ public protocol PictureSource: Sendable {
 
     /// A picture's file, at most `maximumBytes` of it; a larger one is an error.
     func bytes(of key: String, maximumBytes: Int) throws -> [UInt8]
+
+    /// Passes a picture's file to `receive` piece by piece. What `receive` throws ends the transfer
+    /// and comes out of this call.
+    func stream(
+        _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
+    ) throws
 }
 
 /// The pictures of the bucket that the settings name.
@@ -69,9 +76,19 @@ public struct BucketPictures: PictureSource {
     }
 
     public func bytes(of key: String, maximumBytes: Int) throws -> [UInt8] {
+        try translating { try store.object(key, maximumBytes: maximumBytes) }
+    }
+
+    public func stream(
+        _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try translating { try store.stream(key, receive: receive) }
+    }
+
+    private func translating<T>(_ body: () throws -> T) throws -> T {
         do {
-            return try store.object(key, maximumBytes: maximumBytes)
-        } catch {
+            return try body()
+        } catch let error as S3Error {
             throw PictureSourceError(error)
         }
     }

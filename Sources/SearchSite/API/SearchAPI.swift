@@ -18,10 +18,13 @@ struct SearchAPI: Sendable {
             return try await results(of: state, context)
         }
         router.on("/api/search", method: .post) { request, context in
-            let upload = try await Upload(request, to: site)
+            let client = site.clients.group(of: request, peer: context.peer)
+            let upload = try await Upload(request, to: site, from: client)
             // What is wrong with the other fields is told before the picture is read.
             var state = try SearchState(upload.fields, defaultLimit: Self.defaultLimit)
-            state.picture = PictureVector(exact: try await site.embed(upload.picture))
+            state.picture = PictureVector(
+                exact: try await site.embed(
+                    upload.picture, from: client))
             return try await results(of: state, context)
         }
         router.getAndHead("/api/pictures/**") { request, context in

@@ -38,6 +38,9 @@ struct SearchState: Equatable {
     /// a request's head may have; the longest text alone takes 12,000.
     static let maximumQueryBytes = 14 * 1_024
 
+    /// Bytes of the addresses on one page: each picture's link repeats the query part.
+    static let maximumLinkBytes = 1 << 20
+
     /// How much words to leave out count. A full −1 would cancel what any two texts have in common,
     /// and leave a direction in which nothing lies.
     static let lessWeight = -0.5
@@ -176,6 +179,12 @@ extension SearchState {
         let query = queryPart
         return query == "?" ? path : path + query
     }
+
+    /// The most pictures on one page of this search: fewer than usual when its links are long.
+    var largestLimit: Int { min(Self.maximumLimit, Self.maximumLinkBytes / queryPart.utf8.count) }
+
+    /// The same with no more pictures than a page of this search may have.
+    var withBoundedPage: SearchState { with { $0.limit = min($0.limit, largestLimit) } }
 
     /// The same with some part changed.
     func with(_ change: (inout SearchState) -> Void) -> SearchState {

@@ -6,15 +6,15 @@ struct Upload {
     let picture: [UInt8]
     /// Those of the address, then those of the form.
     let fields: FormFields
-    /// Keeps the number of uploads in memory bounded for as long as this one is.
-    private let permit: Permits.Permit
+    /// Keeps the bytes of all uploads in memory bounded.
+    private let share: Budget.Share
 
     /// Receives the body: `multipart/form-data` with a file in the field `picture`, or the picture
     /// itself as `image/…` or `application/octet-stream`.
     /// - Throws: ``SiteFailure``.
-    init(_ request: Request, to site: SearchSite) async throws {
-        guard let permit = site.uploads.take() else { throw SiteFailure.overloaded }
-        self.permit = permit
+    init(_ request: Request, to site: SearchSite, from client: String) async throws {
+        guard let share = site.uploads.take(0, for: client) else { throw SiteFailure.overloaded }
+        self.share = share
         let type = request.headers[.contentType] ?? ""
         let name = type.prefix { $0 != ";" }.filter { $0 != " " }.lowercased()
         let boundary = MultipartForm.boundary(in: type)
@@ -23,7 +23,7 @@ struct Upload {
         let limit = site.configuration.maximumUploadBytes
         // The form's own lines come on top of the picture.
         let room = boundary == nil ? 0 : SearchSite.maximumFormSize
-        guard let body = try await request.bytes(upTo: limit + room) else {
+        guard let body = try await request.bytes(upTo: limit + room, of: share) else {
             throw SiteFailure.tooLarge(limit: limit)
         }
         var fields = FormFields((request.uri.query ?? "").utf8)

@@ -1,7 +1,13 @@
-/// The names under which the site may be asked for (the `Host` field, RFC 9110, 7.2).
+/// An option of the site that cannot be used; one sentence that names it.
+public struct SiteOptionError: Error, Equatable, CustomStringConvertible {
+    public let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// The names under which the site answers (the `Host` field, RFC 9110, 7.2).
 ///
 /// A page of another site can make its own name lead to this machine's loopback address, and then read
-/// the answers as its own (DNS rebinding). Its name gives it away.
+/// the answers as its own (DNS rebinding). The name gives it away.
 public struct AllowedHosts: Sendable {
     /// `nil` allows every name.
     private let names: Set<String>?
@@ -9,31 +15,65 @@ public struct AllowedHosts: Sendable {
     private static let loopback: Set<String> = ["localhost", "127.0.0.1", "[::1]"]
 
     /// - Parameters:
-    ///   - names: names and addresses without port; when there are none, a site that only this machine
-    ///     can reach takes the loopback names, any other takes all.
-    ///   - host: what the site listens on.
-    init(_ names: [String], host: String) {
-        let isLoopback = host == "localhost" || host == "::1" || host.hasPrefix("127.")
-        guard !names.isEmpty || isLoopback else {
+    ///   - names: host names and IP addresses without scheme and port. If there are none, a site that
+    ///     listens on the loopback address allows the loopback names, any other allows all.
+    ///   - host: the address that the site listens on.
+    /// - Throws: ``SiteOptionError`` for a name that no `Host` field can match.
+    init(_ names: [String], host: String) throws(SiteOptionError) {
+        guard !names.isEmpty || Self.isLoopback(host) else {
             self.names = nil
             return
         }
-        var allowed = Set(names.map { $0.lowercased() })
-        if isLoopback { allowed.formUnion(Self.loopback.union([host])) }
+        var allowed: Set<String> = []
+        for name in names { allowed.insert(try Self.normalized(name)) }
+        if Self.isLoopback(host) { allowed.formUnion(Self.loopback.union([host])) }
         self.names = allowed
     }
 
-    static let all = AllowedHosts([], host: "0.0.0.0")
+    private init() { names = nil }
+
+    static let all = AllowedHosts()
+
+    static func isLoopback(_ host: String) -> Bool {
+        host == "localhost" || host == "::1" || host.hasPrefix("127.")
+    }
+
+    private static func normalized(_ name: String) throws(SiteOptionError) -> String {
+        if name.contains(":") {
+            let bare =
+                name.hasPrefix("[") && name.hasSuffix("]") ? name.dropFirst().dropLast() : name[...]
+            if IPAddress(bare) != nil { return "[\(bare.lowercased())]" }
+            throw SiteOptionError(
+                "--allowed-host \(name): give the name alone, without https:// and without a port")
+        }
+        let isName = name.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"):
+                true
+            default: false
+            }
+        }
+        guard isName, !name.isEmpty else {
+            throw SiteOptionError("--allowed-host \(name): this is not a host name")
+        }
+        return name.lowercased()
+    }
 
     /// - Parameter authority: the `Host` field, with or without a port.
     func allows(_ authority: String?) -> Bool {
         guard let names else { return true }
         guard let authority else { return false }
-        var name = authority[...]
-        // The port comes after the last colon that is not inside of an IPv6 address's brackets.
-        if let colon = name.lastIndex(of: ":"), !name[colon...].contains("]") {
-            name = name[..<colon]
+        return names.contains(Self.name(in: authority))
+    }
+
+    /// The name in lower case, without the port.
+    static func name(in authority: some StringProtocol) -> String {
+        // The port follows the last colon outside an IPv6 address's brackets.
+        if let colon = authority.lastIndex(of: ":"), !authority[colon...].contains("]") {
+            return authority[..<colon].lowercased()
         }
-        return names.contains(name.lowercased())
+        return authority.lowercased()
     }
 }

@@ -38,7 +38,7 @@ struct Gate: RouterMiddleware {
         guard Self.open.contains(path) || hosts.allows(request.head.authority) else {
             throw .misdirected
         }
-        let client = clients.of(request, peer: context.peer)
+        let client = clients.group(of: request, peer: context.peer)
         if let access, !Self.open.contains(path) {
             try check(request.headers[.authorization], of: client, access, context)
         }
@@ -49,13 +49,21 @@ struct Gate: RouterMiddleware {
         if let seconds = limit?.take(client) { throw .tooManyRequests(seconds: seconds) }
         // A form of another site would make this visitor's browser search; browsers tell (W3C Fetch
         // Metadata, section 2.4). Links from elsewhere are welcome.
-        if request.method == .post, request.headers[.secFetchSite] == "cross-site" {
-            throw .fromElsewhere
-        }
+        if request.method == .post, Self.isFromElsewhere(request) { throw .fromElsewhere }
     }
 }
 
 extension Gate {
+    /// Browsers without `Sec-Fetch-Site` send `Origin` with every POST (RFC 6454, 7.3). Programs send
+    /// neither. The port is not compared, since proxies may have changed it.
+    private static func isFromElsewhere(_ request: Request) -> Bool {
+        if let site = request.headers[.secFetchSite] { return site == "cross-site" }
+        guard let origin = request.headers[.origin] else { return false }
+        guard let scheme = origin.firstRange(of: "://") else { return true }
+        return AllowedHosts.name(in: origin[scheme.upperBound...])
+            != request.head.authority.map { AllowedHosts.name(in: $0) }
+    }
+
     /// Whoever guesses too often is refused before the next guess is looked at.
     private func check(
         _ credentials: String?, of client: String, _ access: AccessRule, _ context: SiteContext

@@ -35,7 +35,7 @@ struct RequestLog: RouterMiddleware {
             "method": "\(request.method)", "path": "\(Self.path(request))",
             "status": "\(response.status.code)",
             "milliseconds": "\((seconds * 100_000).rounded() / 100)",
-            "client": "\(clients.of(request, peer: context.peer))",
+            "client": "\(clients.text(of: request, peer: context.peer))",
         ]
         if let length = response.body.contentLength { metadata["bytes"] = "\(length)" }
         if logsQueries, let query = request.uri.query { metadata["query"] = "\(query)" }

@@ -315,7 +315,7 @@ extension SearchState {
             $0.offset = next
             $0.limit = Self.defaultLimit
         }
-        let longer = with { $0.limit = min(count + Self.defaultLimit, Self.maximumLimit) }
+        let longer = with { $0.limit = min(count + Self.defaultLimit, largestLimit) }
         let fits = longer.limit > count
         return [
             "address": fits ? longer.queryPart + "#n\(next + 1)" : part.queryPart,

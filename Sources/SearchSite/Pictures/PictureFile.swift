@@ -11,11 +11,11 @@ final class PictureFile: Sendable {
     let lastModified: String
     private let file: OpenedFile
 
-    /// - Returns: nil when it does not begin like a picture, or cannot be read.
-    init?(_ file: OpenedFile) {
-        guard let beginning = file.read(at: 0, count: PictureFormat.signatureLength),
-            let format = PictureFormat(beginning: beginning)
-        else { return nil }
+    /// - Returns: nil when it does not begin like a picture.
+    /// - Throws: `PictureSourceError` when it cannot be read.
+    init?(_ file: OpenedFile) throws {
+        let beginning = try Self.read(file, at: 0, count: PictureFormat.signatureLength)
+        guard let format = PictureFormat(beginning: beginning) else { return nil }
         self.file = file
         self.format = format
         size = file.size
@@ -26,6 +26,16 @@ final class PictureFile: Sendable {
     }
 
     /// Up to `count` bytes from an offset on; fewer only at the end of the file.
-    /// - Returns: nil when reading fails.
-    func read(at offset: Int, count: Int) -> [UInt8]? { file.read(at: offset, count: count) }
+    /// - Throws: `PictureSourceError`.
+    func read(at offset: Int, count: Int) throws -> [UInt8] {
+        try Self.read(file, at: offset, count: count)
+    }
+
+    private static func read(_ file: OpenedFile, at offset: Int, count: Int) throws -> [UInt8] {
+        do {
+            return try file.read(at: offset, count: count)
+        } catch {
+            throw PictureSourceError(error)
+        }
+    }
 }

@@ -19,10 +19,11 @@ final class PictureStock: Sendable {
         case original
     }
 
-    /// The largest file that is fetched from a store or made small.
+    /// The largest file that is made small.
     static let maximumBytes = 64 << 20
-    /// Files held in memory at the same time on their way from a store to visitors.
-    private static let maximumFetches = 8
+    /// Originals on their way from the store to visitors at the same time, and of them to one address.
+    private static let maximumStreams = 16
+    private static let maximumStreamsPerClient = 6
 
     private let search: any PictureSearch
     private let source: (any PictureSource)?
@@ -31,7 +32,8 @@ final class PictureStock: Sendable {
     private let copies: ComputedCache<Name, Small>
     private let work: BlockingWork
     private let sizes = BlockingWork(threads: 1, waiting: 8)
-    private let fetches = Permits(maximumFetches)
+    private let streams = Budget(maximumStreams, perClient: maximumStreamsPerClient)
+    private let streamThreads = NIOThreadPool(numberOfThreads: maximumStreams)
     private let thumbnailer = Thumbnailer()
 
     init(
@@ -46,7 +48,10 @@ final class PictureStock: Sendable {
         }
         // A page asks for all its pictures at once.
         work = BlockingWork(threads: 2, waiting: 512)
+        streamThreads.start()
     }
+
+    deinit { streamThreads.shutdownGracefully { _ in } }
 
     /// What has become of small copies; their cost is in bytes.
     var statistics: CacheStatistics { copies.statistics }
@@ -55,39 +60,35 @@ final class PictureStock: Sendable {
     func file(_ key: String) async throws -> PictureFile? {
         guard case .file(let open)? = try? search.location(of: key) else { return nil }
         do {
-            return try await NIOThreadPool.singleton.runIfActive { PictureFile(try open()) }
+            return try await NIOThreadPool.singleton.runIfActive { try PictureFile(try open()) }
         } catch PictureSourceError.missing {
             return nil
-        } catch let error as PictureSourceError {
-            throw SiteFailure(error)
         }
     }
 
-    /// A picture fetched from the store, with a permit that is to be kept as long as its bytes are.
-    func fetch(_ key: String) async throws -> (bytes: [UInt8], permit: Permits.Permit) {
-        let permit = try await fetchPermit()
-        return (try await work.run { try self.fetchNow(key) }, permit)
-    }
-
-    /// A page asks for more pictures at once than are fetched: the others wait for some seconds.
-    private func fetchPermit() async throws -> Permits.Permit {
+    /// A picture's bytes from the store.
+    /// - Throws: ``SiteFailure`` when there is no such picture or no free place.
+    func stream(_ key: String, to client: String) async throws -> PictureStreamOwner {
+        guard isProxy, let source, (try? search.location(of: key)) != nil else {
+            throw SiteFailure.noSuchPicture
+        }
+        // A page asks for more pictures at once than there are places: the others wait.
         for _ in 0..<250 {
-            if let permit = fetches.take() { return permit }
+            if let share = streams.take(for: client) {
+                return PictureStreamOwner(
+                    PictureStream(key, from: source, on: streamThreads, share: share))
+            }
             try await Task.sleep(for: .milliseconds(20))
         }
         throw SiteFailure.overloaded
     }
 
-    /// The same at once, on a thread that may block.
+    /// A whole picture from the store, on a thread that may block.
     func fetchNow(_ key: String) throws -> [UInt8] {
         guard isProxy, let source, (try? search.location(of: key)) != nil else {
             throw SiteFailure.noSuchPicture
         }
-        do {
-            return try source.bytes(of: key, maximumBytes: Self.maximumBytes)
-        } catch let error as PictureSourceError {
-            throw SiteFailure(error)
-        }
+        return try source.bytes(of: key, maximumBytes: Self.maximumBytes)
     }
 
     /// The size of a picture's file; nil when there is none or the store does not tell.
@@ -122,7 +123,7 @@ final class PictureStock: Sendable {
 }
 
 extension SiteFailure {
-    fileprivate init(_ error: PictureSourceError) {
+    init(_ error: PictureSourceError) {
         switch error {
         case .missing: self = .noSuchPicture
         case .tooLarge:

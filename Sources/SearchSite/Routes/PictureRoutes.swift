@@ -9,32 +9,31 @@ extension SearchSite {
     /// The search alone turns a key into a path, and refuses keys that lead out of the store. What
     /// is there is served only if it is a regular file that begins like a picture.
     func addPictureRoutes(to router: Router<SiteContext>) {
-        router.getAndHead("/pictures/**") { request, _ in
+        router.getAndHead("/pictures/**") { request, context in
             guard let key = PicturePath.key(in: request.uri.path) else {
                 throw SiteFailure.noSuchPicture
             }
-            return try await original(key, to: request)
+            return try await original(key, to: request, context)
         }
-        router.getAndHead("/thumbnails/**") { request, _ in
+        router.getAndHead("/thumbnails/**") { request, context in
             guard
                 let key = PicturePath.key(in: request.uri.path, after: PicturePath.thumbnailPrefix)
             else { throw SiteFailure.noSuchPicture }
-            return try await thumbnail(key, to: request)
+            return try await thumbnail(key, to: request, context)
         }
     }
 
-    private func original(_ key: String, to request: Request) async throws -> Response {
+    private func original(
+        _ key: String, to request: Request, _ context: SiteContext
+    ) async throws -> Response {
         var response: Response
         if case .file? = try? search.location(of: key) {
             guard let file = try await pictures.file(key) else { throw SiteFailure.noSuchPicture }
             response = Self.response(with: file, to: request)
         } else {
-            let (bytes, permit) = try await pictures.fetch(key)
-            guard let format = PictureFormat(beginning: bytes) else {
-                throw SiteFailure.noSuchPicture
-            }
-            response = Self.response(
-                with: bytes, format, to: request, seconds: 300, holding: permit)
+            let client = clients.group(of: request, peer: context.peer)
+            response = try await Self.response(
+                with: try await pictures.stream(key, to: client), to: request)
         }
         if request.uri.query == "download" {
             response.headers[.contentDisposition] = ContentDisposition.attachment(key)
@@ -42,7 +41,9 @@ extension SearchSite {
         return response
     }
 
-    private func thumbnail(_ key: String, to request: Request) async throws -> Response {
+    private func thumbnail(
+        _ key: String, to request: Request, _ context: SiteContext
+    ) async throws -> Response {
         let small: PictureStock.Small
         if case .file? = try? search.location(of: key) {
             guard let file = try await pictures.file(key) else { throw SiteFailure.noSuchPicture }
@@ -50,7 +51,7 @@ extension SearchSite {
                 return Self.response(with: file, to: request)
             }
             small = try await pictures.small(key, version: file.entityTag) {
-                file.read(at: 0, count: file.size) ?? []
+                try file.read(at: 0, count: file.size)
             }
             guard case .copy = small else { return Self.response(with: file, to: request) }
         } else {
@@ -64,7 +65,7 @@ extension SearchSite {
         case .copy(let bytes):
             return Self.response(with: bytes, .jpeg, to: request, seconds: 3_600)
         case .original:
-            return try await original(key, to: request)
+            return try await original(key, to: request, context)
         }
     }
 
@@ -84,11 +85,11 @@ extension SearchSite {
             while offset < file.size {
                 let (start, count) = (offset, min(chunk, file.size - offset))
                 let bytes = try await NIOThreadPool.singleton.runIfActive {
-                    file.read(at: start, count: count)
+                    try file.read(at: start, count: count)
                 }
-                // A file that shrank meanwhile cannot fill the promised length: the connection
-                // ends, and the browser sees a broken picture instead of waiting.
-                guard let bytes, bytes.count == count else { throw PictureChanged() }
+                // A file that has shrunk cannot fill the promised length: the connection is closed,
+                // and the browser shows a broken picture instead of waiting.
+                guard bytes.count == count else { throw PictureChanged() }
                 try await writer.write(ByteBuffer(bytes: bytes))
                 offset += count
             }
@@ -97,10 +98,44 @@ extension SearchSite {
         return Response(status: .ok, headers: headers, body: body)
     }
 
-    /// - Parameter permit: held until the bytes are sent.
+    /// An original from the store, passed on as it arrives.
     private static func response(
-        with bytes: [UInt8], _ format: PictureFormat, to request: Request, seconds: Int,
-        holding permit: Permits.Permit? = nil
+        with owner: PictureStreamOwner, to request: Request
+    ) async throws -> Response {
+        let stream = owner.stream
+        var head: ObjectHead?
+        var beginning: [UInt8] = []
+        while beginning.count < PictureFormat.signatureLength, let piece = try await stream.next() {
+            head = head ?? piece.head
+            beginning += piece.bytes
+        }
+        guard let format = PictureFormat(beginning: beginning) else {
+            throw SiteFailure.noSuchPicture
+        }
+        var headers: HTTPFields = [
+            .contentType: format.contentType, .cacheControl: "private, max-age=300",
+        ]
+        if let etag = head?.etag, etag.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
+            headers[.eTag] = "\"\(etag)\""
+            if isUnchanged(tag: "\"\(etag)\"", date: nil, since: request) {
+                return Response(status: .notModified, headers: headers)
+            }
+        }
+        let body = ResponseBody(
+            contentLength: head?.size.flatMap { Int(exactly: $0) }
+        ) { [beginning] writer in
+            try await writer.write(ByteBuffer(bytes: beginning))
+            // An error in the middle closes the connection: the length promised is not reached.
+            while let piece = try await owner.stream.next() {
+                try await writer.write(ByteBuffer(bytes: piece.bytes))
+            }
+            try await writer.finish(nil)
+        }
+        return Response(status: .ok, headers: headers, body: body)
+    }
+
+    private static func response(
+        with bytes: [UInt8], _ format: PictureFormat, to request: Request, seconds: Int
     ) -> Response {
         let tag = "\"\(Asset.hash(of: bytes))\""
         let headers: HTTPFields = [
@@ -118,7 +153,6 @@ extension SearchSite {
                 try await writer.write(ByteBuffer(bytes: part))
             }
             try await writer.finish(nil)
-            withExtendedLifetime(permit) {}
         }
         return Response(status: .ok, headers: headers, body: body)
     }

@@ -20,9 +20,10 @@ extension SearchSite {
             else { throw SiteFailure.notFound }
             return try await page(request, picture: picture, context)
         }
-        router.on("/search", method: .post) { request, _ in
-            let upload = try await Upload(request, to: self)
-            let picture = try await embed(upload.picture)
+        router.on("/search", method: .post) { request, context in
+            let client = clients.group(of: request, peer: context.peer)
+            let upload = try await Upload(request, to: self, from: client)
+            let picture = try await embed(upload.picture, from: client)
             let state = try SearchState(upload.fields, picture: PictureVector(picture))
             // The search gets an address of its own, and going back asks for no second upload.
             return Response(status: .seeOther, headers: [.location: state.address])
@@ -36,7 +37,7 @@ extension SearchSite {
             state.text = try QueryText(bytes: field)?.text
             try state.checkLength()
             guard !state.isEmpty else { return pages.hint(asFragment: true) }
-            return try await results(for: state, asFragment: true, context)
+            return try await results(for: state, asFragment: true, request, context)
         }
     }
 
@@ -53,13 +54,32 @@ extension SearchSite {
             return try await large(key, state, asFragment: request.wantsFragment, context)
         }
         guard !state.isEmpty else { return pages.hint(asFragment: request.wantsFragment) }
-        return try await results(for: state, asFragment: request.wantsFragment, context)
+        return try await results(
+            for: state, asFragment: request.wantsFragment, request, context)
     }
 
     private func results(
-        for state: SearchState, asFragment: Bool, _ context: SiteContext
+        for state: SearchState, asFragment: Bool, _ request: Request, _ context: SiteContext
     ) async throws -> Response {
-        pages.results(try await answer(state, context), for: state, asFragment: asFragment)
+        let client = clients.group(of: request, peer: context.peer)
+        let state = state.withBoundedPage
+        return try bounded(
+            pages.results(try await answer(state, context), for: state, asFragment: asFragment),
+            client)
+    }
+
+    /// A large response counts as unsent until the client has taken it.
+    /// - Throws: ``SiteFailure`` when too many bytes are waiting for slow clients.
+    private func bounded(_ response: Response, _ client: String) throws -> Response {
+        let body = response.body
+        guard let count = body.contentLength, count > 64 << 10 else { return response }
+        guard let share = unsent.take(count, for: client) else { throw SiteFailure.overloaded }
+        var response = response
+        response.body = ResponseBody(contentLength: count) { writer in
+            try await body.write(writer)
+            withExtendedLifetime(share) {}
+        }
+        return response
     }
 
     /// One picture, large. Its score and its neighbours are those of the search that it was chosen
@@ -96,8 +116,8 @@ extension SearchSite {
     /// Makes a search, and tells the log why one failed.
     /// - Throws: ``SiteFailure``.
     func answer(_ state: SearchState, _ context: SiteContext) async throws -> SearchResult {
-        let permit = searches.take()
-        defer { _ = permit }
+        let share = searches.take()
+        defer { _ = share }
         let begin = ContinuousClock.now
         var outcome = "found"
         defer {
@@ -129,10 +149,13 @@ extension SearchSite {
         }
     }
 
-    /// A visitor's picture's embedding.
+    /// The embedding of a visitor's picture. Takes a place in the queue only now that the picture has
+    /// arrived, so that slow uploads hold none.
     /// - Throws: ``SiteFailure``.
-    func embed(_ picture: [UInt8]) async throws -> [Float] {
+    func embed(_ picture: [UInt8], from client: String) async throws -> [Float] {
         guard let embedder else { throw SiteFailure.starting }
+        guard let place = encodingPlaces.take(for: client) else { throw SiteFailure.overloaded }
+        defer { _ = place }
         let begin = ContinuousClock.now
         defer {
             metrics.observe(
@@ -184,19 +207,21 @@ extension SearchState {
 }
 
 extension Request {
-    /// The body, if it has at most so many bytes. No more than these are ever held.
-    func bytes(upTo limit: Int) async throws -> [UInt8]? {
+    /// The body, or nil when it has more bytes than the limit; no more are held.
+    /// - Parameter share: grows with the bytes.
+    func bytes(upTo limit: Int, of share: Budget.Share? = nil) async throws -> [UInt8]? {
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit { return nil }
         var bytes: [UInt8] = []
         do {
             for try await part in body {
                 guard bytes.count + part.readableBytes <= limit else { return nil }
+                if let share, !share.grow(by: part.readableBytes) { throw SiteFailure.overloaded }
                 bytes += part.readableBytesView
             }
         } catch let failure as SiteFailure {
             throw failure
         } catch {
-            // The visitor left, or what came is no HTTP.
+            // The client left, or sent something other than HTTP.
             throw SiteFailure.brokenOff
         }
         return bytes
