@@ -1,21 +1,41 @@
 import Glibc
 import ImageSearch
 
-/// A file that gets one JSON object a line for each picture that failed: `key` and `reason`.
+/// A file that gets one JSON object per line for each picture that failed: `key` and `reason`.
 ///
-/// Each line is written at once, so that an interrupted run leaves whole lines.
+/// An interrupted run, or a full disk, leaves whole lines. The list of an earlier run stays until this
+/// one has begun.
 public final class FailureLog {
     private let descriptor: Int32
     private let path: String
+    private var hasBegun = false
+    /// Bytes of whole lines.
+    private var length = 0
 
     /// - Throws: one sentence when the file cannot be written.
     public init(path: String) throws {
         self.path = path
-        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw FailureLogError(path: path, number: errno) }
     }
 
     deinit { close(descriptor) }
+
+    /// Empties the list of an earlier run.
+    public func begin() throws {
+        guard !hasBegun else { return }
+        hasBegun = true
+        // What is not a file, such as a pipe, has no length.
+        guard ftruncate(descriptor, 0) == 0 || errno == EINVAL else { throw error() }
+    }
+
+    /// Makes sure that all lines have reached the disk.
+    public func finish() throws {
+        try begin()
+        guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else { throw error() }
+    }
+
+    private func error() -> FailureLogError { FailureLogError(path: path, number: errno) }
 
     /// A JSON string (RFC 8259, section 7).
     private func quoted(_ text: String) -> String {
@@ -33,17 +53,22 @@ public final class FailureLog {
         return result + "\""
     }
 
+    /// - Throws: one sentence when the line cannot be written; then the file ends with the line before.
     public func add(_ failure: IngestFailure) throws {
-        let line =
-            "{\"key\":\(quoted(failure.key)),"
-            + "\"reason\":\(quoted(failure.reason))}\n"
+        try begin()
+        let line = "{\"key\":\(quoted(failure.key)),\"reason\":\(quoted(failure.reason))}\n"
         var bytes = Array(line.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw FailureLogError(path: path, number: errno) }
+            guard count >= 0 else {
+                let error = error()
+                _ = ftruncate(descriptor, length)
+                throw error
+            }
             bytes = bytes.dropFirst(count)
         }
+        length += line.utf8.count
     }
 }
 
@@ -52,6 +77,6 @@ struct FailureLogError: Error, CustomStringConvertible {
     let number: Int32
 
     var description: String {
-        "the file \(path) for failed pictures cannot be written: \(String(cString: strerror(number)))"
+        "the list of failed pictures, \(path), cannot be written: \(String(cString: strerror(number)))"
     }
 }

@@ -9,8 +9,8 @@ struct CreateTable: ParsableCommand {
         abstract: "Enable pgvector in PostgreSQL and create the table of pictures.",
         discussion: """
             Reads PG_SERVICE_URI from the environment or from .env; see .env_example. A table of an \
-            earlier version or of the Python demo gets the columns that it lacks; its rows stay as \
-            they are. Running it again changes nothing.
+            earlier version or of the Python demo gets the columns it lacks; its rows stay as they are. \
+            Running it again changes nothing.
             """,
         version: Console.version)
 
@@ -22,23 +22,23 @@ struct CreateTable: ParsableCommand {
 
     @Option(
         help:
-            "Spread the rows of a new table over so many partitions, each with an index of its own."
+            "Spread the rows of a new table over this many partitions, each with its own index."
     )
     var partitions: Int?
 
     @Option(
         help: ArgumentHelp(
-            "Build the index that makes searches fast: hnsw, ivfflat, auto (hnsw from \(IndexOptions.worthAnIndex) pictures on), or none to drop it. Others may search and store meanwhile.",
+            "Build the index that makes searches fast: hnsw, auto (hnsw from \(IndexOptions.worthAnIndex) pictures on), or none to drop it. Searching and storing go on meanwhile. Needs a direct connection, not a pool.",
             valueName: "kind"))
     var index: IndexOptions.Kind?
 
     @Option(
         help:
-            "Memory that the server may build the index in, such as 2GB; hnsw takes about 1.6 kB a picture."
+            "Memory that the server may use to build the index, such as 2GB; hnsw takes about 1.6 kB per picture."
     )
     var memory: String?
 
-    @Option(help: "Server processes that build the index together with the first.")
+    @Option(help: "Server processes that help to build the index.")
     var indexWorkers: Int?
 
     @Flag(help: "Print the state of the table and its index, and change nothing.")
@@ -46,11 +46,11 @@ struct CreateTable: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Measure with so many text queries how much of the exact answers the index finds, and how fast; changes nothing.",
+            "Measure with this many text queries how much of the exact answers the index finds, and how fast; changes nothing.",
             valueName: "queries"))
     var recall: Int?
 
-    @Flag(help: "Print --status and --recall as one JSON object a line.")
+    @Flag(help: "Print --status and --recall as one JSON object per line.")
     var json = false
 
     func validate() throws {
@@ -69,6 +69,11 @@ struct CreateTable: ParsableCommand {
         guard recall.map((1...RecallQueries.maximumCount).contains) ?? true else {
             throw ValidationError("--recall must be 1 to \(RecallQueries.maximumCount).")
         }
+        guard index != .ivfflat else {
+            throw ValidationError(
+                "IVFFlat indexes are no longer built (an existing one is still used): use --index hnsw."
+            )
+        }
         guard index != nil || (memory == nil && indexWorkers == nil) else {
             throw ValidationError("--memory and --index-workers belong to --index.")
         }
@@ -85,21 +90,24 @@ struct CreateTable: ParsableCommand {
         Console.run("create-table") {
             let settings = try Settings()
             let uri = try settings.databaseURI()
+            let bucket = try settings.bucketIdentity()
             if status || recall != nil {
                 let table = try PicturesTable(
                     uri: uri, applicationName: "create-table", responseTimeout: nil)
+                if let bucket { try table.check(bucket) }
                 if status { try show(try table.status()) }
                 if let recall { try measure(table, settings, queries: recall) }
                 return 0
             }
-            try create(uri)
+            try create(uri, bucket)
             if let index { try change(index, uri) }
             return 0
         }
     }
 
-    private func create(_ uri: String) throws {
+    private func create(_ uri: String, _ bucket: BucketIdentity?) throws {
         let table = try PicturesTable(uri: uri, applicationName: "create-table")
+        if let bucket { try table.check(bucket) }
         let creation = try table.create(dimension: dimension, partitions: partitions)
         let extensionName = "pgvector \(creation.extensionVersion)"
         Console.line(
@@ -125,7 +133,7 @@ struct CreateTable: ParsableCommand {
         let change = try table.changeIndex(options, uri: uri) { line.show($0) }
         line.clear()
         if change.removedInvalid {
-            Console.line("An invalid index that an earlier build had left was removed.")
+            Console.line("An invalid index of an interrupted build was removed.")
         }
         Console.line(StatusFormat.text(change))
     }

@@ -8,43 +8,50 @@ struct ProcessImages: ParsableCommand {
         commandName: "process-images",
         abstract: "Compute CLIP embeddings of all pictures in a bucket and store them.",
         discussion: """
-            Reads the bucket's and the database's settings from the environment or from .env; see \
-            .env_example. What is unchanged since an earlier run is not fetched again. Objects that \
-            are no pictures are skipped; a picture that is broken is named and the run goes on. Any \
-            number of process-images, on any machines, may share one bucket and one database. \
-            Ctrl-C finishes and stores what is in hand, a second one ends at once. Exit code 0: all \
-            done; 2: done, but some pictures failed; 1: ended early; 130: stopped by Ctrl-C.
+            Reads the settings of the bucket and the database from the environment or from .env; see \
+            .env_example. Pictures that have not changed since an earlier run are not fetched again. \
+            Other files are skipped; damaged pictures are reported and the run continues. Any number of \
+            process-images, on any machines, may share one bucket and one database. Ctrl-C finishes and \
+            stores what is in hand, a second one ends at once. Exit code 0: all done; 2: done, but some \
+            pictures failed; 1: ended early; 130: stopped by Ctrl-C.
             """,
         version: Console.version)
 
-    @Option(help: "Threads that decode and encode (default: one a processor).")
+    @Option(help: "Threads that decode and encode (default: one per processor).")
     var workers: Int?
 
     @Option(help: "Pictures that a thread encodes at once.")
     var batchSize = Ingest.Options().batchSize
 
-    @Option(help: "A picture of more pixels is not decoded.")
+    @Option(help: "Do not decode pictures with more pixels.")
     var maxPixels = Ingest.Options().limits.maximumPixels
 
-    @Option(help: "A larger object is not fetched.")
+    @Option(help: "Do not fetch larger objects.")
     var maxBytes = Ingest.Options().maximumObjectBytes
 
     @Option(
         help: ArgumentHelp(
-            "How long to bear the loss of the database or the store: 90s, 5m, 1h, or 0.",
+            "How long to keep retrying when the database or the store is unavailable: 90s, 5m, 1h, or 0.",
             valueName: "time"))
     var retryFor = Seconds(300)
 
     @Option(
         help: ArgumentHelp(
-            "Write pictures that failed to a file, one JSON object a line.", valueName: "file"))
+            "Write pictures that failed to a file, one JSON object per line.", valueName: "file"))
     var failed: String?
 
-    @Flag(help: "Then remove the rows of pictures that are no longer in the bucket.")
+    @Flag(help: "Finally remove the rows of pictures that are no longer in the bucket.")
     var prune = false
 
-    @Flag(help: "With --prune: also if the bucket lists nothing at all.")
+    @Flag(
+        help: """
+            With --prune: remove them also when it looks like a mistake: more than a fifth of the rows, an \
+            empty bucket, or the first run that records the table's bucket.
+            """)
     var force = false
+
+    @Flag(help: "Accept S3_ENDPOINT as another address of the table's bucket, from now on.")
+    var addEndpoint = false
 
     @Flag(help: "Say what would be done, and change nothing.")
     var dryRun = false
@@ -76,6 +83,9 @@ struct ProcessImages: ParsableCommand {
             throw ValidationError("--max-bytes must be 1 to 1099511627776.")
         }
         guard prune || !force else { throw ValidationError("--force is for --prune.") }
+        guard !addEndpoint || !dryRun else {
+            throw ValidationError("--add-endpoint changes the database, --dry-run does not.")
+        }
     }
 
     func run() {
@@ -98,6 +108,7 @@ struct ProcessImages: ParsableCommand {
         options.maximumObjectBytes = maxBytes
         options.retryFor = .seconds(retryFor.count)
         options.replacesModel = replaceModel
+        options.addsEndpoint = addEndpoint
         return options
     }
 
@@ -106,13 +117,20 @@ struct ProcessImages: ParsableCommand {
         var logError: (any Error)?
         func tell(_ failure: IngestFailure) {
             line.note("\(Console.printable(failure.key)): \(Console.printable(failure.reason))")
+            guard logError == nil else { return }
             do {
                 try log?.add(failure)
             } catch {
-                // The pictures are worth more than the list: it ends the run in order.
-                logError = logError ?? error
+                // What is embedded is kept, but without the list the run is not complete.
+                logError = error
                 ingest.stop()
             }
+        }
+        func show(_ progress: IngestProgress) {
+            if progress.listed > 0, logError == nil {
+                do { try log?.begin() } catch { logError = error }
+            }
+            line.show(progress)
         }
         func summarize(_ progress: IngestProgress, isComplete: Bool) {
             line.clear()
@@ -120,6 +138,12 @@ struct ProcessImages: ParsableCommand {
                 Console.line(
                     ProgressLine.json(
                         progress, seconds: line.seconds, isComplete: isComplete, isDryRun: dryRun))
+            } else if progress.listed == 0 {
+                // After an error, zeros would only hide it.
+                if isComplete {
+                    let removed = progress.pruned.map { ", removed \($0)" } ?? ""
+                    Console.line("The bucket \(ingest.storeName) is empty\(removed).")
+                }
             } else if dryRun {
                 Console.line(ProgressLine.drySummary(progress))
             } else {
@@ -128,10 +152,20 @@ struct ProcessImages: ParsableCommand {
         }
         do {
             let progress = try process(
-                ingest, report: { line.show($0) }, tell, note: { line.note($0) })
-            summarize(progress, isComplete: true)
-            return progress.failed > 0 ? 2 : 0
+                ingest, report: show, tell, note: { line.note("process-images: \($0)") })
+            if logError == nil {
+                do { try log?.finish() } catch { logError = error }
+            }
+            summarize(progress, isComplete: logError == nil && !progress.hidesKeys)
+            if let logError { throw logError }
+            if progress.hasRefusedToPrune {
+                line.note("process-images: nothing was removed, because the listing is incomplete")
+            }
+            return progress.failed > 0 || progress.hasRefusedToPrune ? 2 : 0
         } catch let interruption as IngestInterruption {
+            if logError == nil, interruption.progress.listed > 0 {
+                do { try log?.finish() } catch { logError = error }
+            }
             summarize(interruption.progress, isComplete: false)
             if let logError { throw logError }
             guard interruption.isStop, let code = Interruption.exitCode else { throw interruption }
@@ -145,18 +179,13 @@ struct ProcessImages: ParsableCommand {
         note: (String) -> Void
     ) throws -> IngestProgress {
         if dryRun {
-            return try ingest.survey(prunes: prune, force: force, report: report, onFailure: tell)
+            return try ingest.survey(
+                prunes: prune, report: report, onFailure: tell,
+                onNote: { if !force { note($0) } })
         }
-        var progress = try ingest.run(
-            report: report, onFailure: tell, onNote: { note("process-images: \($0)") })
-        if progress.hasReplacedModel {
-            note("process-images: searches use the new model's embeddings now")
-        }
-        if prune {
-            progress = try ingest.prune(
-                after: progress, force: force, onNote: { note("process-images: \($0)") })
-        }
-        return progress
+        let progress = try ingest.run(report: report, onFailure: tell, onNote: note)
+        if progress.hasReplacedModel { note("searches use the new model's embeddings now") }
+        return prune ? try ingest.prune(after: progress, force: force, onNote: note) : progress
     }
 }
 

@@ -367,18 +367,18 @@ def test_a_long_listing_is_streamed(workplace):
         workplace.run("create-table")
         with psycopg.connect(workplace.database, autocommit=True) as connection:
             # Makes the model known.
-            adopt_model(workplace, connection)
+            model = adopt_model(workplace, connection)
             connection.execute("ALTER TABLE pictures ALTER embedding SET STORAGE EXTENDED")
             # As faults.key() and faults.etag() have them.
             connection.execute(
                 """
                 INSERT INTO pictures (filename, etag, size, model, embedding)
                 SELECT 'all/' || lpad(i::text, 9, '0') || '.jpg',
-                    lpad(to_hex(i * 2654435761 %% 4294967296), 32, '0'), %s, 1, vector
+                    lpad(to_hex(i * 2654435761 %% 4294967296), 32, '0'), %s, %s, vector
                 FROM generate_series(0::bigint, %s) AS i,
                     (SELECT array_fill(0.5, array[512])::vector AS vector) AS one
                 """,
-                (SIZE, count - 1),
+                (SIZE, model, count - 1),
             )
             connection.execute("ANALYZE pictures")
         process = start(workplace)
@@ -396,14 +396,15 @@ def test_a_long_listing_is_streamed(workplace):
 
 
 def adopt_model(place, connection):
-    """Lets the table know the model, by a run over an empty directory."""
+    """Makes the model known to the table, by a run over an empty directory; gives its number."""
     (place.folder / "empty" / "album").mkdir(parents=True)
     place.run(
         "process-images",
         env={"S3_ENDPOINT": f"file://{place.folder}/empty", "S3_BUCKET_NAME": "album"},
     )
+    connection.execute("DELETE FROM picture_collection")
     known = connection.execute("SELECT id FROM picture_models WHERE active_since IS NOT NULL")
-    assert known.fetchall() == [(1,)]
+    return known.fetchone()[0]
 
 
 # Ctrl-C, failures, dry runs, another model -----------------------------------------------------------
@@ -485,6 +486,112 @@ def test_dry_run_and_prune(workplace, album):
         assert count_rows(watcher) == 15
         workplace.run("process-images", "--prune", "--force")
         assert count_rows(watcher) == 0
+
+
+def test_stopped_worker_leaves_nothing_undone(workplace, album):
+    """Two workers, of which one gets SIGTERM: the other finishes everything before it says so."""
+    count = 300
+    put(album, pictures(count))
+    workplace.write(workplace.settings | album_settings(album) | {"CLIP_MODEL": str(SAMPLE_MODEL)})
+    arguments = ["--workers", "1", "--batch-size", "4"]
+    with psycopg.connect(workplace.database, autocommit=True) as watcher:
+        for _ in range(3):
+            watcher.execute("TRUNCATE pictures")
+            stopped, survivor = start_together(watcher, [lambda: start(workplace, *arguments)] * 2)
+            wait_until(lambda: count_rows(watcher) > 0)
+            stopped.send_signal(signal.SIGTERM)
+            stopped.communicate(timeout=60)
+            done = finish(survivor)
+            assert done["complete"] and done["stored"] + done["elsewhere"] == count
+            assert count_rows(watcher) == count
+
+
+def test_another_bucket_is_refused(workplace, album, tmp_path):
+    """The table knows its bucket: no tool works on it with another one, so --prune cannot empty it."""
+    put(album, pictures(10))
+    other = album.parent / "other"
+    put(other, pictures(3))
+    workplace.run("process-images")
+    wrong = {"S3_BUCKET_NAME": "other"}
+    for arguments in [
+        ["process-images"], ["process-images", "--prune", "--force"], ["process-images", "--dry-run"],
+        ["find-images", "cat"], ["create-table"], ["create-table", "--status"],
+        ["process-images", "--add-endpoint"],
+    ]:
+        result = workplace.run(*arguments, code=1, env=wrong)
+        assert '"album"' in result.stderr and '"other"' in result.stderr, arguments
+        assert len(result.stderr.splitlines()) == 1 and result.stdout == ""
+    with workplace.web_app() as address:
+        assert search(address)[0] == 200
+    # The same bucket at another address is accepted once it is added.
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (moved / "album").symlink_to(album)
+    there = {"S3_ENDPOINT": f"file://{moved}"}
+    assert "--add-endpoint" in workplace.run("process-images", code=1, env=there).stderr
+    workplace.run("process-images", "--add-endpoint", env=there)
+    workplace.run("find-images", "cat", env=there)
+    workplace.run("find-images", "cat")
+    assert len(rows(workplace.database)) == 10
+
+
+def test_pruning_that_looks_like_a_mistake(workplace, album):
+    """A run that records the bucket of a table with rows, and one that would remove a fifth of the rows
+    and more than 100, need --force."""
+    put(album, pictures(10))
+    workplace.run("process-images")
+    with psycopg.connect(workplace.database, autocommit=True) as watcher:
+        watcher.execute("DELETE FROM picture_collection")
+        watcher.execute(
+            "INSERT INTO pictures (filename, stored_at) SELECT 'gone ' || i, NULL"
+            " FROM generate_series(1, 20000) AS i"
+        )
+        assert "records which bucket" in workplace.run("process-images", "--prune", code=1).stderr
+        refused = workplace.run("process-images", "--prune", code=1)
+        assert "20000 of 20010 rows" in refused.stderr and "unchanged 10" in refused.stdout
+        assert count_rows(watcher) == 20_010
+        dry = workplace.run("process-images", "--dry-run", "--prune")
+        assert "would remove 20000" in dry.stdout and "--force" in dry.stderr
+        assert "removed 20000" in workplace.run("process-images", "--prune", "--force").stdout
+        assert count_rows(watcher) == 10
+
+
+def test_incomplete_listing_prunes_nothing(workplace, album):
+    """A folder that cannot be listed is reported; what is in it does not count as gone."""
+    deep = "/".join(["d"] * 258) + "/x.jpg"
+    put(album, pictures(10))
+    workplace.run("process-images")
+    with psycopg.connect(workplace.database, autocommit=True) as watcher:
+        watcher.execute("INSERT INTO pictures (filename) VALUES (%s), ('gone.jpg')", (deep,))
+        put(album, {deep: (PICTURES / "progressive.jpg").read_bytes(), "new.jpg": b"no picture"})
+        for arguments in [["--prune", "--force"], ["--dry-run", "--prune"]]:
+            result = workplace.run("process-images", "--json", *arguments, code=2)
+            assert not summary(result)["complete"] and "pruned" not in summary(result)
+            assert "incomplete" in result.stderr and "d/d/d" in result.stderr
+        assert count_rows(watcher) == 12
+
+
+def test_full_disk_for_the_list_of_failures(workplace, album, tmp_path):
+    """The list of failures is complete or the run says that it is not; it is not emptied in vain."""
+    put(album, pictures(3) | {"text.jpg": b"no picture"})
+    result = workplace.run("process-images", "--failed", "/dev/full", "--json", code=1)
+    assert "/dev/full" in result.stderr and "No space left" in result.stderr
+    assert not summary(result)["complete"]
+    log = tmp_path / "failed.jsonl"
+    log.write_text("former\n")
+    result = workplace.run(
+        "process-images", "--failed", str(log), code=1, env={"S3_BUCKET_NAME": "nowhere"}
+    )
+    assert log.read_text() == "former\n" and result.stdout == ""
+    workplace.run("process-images", "--failed", str(log), code=2)
+    assert [json.loads(line)["key"] for line in log.read_text().splitlines()] == ["text.jpg"]
+    (album / "text.jpg").unlink()
+    workplace.run("process-images", "--failed", str(log))
+    assert log.read_text() == ""
+
+
+def test_empty_bucket_says_so(workplace, album):
+    assert "album in " in (said := workplace.run("process-images").stdout) and "is empty" in said
 
 
 def test_replacing_the_model(workplace, album):

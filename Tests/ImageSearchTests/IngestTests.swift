@@ -175,8 +175,12 @@ struct IngestTests {
             let model = try #require(try database.table().activeModel())
             #expect(model.name == "tiny-clip.pt" && model.dimension == 512)
             let connection = try database.connect()
+            // The number of an earlier version's sequence.
             try connection.executeScript(
-                "UPDATE picture_models SET digest = 'abcdefabcdefabcdef', name = 'other.pt'")
+                """
+                ALTER TABLE picture_models ALTER id DROP IDENTITY;
+                UPDATE picture_models SET id = 1, digest = 'abcdefabcdefabcdef', name = 'other.pt'
+                """)
             let refusal = sentence { _ = try Self.run(settings) }
             #expect(refusal.contains("other.pt") && refusal.contains("--replace-model"))
             let search = sentence {
@@ -231,10 +235,13 @@ struct IngestTests {
                 INSERT INTO pictures (filename, stored_at) VALUES
                     ('old.jpg', now() - interval '1 hour'), ('new.jpg', now() + interval '1 hour'),
                     ('claimed.jpg', now() - interval '1 hour'), ('unknown.jpg', NULL);
-                INSERT INTO picture_claims (model, filename, worker, size)
-                    VALUES (1, 'claimed.jpg', 77, 1);
+                INSERT INTO pictures (filename, stored_at)
+                    VALUES ('abandoned.jpg', now() - interval '1 hour');
+                INSERT INTO picture_claims (model, filename, owner, lease, size) VALUES
+                    (1, 'claimed.jpg', 'other', now() + interval '1 hour', 1),
+                    (1, 'abandoned.jpg', 'other', now() - interval '1 second', 1);
                 """)
-            #expect(try ingest.prune(after: progress, force: false) { _ in }.pruned == 2)
+            #expect(try ingest.prune(after: progress, force: false) { _ in }.pruned == 3)
             #expect(try database.rowKeys() == ["a.jpg", "claimed.jpg", "new.jpg"])
         }
     }
@@ -302,25 +309,127 @@ struct IngestTests {
         }
     }
 
-    /// A store that takes the keys no longer ends the run before every picture has failed.
-    @Test func storeThatRefusesEverythingEndsTheRun() throws {
-        let listing = Self.listing(of: 900, bytes: 100)
-        let server = try LoopbackServer { _, request in
-            request.target.contains("list-type=2")
-                ? .xml(200, listing)
-                : .xml(403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    private static func refusingStore(listings: Int) throws -> LoopbackServer {
+        let listing = listing(of: 900, bytes: 100)
+        let asked = Counter()
+        return try LoopbackServer { _, request in
+            if request.target.contains("list-type=2") {
+                asked.add(1)
+                if asked.value <= listings { return .xml(200, listing) }
+            }
+            return .xml(403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
         }
+    }
+
+    /// A store that no longer accepts the keys ends the run before every picture has failed.
+    @Test func storeThatRefusesEverythingEndsTheRun() throws {
+        let server = try Self.refusingStore(listings: 1)
         defer { server.stop() }
         let progress = try TestDatabase.with { database in
             _ = try database.table().create()
-            let settings = try settings([
-                "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": server.endpoint,
-                "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b", "S3_BUCKET_NAME": "pictures",
-            ])
-            return Self.interruptedProgress(settings)
+            return Self.interruptedProgress(try Self.storeSettings(database, server))
         }
         let failed = try #require(progress).failed
         #expect(failed >= 50 && failed < 900)
+    }
+
+    /// Objects that the keys may not read, however many, are named; they do not end the run.
+    @Test func forbiddenObjectsDoNotEndTheRun() throws {
+        let server = try Self.refusingStore(listings: .max)
+        defer { server.stop() }
+        let result = try TestDatabase.with { database in
+            _ = try database.table().create()
+            return try Self.run(Self.storeSettings(database, server))
+        }
+        #expect(result.progress.failed == 900 && result.failures.count == 900)
+    }
+
+    private static func storeSettings(
+        _ database: TestDatabase, _ server: LoopbackServer
+    ) throws -> Settings {
+        try settings([
+            "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": server.endpoint,
+            "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b", "S3_BUCKET_NAME": "pictures",
+        ])
+    }
+
+    /// Rows that were restored into another database without `picture_models` are of an unknown model,
+    /// even if their number was given to the model there by an earlier version's sequence.
+    @Test func restoredRowsAreOfAnUnknownModel() throws {
+        try Self.with { bucket, database, settings in
+            try Self.picture("grey.jpg").write(to: bucket.appending(path: "a.jpg"))
+            let first = try Self.run(settings).progress
+            #expect(first.stored == 1)
+            let connection = try database.connect()
+            let known = try connection.execute("SELECT id, digest FROM picture_models")
+            #expect(try known[0].int(0) > 1_000)
+            // The same rows under another model's number, and none of the tables beside them.
+            try connection.executeScript(
+                """
+                UPDATE pictures SET model = 1, embedding = array_fill(0.5, array[512])::vector;
+                DELETE FROM picture_models;
+                """)
+            let second = try Self.run(settings).progress
+            #expect(second.stored == 1 && second.unchanged == 0)
+            // Another database gives the model the same number.
+            let again = try connection.execute("SELECT id, digest FROM picture_models")
+            #expect(try again[0].int(0) == known[0].int(0))
+        }
+    }
+
+    /// A worker that is asked to end leaves its pictures to the others, who wait for rows, not for claims.
+    @Test func whatAStoppedWorkerLeavesIsTakenOver() throws {
+        try Self.with { bucket, database, settings in
+            let good = try Self.picture("grey.jpg")
+            for index in 0..<300 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
+            var options = Ingest.Options()
+            (options.workers, options.batchSize) = (1, 1)
+            let survivor = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
+            let stopped = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
+            let brake = try Brake(database)
+            let failures = Failures()
+            let stored = Counter()
+            DispatchQueue.concurrentPerform(iterations: 2) { index in
+                do {
+                    let result = try (index == 0 ? survivor : stopped).run(
+                        report: { progress in
+                            guard index == 1, progress.encoded > 0 else { return }
+                            stopped.stop()
+                            brake.release()
+                        }, onFailure: { _ in })
+                    stored.add(result.stored + result.elsewhere)
+                } catch  where index == 1 {
+                    // It was stopped.
+                } catch {
+                    failures.add("\(error)")
+                }
+            }
+            #expect(failures.all == [])
+            #expect(stored.value == 300)
+            let rows = try database.rows().count
+            #expect(rows == 300)
+        }
+    }
+
+    @Test func endpointsOfOneBucket() throws {
+        func identity(_ endpoint: String) throws -> BucketIdentity {
+            try BucketIdentity(endpoint: endpoint, bucket: "b")
+        }
+        let aws = try identity("https://s3.amazonaws.com")
+        for host in [
+            "s3.eu-west-3.amazonaws.com", "s3.dualstack.us-east-2.amazonaws.com",
+            "s3-eu-west-1.amazonaws.com", "s3-fips.us-east-1.amazonaws.com", "S3.amazonaws.com:443",
+        ] {
+            #expect(try identity("https://\(host)") == aws)
+        }
+        for host in [
+            "s3.cn-north-1.amazonaws.com.cn", "s3.us-gov-west-1.amazonaws.com",
+            "s3.gra.io.cloud.ovh.net", "s3.amazonaws.com.example.org",
+        ] {
+            #expect(try identity("https://\(host)") != aws)
+        }
+        #expect(try identity("http://store:9000/") == identity("http://STORE:9000"))
+        #expect(try identity("http://store:9000") != identity("http://store:9001"))
     }
 
     /// What a store answers that holds so many pictures of one size.
@@ -487,7 +596,7 @@ struct IngestTests {
 
     /// Lets no ingest store anything before it is released, so that none is over before a test has
     /// looked at it, however quick the machine is.
-    private final class Brake {
+    private final class Brake: @unchecked Sendable {
         private let connection: PGConnection
 
         init(_ database: TestDatabase) throws {

@@ -74,8 +74,8 @@ struct MigrationTests {
             _ = try database.table().create()
             let connection = try database.connect()
             try connection.executeScript(
-                "DROP TABLE picture_claims; DELETE FROM picture_schema WHERE version = 3")
-            #expect(try database.table().upgrade() == [3])
+                "DROP TABLE picture_claims; DELETE FROM picture_schema WHERE version = 6")
+            #expect(try database.table().upgrade() == [6])
             try connection.execute("SELECT filename FROM picture_claims")
         }
     }
@@ -126,13 +126,29 @@ struct MigrationTests {
             #expect(try weak.upgrade() == [])
             try PGConnection(uri: uri).executeScript(
                 """
-                INSERT INTO picture_claims VALUES (1, 'a.jpg', 1, NULL, 1);
-                INSERT INTO picture_workers (name, seen_at, expires_at)
-                    VALUES ('w', now(), now());
+                INSERT INTO picture_claims VALUES ('a.jpg', 1, 'w', now(), NULL, 1);
+                INSERT INTO picture_collection (kind, endpoints, bucket) VALUES ('s3', '{h}', 'b');
                 INSERT INTO picture_models (name, digest, dimension, precision)
                     VALUES ('m', 'd', 512, 'fp32');
                 INSERT INTO picture_refusals VALUES ('b.jpg', 'e', 1, 'r', NULL);
                 """)
+        }
+    }
+
+    /// An earlier version beside this one can neither start, claim nor store: these are its statements.
+    @Test func anEarlierVersionCannotWorkOnAnUpgradedTable() throws {
+        try TestDatabase.with { database in
+            _ = try database.table().create()
+            let connection = try database.connect()
+            for statement in [
+                "SELECT has_table_privilege('picture_workers', 'SELECT')",
+                "INSERT INTO picture_workers (name, seen_at, expires_at) VALUES ('w', now(), now())",
+                "INSERT INTO picture_claims (model, filename, worker, size) VALUES (1, 'a', 1, 1)",
+                "DELETE FROM picture_claims AS claim WHERE claim.model = 1 AND claim.worker = 1",
+            ] {
+                let error = #expect(throws: PGError.self) { try connection.execute(statement) }
+                #expect(["42P01", "42703"].contains(error?.sqlState))
+            }
         }
     }
 

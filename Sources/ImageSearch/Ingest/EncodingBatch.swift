@@ -38,12 +38,12 @@ final class EncodingBatch {
         objects.append(object)
     }
 
-    /// Embeds what was gathered and begins anew.
-    func encode() -> [Findings.Picture] {
+    /// Embeds what was gathered and empties the batch.
+    func encode() -> [IngestResults.Picture] {
         guard !objects.isEmpty else { return [] }
         let batch = UnsafeBufferPointer(rebasing: pixels[..<(objects.count * size)])
         let rows = zip(objects, session.encode(batch)).map { object, embedding in
-            Findings.Picture(object: object, embedding: embedding)
+            IngestResults.Picture(object: object, embedding: embedding)
         }
         objects.removeAll(keepingCapacity: true)
         return rows

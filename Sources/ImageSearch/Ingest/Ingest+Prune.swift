@@ -2,6 +2,70 @@ import ClipCore
 import PGClient
 import S3Client
 
+/// The keys of a listing as 64-bit digests: 8 bytes each, however long the keys are. Two keys with the
+/// same digest can only spare a row, never remove one.
+struct ListedKeys {
+    private var digests: [Int] = []
+    private var isSorted = true
+
+    var count: Int { digests.count }
+
+    mutating func add(_ keys: some Sequence<String>) {
+        digests += keys.map(Self.digest)
+        isSorted = false
+    }
+
+    /// - Returns: the keys that were not listed.
+    mutating func missing(_ keys: [String]) -> [String] {
+        if !isSorted { digests.sort() }
+        isSorted = true
+        return keys.filter { !contains(Self.digest($0)) }
+    }
+
+    private func contains(_ digest: Int) -> Bool {
+        var range = 0..<digests.count
+        while !range.isEmpty {
+            let middle = range.lowerBound + range.count / 2
+            if digests[middle] == digest { return true }
+            range =
+                digests[middle] < digest
+                ? middle + 1..<range.upperBound : range.lowerBound..<middle
+        }
+        return false
+    }
+
+    /// SipHash of the key's bytes, with a key of the process's own. Not of the string, whose hash is the
+    /// same for canonically equivalent keys.
+    private static func digest(_ key: String) -> Int {
+        var key = key
+        var hasher = Hasher()
+        key.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        return hasher.finalize()
+    }
+}
+
+/// Rows whose objects are gone, and what else decides about removing them.
+private struct Gone {
+    /// Of all rows.
+    var rows = 0
+    var keys: [String] = []
+    var refusals: [String] = []
+    /// Of `keys`, those that may be removed.
+    var removable = 0
+    /// The database's time when the listing began.
+    let time: Double
+
+    /// - Throws: ``TableError`` when so much would be removed that it is more likely a mistake.
+    func check(listed: Int, isAdopting: Bool) throws {
+        guard removable > 0 else { return }
+        if listed == 0 { throw TableError.nothingListed(rows: removable) }
+        if isAdopting { throw TableError.pruneWhileAdopting(rows: removable) }
+        if removable > 100, removable > rows / 5 {
+            throw TableError.largePrune(removed: removable, rows: rows)
+        }
+    }
+}
+
 extension Ingest {
     /// Compares the bucket with the table and changes nothing.
     ///
@@ -9,11 +73,12 @@ extension Ingest {
     /// - Returns: in `changed` how many objects a run would fetch (what they hold is not known before),
     ///   in `pruned` how many rows it would remove.
     public func survey(
-        prunes: Bool, force: Bool = false, report: (IngestProgress) -> Void,
-        onFailure: (IngestFailure) -> Void
+        prunes: Bool, report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
+        onNote: (String) -> Void = { _ in }
     ) throws -> IngestProgress {
         let table = try connect()
         _ = try table.dimension()
+        try table.check(bucket)
         let identity = ModelIdentity(
             try Checkpoint(path: modelPath, activation: activation), precision: precision)
         let known = try table.models().first { $0.identity.isSame(as: identity) }
@@ -25,13 +90,15 @@ extension Ingest {
         let target: FilledTable? =
             known.flatMap { $0.isActive ? .pictures : $0.isNext ? .next : nil }
         var progress = IngestProgress()
-        let time = prunes ? try table.beginNoting() : 0
-        try store.list { page in
+        progress.isAdopting = try table.buckets().isEmpty && !table.isEmpty()
+        var listed = ListedKeys()
+        let time = try table.now()
+        let listing = try store.list { page in
             if isStopping.read({ $0 }) {
                 throw IngestInterruption(progress: progress, cause: IngestStop())
             }
             progress.listed += page.count
-            if prunes { try note(page, in: table) }
+            if prunes { listed.add(page.lazy.map(\.key)) }
             let objects = page.filter { !ObjectFilter.isSkippable($0) }
             progress.skipped += page.count - objects.count
             try halving(objects) { objects in
@@ -57,76 +124,94 @@ extension Ingest {
             }
             report(progress)
         }
-        progress.isListingComplete = true
-        if prunes {
-            let (rows, gone) = try table.countGone(since: time)
-            if progress.listed == 0, rows > 0, !force { throw TableError.nothingListed(rows: rows) }
-            progress.pruned = gone
+        progress.add(listing, onFailure)
+        guard prunes else { return progress }
+        guard listing.isComplete else {
+            progress.hasRefusedToPrune = true
+            return progress
+        }
+        let gone = try gone(from: table, &listed, since: time)
+        progress.pruned = gone.removable
+        do {
+            try gone.check(listed: progress.listed, isAdopting: progress.isAdopting)
+        } catch {
+            onNote("\(error)")
         }
         return progress
     }
 
-    /// Removes rows whose objects are gone: after a listing of its own that is complete, in one
-    /// transaction. When the database or the store is lost meanwhile it begins anew, as long as
-    /// patience lasts.
+    /// Removes rows whose objects are gone: after a complete listing of its own, in one transaction.
+    /// Starts over after an outage of the database or the store, until the retry budget is spent.
     ///
-    /// - Parameter force: whether a bucket without any object may empty the table.
-    /// - Returns: the progress with the number of rows that were removed.
-    /// - Throws: ``IngestInterruption``, with ``TableError/nothingListed(rows:)``,
-    ///   ``TableError/mayNotPrune(role:)``, or what ended the listing.
+    /// - Parameter force: whether to remove rows also when that looks like a mistake.
+    /// - Returns: the progress with the number of rows that were removed; or with `hasRefusedToPrune` when
+    ///   the listing was incomplete.
+    /// - Throws: ``IngestInterruption``, whose cause is ``TableError`` when `force` is needed, or what ended
+    ///   the listing.
     public func prune(
         after progress: IngestProgress, force: Bool, onNote: (String) -> Void
     ) throws -> IngestProgress {
         var progress = progress
+        guard !progress.hidesKeys else {
+            progress.hasRefusedToPrune = true
+            return progress
+        }
         do {
-            progress.pruned = try prune(force: force, onNote: onNote)
+            progress.pruned = try prune(
+                force: force, isAdopting: progress.isAdopting, onNote: onNote)
+            progress.hasRefusedToPrune = progress.pruned == nil
             return progress
         } catch {
             throw IngestInterruption(progress: progress, cause: error)
         }
     }
 
-    private func prune(force: Bool, onNote: (String) -> Void) throws -> Int {
-        let patience = Patience(
+    private func prune(force: Bool, isAdopting: Bool, onNote: (String) -> Void) throws -> Int? {
+        let budget = RetryBudget(
             limit: options.retryFor, isOver: { [isStopping] in isStopping.read { $0 } },
             note: { _ in })
-        var loss = Loss()
+        var outage = Outage()
         while true {
             do {
-                return try pruneOnce(force: force)
+                return try pruneOnce(force: force, isAdopting: isAdopting)
             } catch {
                 if isStopping.read({ $0 }) { throw IngestStop() }
-                let isWorthWaiting =
-                    (error as? PGError)?.isWorthWaiting ?? (error as? S3Error)?.isWorthWaiting
-                guard isWorthWaiting == true else { throw error }
-                onNote("\(error): pruning begins anew")
-                guard loss.bear(patience, "") else { throw error }
+                let isWorthRetrying =
+                    (error as? PGError)?.isWorthRetrying ?? (error as? S3Error)?.isWorthRetrying
+                guard isWorthRetrying == true else { throw error }
+                onNote("\(error): pruning starts over")
+                guard outage.backOff(budget, "") else { throw error }
             }
         }
     }
 
-    private func pruneOnce(force: Bool) throws -> Int {
+    /// - Returns: nil when the listing was incomplete.
+    private func pruneOnce(force: Bool, isAdopting: Bool) throws -> Int? {
         let table = try connect()
-        let time = try table.beginNoting()
-        var listed = 0
-        try store.list { page in
+        try table.check(bucket)
+        let time = try table.now()
+        var listed = ListedKeys()
+        let listing = try store.list { page in
             if isStopping.read({ $0 }) { throw IngestStop() }
-            listed += page.count
-            try note(page, in: table)
+            listed.add(page.lazy.map(\.key))
         }
-        if listed == 0, !force {
-            let rows = try table.countGone(since: time).rows
-            if rows > 0 { throw TableError.nothingListed(rows: rows) }
-        }
-        return try table.removeGone(since: time)
+        guard listing.isComplete else { return nil }
+        let gone = try gone(from: table, &listed, since: time)
+        if !force { try gone.check(listed: listed.count, isAdopting: isAdopting) }
+        return try table.remove(gone.keys, refusals: gone.refusals, storedBefore: time)
     }
 
-    /// A key that the database cannot take is not in it either.
-    private func note(_ page: [ObjectSummary], in table: PicturesTable) throws {
-        let keys = page.map(\.key).filter { !$0.utf8.contains(0) }
-        try halving(keys) {
-            try table.noteListed($0)
-        } failed: { _, _ in
+    private func gone(
+        from table: PicturesTable, _ listed: inout ListedKeys, since time: Double
+    ) throws -> Gone {
+        var gone = Gone(time: time)
+        try table.forEachKey(in: "pictures") { keys in
+            if isStopping.read({ $0 }) { throw IngestStop() }
+            gone.rows += keys.count
+            gone.keys += listed.missing(keys)
         }
+        try table.forEachKey(in: "picture_refusals") { gone.refusals += listed.missing($0) }
+        gone.removable = try table.countRemovable(gone.keys, storedBefore: time)
+        return gone
     }
 }

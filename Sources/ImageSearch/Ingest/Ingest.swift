@@ -4,7 +4,7 @@ import S3Client
 
 /// From a bucket to the `pictures` table, in stages that overlap:
 ///
-///     list, compare ─▶ claim ─▶ fetch (several threads) ─▶ decode, preprocess, encode (a thread a
+///     list, compare ─▶ claim ─▶ fetch (several threads) ─▶ decode, preprocess, encode (a thread per
 ///     processor) ─▶ store
 ///
 /// Queues of bounded size between the stages keep memory flat, whatever the bucket's size. Any number
@@ -12,28 +12,31 @@ import S3Client
 public struct Ingest: Sendable {
     /// What may be set; the defaults fit the machine.
     public struct Options: Sendable {
-        /// Threads that decode and encode; nil for one a processor.
+        /// Threads that decode and encode; nil for one per processor.
         public var workers: Int?
-        /// Pictures that a worker encodes at once.
+        /// Pictures that a thread encodes at once.
         public var batchSize = 16
         /// Objects fetched at the same time. They mostly wait for the network.
         public var fetchers = 16
-        /// A larger object is not taken for a picture.
+        /// A larger object is not fetched.
         public var maximumObjectBytes = 128 << 20
         /// What decoding one picture may cost.
         public var limits = ImageLimits()
-        /// Bytes of pictures that may be on their way from the store or wait for a worker.
+        /// Bytes of pictures that may be on their way from the store or wait to be encoded.
         public var maximumWaitingBytes = 256 << 20
-        /// How long the database or the store may be away.
+        /// How long to keep retrying when the database or the store is unavailable.
         public var retryFor = Duration.seconds(300)
         /// Whether to embed everything with another model than the table's, in a table of its own that
-        /// takes the place of `pictures` when it is complete.
+        /// replaces `pictures` when it is complete.
         public var replacesModel = false
+        /// Whether the endpoint becomes another address of the table's bucket.
+        public var addsEndpoint = false
 
         public init() {}
     }
 
     let store: any ObjectStore
+    let bucket: BucketIdentity
     let connect: @Sendable () throws -> PicturesTable
     let modelPath: String
     let activation: Activation?
@@ -44,6 +47,8 @@ public struct Ingest: Sendable {
 
     public init(_ settings: Settings, modelPath: String, options: Options = Options()) throws {
         store = try settings.objectStore()
+        bucket = try BucketIdentity(
+            endpoint: settings.required("S3_ENDPOINT"), bucket: settings.required("S3_BUCKET_NAME"))
         let databaseURI = try settings.databaseURI()
         connect = { try PicturesTable(uri: databaseURI, applicationName: "process-images") }
         precision = try settings.precision()
@@ -55,29 +60,29 @@ public struct Ingest: Sendable {
     /// The bucket and where it is, for messages.
     public var storeName: String { store.displayName }
 
-    /// Ends a run early but in order: pictures in hand are embedded and stored, others left to the
-    /// next run. May be called from any thread; a run that is to come ends at once.
+    /// Ends a run early but in order: pictures in hand are embedded and stored, the rest is left to others
+    /// or to the next run. May be called from any thread; a later run ends at once.
     public func stop() {
         isStopping.update { $0 = true }
     }
 
-    /// The decoder's version and limits: what was refused under others gets another chance.
+    /// The decoder's version and limits: what others refused is tried again.
     var rules: String {
         "\(ImageDecoder.version);\(options.limits.maximumPixels);\(options.maximumObjectBytes)"
     }
 
-    /// Processes the whole bucket. Blocks the calling thread, on which it calls `report` several
-    /// times a second, `onFailure` once for every picture that could not be processed, and `onNote`
-    /// with sentences for people.
+    /// Processes the whole bucket. Blocks the calling thread, and calls there `report` several times a
+    /// second, `onFailure` for every picture that could not be processed, and `onNote` with sentences for
+    /// people.
     ///
     /// - Throws: the error of an unusable model, table or store before anything was stored, or
-    ///   ``IngestInterruption`` when the database or the store was away for too long, or the run was
+    ///   ``IngestInterruption`` when the database or the store was unavailable for too long, or the run was
     ///   stopped.
     public func run(
         report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
         onNote: (String) -> Void = { _ in }
     ) throws -> IngestProgress {
-        // First what fails fast: the table, and whether the model is its own.
+        // What fails fast comes first: the table, its bucket, its model.
         let table = try connect()
         let checkpoint = try Checkpoint(path: modelPath, activation: activation)
         let identity = ModelIdentity(checkpoint, precision: precision)
@@ -85,11 +90,14 @@ public struct Ingest: Sendable {
         try table.checkWritable()
         try table.upgrade()
         try table.checkSideTables()
+        let isAdopting =
+            try table.adopt(bucket, addsEndpoint: options.addsEndpoint) && !table.isEmpty()
         let model =
             options.replacesModel
             ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
         let encoder = LazyEncoder(checkpoint, precision)
         let pipeline = IngestPipeline(self, model: model, encoder: encoder)
+        pipeline.state.update { $0.progress.isAdopting = isAdopting }
         try pipeline.start()
         return try pipeline.wait(report: report, onFailure: onFailure, onNote: onNote)
     }

@@ -40,7 +40,7 @@ extension IngestPipeline {
             case .nothingYet:
                 if let gathered { push(gathered.encode()) }
             case .finished:
-                // Pictures in hand are finished also when the run ends early.
+                // Pictures in hand are finished even when the run ends early.
                 if let gathered { push(gathered.encode()) }
                 isFinished = true
             }
@@ -55,10 +55,10 @@ extension IngestPipeline {
         }
     }
 
-    private func push(_ pictures: [Findings.Picture]) {
+    private func push(_ pictures: [IngestResults.Picture]) {
         state.update { $0.progress.encoded += pictures.count }
         for picture in pictures {
-            // What is not finite PostgreSQL would refuse, with all rows of its batch.
+            // PostgreSQL would refuse it together with all rows of its batch.
             guard picture.embedding.allSatisfy(\.isFinite) else {
                 refuse(picture.object, reason: "\(EmbeddingError())")
                 continue
@@ -69,7 +69,7 @@ extension IngestPipeline {
     }
 }
 
-/// Weights so absurd that a picture's embedding overflows.
+/// Weights so extreme that a picture's embedding overflows.
 struct EmbeddingError: Error, CustomStringConvertible {
-    var description: String { "the model gives it an embedding that is not finite" }
+    var description: String { "the model's embedding of it is not finite" }
 }

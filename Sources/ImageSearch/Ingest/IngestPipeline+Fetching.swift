@@ -3,7 +3,7 @@ import PGClient
 import S3Client
 
 extension IngestPipeline {
-    /// An object's own failures to come through, while others do, before it counts as failed.
+    /// Attempts at one object while others come through, before it counts as failed.
     private static let attempts = 5
 
     func startFetching() throws {
@@ -17,7 +17,7 @@ extension IngestPipeline {
         while let object = claimed.pop() {
             let reserved = reserve(object)
             do {
-                if let bytes = try fetchPatiently(object) {
+                if let bytes = try fetchWithRetries(object) {
                     let file = Fetched(object: object, bytes: bytes, reserved: reserved)
                     guard fetched.push(file) else { break }
                     continue
@@ -28,17 +28,17 @@ extension IngestPipeline {
             } catch let error as ChangedObject {
                 fail(object, "\(error)", isDoubtful: true)
             } catch is IngestStop {
-                // Left to the next run, with its claim.
+                // Left to others, or to the next run.
             } catch {
                 let error = error as? S3Error
                 fail(
                     object, "\(error?.description ?? "it cannot be fetched")",
                     isDoubtful: error?.isMissingObject == false)
-                if let error, error.isRefusalOfStore { countStoreRefusal(error) }
+                if let error, error.mayBeExpiredKeys { countRefusal(error) }
             }
             release(reserved)
         }
-        // The last one out. Others may not have started yet, but then nothing is left for them.
+        // The last thread closes the queue. Others may not have started yet, but nothing is left for them.
         if state.update({
             $0.fetchers -= 1
             return $0.fetchers == 0
@@ -63,48 +63,58 @@ extension IngestPipeline {
         room.update { $0 += bytes }
     }
 
-    private func countStoreRefusal(_ error: S3Error) {
-        let isTooMuch = state.update { state in
-            state.storeRefusals += 1
-            return state.storeRefusals == Self.maximumStoreRefusals
+    /// Ends the run when the store has stopped accepting the keys: many refusals in a row, and the
+    /// listing is refused too. Objects that the keys may not read, however many, are named one by one.
+    private func countRefusal(_ error: S3Error) {
+        let isMany = state.update { state in
+            state.refusalsInARow += 1
+            return state.refusalsInARow % Self.maximumRefusals == 0
         }
-        if isTooMuch { stop(error, canStore: true) }
+        guard isMany else { return }
+        struct FirstPage: Error {}
+        do {
+            try store.list { _ in throw FirstPage() }
+        } catch let refusal as S3Error where refusal.mayBeExpiredKeys {
+            stop(error, canStore: true)
+        } catch {
+            // The listing works, or fails for a reason that the others will meet.
+        }
     }
 
-    /// The bytes of a picture, or nil for an object that is none. A loss on the way is borne: when
-    /// other objects come through meanwhile, five times; when none does, as long as patience lasts.
-    private func fetchPatiently(_ object: ObjectSummary) throws -> [UInt8]? {
-        var loss = Loss()
+    /// The bytes of a picture, or nil for an object that is not one. Tried again when the connection is
+    /// lost: five times while other objects come through, otherwise until the retry budget is spent.
+    private func fetchWithRetries(_ object: ObjectSummary) throws -> [UInt8]? {
+        var outage = Outage()
         var own = 0
         var successes = state.read { $0.storeSuccesses }
         while true {
             do {
                 let bytes = try fetch(object)
                 if let bytes, bytes.count != object.size {
-                    // Cut short on the way, or no longer what was listed.
+                    // Truncated on the way, or changed since it was listed.
                     own += 1
-                    guard own < Self.attempts, !patience.isOver() else {
+                    guard own < Self.attempts, !budget.isOver() else {
                         throw ChangedObject(listed: object.size, given: bytes.count)
                     }
                     continue
                 }
                 state.update { state in
                     state.storeSuccesses += 1
-                    state.storeRefusals = 0
+                    state.refusalsInARow = 0
                 }
                 return bytes
             } catch let error as S3Error {
                 if error.isMissingObject { state.update { $0.storeSuccesses += 1 } }
-                guard error.isWorthWaiting else { throw error }
+                guard error.isWorthRetrying else { throw error }
                 let now = state.read { $0.storeSuccesses }
                 if now != successes {
                     successes = now
-                    loss = Loss()
+                    outage = Outage()
                     own += 1
                     guard own < Self.attempts else { throw error }
                 }
-                guard loss.bear(quiet(own == 0, at: now), "\(error) Trying again.") else {
-                    if patience.isOver() { throw IngestStop() }
+                guard outage.backOff(quiet(own == 0, at: now), "\(error) Trying again.") else {
+                    if budget.isOver() { throw IngestStop() }
                     stop(error, canStore: true)
                     throw error
                 }
@@ -112,15 +122,15 @@ extension IngestPipeline {
         }
     }
 
-    /// Patience that speaks once of each loss of the store, not once for every object.
-    private func quiet(_ maySpeak: Bool, at successes: Int) -> Patience {
+    /// A budget that notes each outage of the store once, not once for every object.
+    private func quiet(_ maySpeak: Bool, at successes: Int) -> RetryBudget {
         let isNews = isStoreLost.update { known in
             defer { known = successes }
             return known != successes
         }
-        let note = patience.note
-        return Patience(
-            limit: patience.limit, isOver: patience.isOver,
+        let note = budget.note
+        return RetryBudget(
+            limit: budget.limit, isOver: budget.isOver,
             note: { if maySpeak, isNews { note($0) } })
     }
 
@@ -131,25 +141,25 @@ extension IngestPipeline {
             guard isExpected else { return nil }
             throw KeyError.tooLarge(bytes: listedSize, limit: options.maximumObjectBytes)
         }
-        // What was listed was reserved; an object that has grown since is for the next run.
+        // Room was reserved for what was listed; an object that has grown since waits for the next run.
         return try store.object(object.key, maximumBytes: max(listedSize, 1)) { prefix in
-            // The transfer of a film or an archive ends here, with its first bytes.
+            // The transfer of a film or an archive ends after its first bytes.
             isExpected || PictureFormat(prefix: prefix) != nil
         }
     }
 }
 
-/// An object that is not the one that was listed.
+/// An object that differs from what was listed.
 struct ChangedObject: Error, CustomStringConvertible {
     let listed: Int64
     let given: Int
 
     var description: String {
-        "it has \(given) bytes, not the \(listed) that were listed: it has changed since, and the next run will see"
+        "it has \(given) bytes, not the \(listed) that were listed: it has changed since, and the next run will fetch it"
     }
 }
 
-/// An object that is not fetched at all.
+/// Why an object is not fetched at all.
 enum KeyError: Error, CustomStringConvertible {
     case nul
     case tooLarge(bytes: Int, limit: Int)
@@ -158,32 +168,7 @@ enum KeyError: Error, CustomStringConvertible {
         switch self {
         case .nul: "its key holds a NUL character, which PostgreSQL cannot store"
         case .tooLarge(let bytes, let limit):
-            "it has \(bytes) bytes, more than the \(limit) that are taken for a picture"
-        }
-    }
-}
-
-extension S3Error {
-    /// Whether the same request may work a little later: the store is away, slow or overloaded.
-    var isWorthWaiting: Bool {
-        switch reason {
-        case .connection(.tls), .connection(.other): false
-        case .connection: true
-        case .service(let status, let code, _):
-            status >= 500 || status == 429 || code == "SlowDown" || code == "RequestTimeout"
-        default: false
-        }
-    }
-
-    /// Whether the store takes the keys no longer, rather than refusing one object.
-    var isRefusalOfStore: Bool {
-        switch reason {
-        // An archived object (Glacier) is refused too, but for itself.
-        case .service(403, "InvalidObjectState", _): false
-        case .service(let status, let code, _):
-            status == 401 || status == 403 || code == "ExpiredToken"
-        case .connection(.tls): true
-        default: false
+            "it has \(bytes) bytes, more than the limit of \(limit) (--max-bytes)"
         }
     }
 }

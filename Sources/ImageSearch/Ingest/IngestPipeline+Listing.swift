@@ -7,16 +7,17 @@ extension IngestPipeline {
 
     /// Pictures that are claimed and not yet encoded, at most: enough to keep every thread busy, and
     /// few enough that several machines finish at about the same time.
-    private var handful: Int {
+    private var maximumInHand: Int {
         let workers = options.workers ?? WorkerThread.processorCount
         return 2 * workers * options.batchSize + 2 * options.fetchers
     }
+
+    private var claimedAtOnce: Int { max(16, maximumInHand / 4) }
 
     func startListing() throws {
         try WorkerThread.start { [self] in
             do {
                 try list()
-                state.update { $0.progress.isListingComplete = true }
             } catch is Stopped {
             } catch {
                 stop(error, canStore: true)
@@ -25,8 +26,8 @@ extension IngestPipeline {
         }
         try WorkerThread.start { [self] in
             do {
-                try claimCandidates()
-                try takeOverWhatIsLeft()
+                let others = try claimCandidates()
+                try waitForOthers(others)
             } catch is Stopped {
             } catch {
                 stop(error, canStore: true)
@@ -37,29 +38,39 @@ extension IngestPipeline {
 
     // MARK: Listing
 
-    /// Lists everything; after a loss of the store from the last key on.
+    /// Lists everything; after an outage of the store from the last key on.
     private func list() throws {
         var last: String?
-        var loss = Loss()
+        var outage = Outage()
         while true {
             do {
-                try store.list(prefix: "", after: last) { page in
+                let report = try store.list(prefix: "", after: last) { page in
                     try take(page)
                     last = page.last?.key ?? last
-                    if loss.failures > 0 { note("the store is back") }
-                    loss = Loss()
+                    if outage.failures > 0 { note("the store is back") }
+                    outage = Outage()
                 }
+                finishListing(report)
                 return
             } catch let error as S3Error {
-                // Before the first page a wrong address is more likely than a store that comes back.
-                guard error.isWorthWaiting, last != nil || loss.failures > 0,
-                    loss.bear(patience, "\(error) Trying again.")
+                // Before the first page a wrong address is more likely than an outage.
+                guard error.isWorthRetrying, last != nil || outage.failures > 0,
+                    outage.backOff(budget, "\(error) Trying again.")
                 else { throw error }
             }
         }
     }
 
-    /// Sorts a page out: what is unchanged, refused or no picture needs nothing more.
+    private func finishListing(_ report: ListingReport) {
+        state.update { state in
+            if !report.isComplete { state.doubtful += 1 }
+            var failures: [IngestFailure] = []
+            state.progress.add(report) { failures.append($0) }
+            state.failures += failures
+        }
+    }
+
+    /// Sorts a page: what is unchanged, refused or not a picture needs nothing more.
     private func take(_ page: [ObjectSummary]) throws {
         state.update { $0.progress.listed += page.count }
         var objects: [ObjectSummary] = []
@@ -85,15 +96,20 @@ extension IngestPipeline {
     private func compare(_ objects: [ObjectSummary]) throws -> [KnownObject] {
         try worker.table.run { table in
             let target = try table.filledTable(model: model)
-            return try table.compare(objects, in: target, model: model, rules: rules)
+            return try table.compare(
+                objects, in: target, model: model, rules: rules, storedSince: worker.startTime)
         }
     }
 
     /// Counts an object that needs nothing more.
+    /// - Parameter isOthers: whether another worker had it in hand.
     /// - Returns: false for one that does.
-    private func settle(_ object: ObjectSummary, _ known: KnownObject) -> Bool {
+    private func settle(
+        _ object: ObjectSummary, _ known: KnownObject, isOthers: Bool = false
+    ) -> Bool {
         switch known {
         case .changed: return false
+        case .unchanged where isOthers: state.update { $0.progress.elsewhere += 1 }
         case .unchanged: state.update { $0.progress.unchanged += 1 }
         case .noPicture: state.update { $0.progress.skipped += 1 }
         case .refused(let reason): tell(object.key, reason, isDoubtful: false)
@@ -103,62 +119,73 @@ extension IngestPipeline {
 
     // MARK: Claiming
 
-    private func claimCandidates() throws {
+    /// Claims what was listed and is to be done.
+    /// - Returns: objects that other workers have in hand, and that had no row when last seen.
+    private func claimCandidates() throws -> [ObjectSummary] {
+        var others: [ObjectSummary] = []
         var objects: [ObjectSummary] = []
-        let atOnce = max(16, handful / 4)
         var isFinished = false
+        // Keeps the list short: most of it is done soon after.
+        var limit = 2_000
         while !isFinished {
             switch candidates.pop(milliseconds: 100) {
             case .element(let object):
                 objects.append(object)
-                if objects.count < atOnce { continue }
+                if objects.count < claimedAtOnce { continue }
             case .nothingYet: break
             case .finished: isFinished = true
             }
             guard !objects.isEmpty else { continue }
-            try waitForRoom()
-            try halving(objects) { objects in
-                let mine = try worker.table.run {
-                    try $0.claim(objects, worker: worker.id, model: model)
-                }
-                let others = mine.count { !$0 }
-                state.update { $0.progress.elsewhere += others }
-                try proceed(zip(objects, mine).filter(\.1).map(\.0))
-            } failed: { object, error in
-                tell(object.key, error.message, isDoubtful: false)
-            }
+            others += try claim(objects)
             objects = []
+            if others.count >= limit {
+                others = try withoutRows(others)
+                limit = max(2_000, 2 * others.count)
+            }
         }
+        return others
+    }
+
+    /// Claims objects and sends those that it gets on their way.
+    /// - Returns: those that another worker has.
+    private func claim(_ objects: [ObjectSummary]) throws -> [ObjectSummary] {
+        try waitForRoom()
+        var others: [ObjectSummary] = []
+        try halving(objects) { objects in
+            let mine = try worker.table.run {
+                try $0.claim(objects, owner: worker.owner, lease: Worker.lease, model: model)
+            }
+            others += zip(objects, mine).filter { !$0.1 }.map(\.0)
+            try proceed(zip(objects, mine).filter(\.1).map(\.0))
+        } failed: { object, error in
+            tell(object.key, error.message, isDoubtful: false)
+        }
+        return others
     }
 
     /// Waits until some of what is in hand is through.
     private func waitForRoom() throws {
         while true {
-            let hasRoom = state.wait(milliseconds: 200) { $0.inHand < handful ? true : nil }
-            if hasRoom == true { return }
+            let hasRoom = state.wait(milliseconds: 200) { $0.inHand < maximumInHand ? true : nil }
             if state.read({ $0.error != nil }) { throw Stopped() }
+            if hasRoom == true { return }
         }
     }
 
-    /// Sends claimed objects on their way, but for those that another worker has done since they were
-    /// compared: with the claim, that is known for certain.
+    /// Sends claimed objects on their way, except those that another worker has done since they were
+    /// compared: with the claim in hand the answer cannot change any more.
     private func proceed(_ objects: [ObjectSummary]) throws {
         guard !objects.isEmpty else { return }
-        let known = try compare(objects)
         var settled: [String] = []
         var rest: [ObjectSummary] = []
-        for (object, known) in zip(objects, known) {
-            switch known {
-            case .changed: rest.append(object)
-            case .unchanged:
-                state.update { $0.progress.elsewhere += 1 }
+        for (object, known) in zip(objects, try compare(objects)) {
+            if settle(object, known, isOthers: true) {
                 settled.append(object.key)
-            case .noPicture, .refused:
-                _ = settle(object, known)
-                settled.append(object.key)
+            } else {
+                rest.append(object)
             }
         }
-        try worker.table.run { try $0.release(settled, worker: worker.id, model: model) }
+        try worker.table.run { try $0.release(settled, owner: worker.owner, model: model) }
         if !rest.isEmpty { try prepareEncoder() }
         for object in rest {
             state.update { $0.inHand += 1 }
@@ -166,7 +193,7 @@ extension IngestPipeline {
         }
     }
 
-    /// Lets the weights be converted while the first pictures are fetched.
+    /// Converts the weights while the first pictures are fetched.
     private func prepareEncoder() throws {
         guard
             !isEncoderWanted.update({ wanted in
@@ -177,37 +204,35 @@ extension IngestPipeline {
         try WorkerThread.start { [encoder] in _ = try? encoder.get() }
     }
 
-    // MARK: Taking over
+    // MARK: Other workers' pictures
 
-    /// Sees to it that what other workers had in hand when this one came to its end gets done: waits
-    /// for them, and takes over from those that die.
-    private func takeOverWhatIsLeft() throws {
-        guard state.read({ $0.error == nil }) else { return }
-        let table = worker.table
-        let end = try table.run { try $0.now() }
+    /// Counts those that have a row or a refusal by now.
+    /// - Returns: the others.
+    private func withoutRows(_ objects: [ObjectSummary]) throws -> [ObjectSummary] {
+        var rest: [ObjectSummary] = []
+        for batch in objects.batches(of: 1_000) {
+            for (object, known) in zip(batch, try compare(batch))
+            where !settle(object, known, isOthers: true) {
+                rest.append(object)
+            }
+        }
+        return rest
+    }
+
+    /// Waits until each picture that another worker had in hand has its row, and takes over those whose
+    /// claims were given back or have ended: only a row counts as done.
+    private func waitForOthers(_ objects: [ObjectSummary]) throws {
+        var others = objects
         var isNoted = false
         while true {
-            let orphans = try table.run {
-                try $0.takeOver(worker: worker.id, model: model, limit: max(16, handful / 4))
-            }
-            if !orphans.isEmpty {
-                // They were met in the listing, and counted as another's.
-                state.update {
-                    $0.progress.elsewhere = max(0, $0.progress.elsewhere - orphans.count)
-                }
-                try waitForRoom()
-                try proceed(orphans)
-                continue
-            }
-            let left = try table.run {
-                try $0.claimsOfOthers(than: worker.id, model: model, before: end)
-            }
-            if left == 0 { return }
+            others = try withoutRows(others)
+            others = try others.batches(of: claimedAtOnce).flatMap { try claim($0) }
+            if others.isEmpty { return }
             if !isNoted {
-                note("waiting for \(left) pictures that other workers have in hand")
+                note("waiting for \(others.count) pictures that other workers have in hand")
                 isNoted = true
             }
-            guard patience.wait(.milliseconds(250)) else { throw Stopped() }
+            guard budget.wait(.milliseconds(250)) else { throw Stopped() }
         }
     }
 }

@@ -2,77 +2,74 @@ import PGClient
 import S3Client
 
 extension IngestPipeline {
-    /// Findings that are stored at once, and how long they may wait for company: what is not stored
-    /// when a process dies has to be done again.
+    /// Results that are stored at once, and how long they may wait for others: what is not stored when
+    /// a process dies has to be done again.
     static let rowsAtOnce = 256
     private static let longestWait = Duration.milliseconds(500)
 
     func startStoring() throws {
         try WorkerThread.start { [self] in
             do {
-                try storeFindings()
+                try storeResults()
                 if options.replacesModel { try finishReplacement() }
             } catch {
                 stop(error, canStore: false)
             }
-            // The database may be away now; the claims end with this process in any case.
+            // The database may be away now; the leases end in any case.
             state.update { $0.isOver = true }
-            worker.dismiss()
+            worker.stop()
             state.update { $0.isFinished = true }
         }
     }
 
-    private func storeFindings() throws {
+    private func storeResults() throws {
         let clock = ContinuousClock()
-        var findings = Findings()
+        var results = IngestResults()
         var oldest = clock.now
         var isFinished = false
         while !isFinished {
             switch found.pop(milliseconds: 100) {
             case .element(let finding):
-                if findings.count == 0 { oldest = clock.now }
+                if results.count == 0 { oldest = clock.now }
                 switch finding {
-                case .picture(let picture): findings.pictures.append(picture)
-                case .refusal(let refusal): findings.refusals.append(refusal)
-                case .failure(let key): findings.failures.append(key)
+                case .picture(let picture): results.pictures.append(picture)
+                case .refusal(let refusal): results.refusals.append(refusal)
+                case .failure(let key): results.failures.append(key)
                 }
             case .nothingYet: break
             case .finished: isFinished = true
             }
             let isDue = isFinished || clock.now - oldest > Self.longestWait
-            if isDue || findings.count >= Self.rowsAtOnce {
-                try store(findings)
-                findings = Findings()
+            if isDue || results.count >= Self.rowsAtOnce {
+                try store(results)
+                results = IngestResults()
             }
         }
     }
 
-    private func store(_ findings: Findings) throws {
-        // A listing never holds a key twice, but a hostile store may do what it likes: of equal keys,
-        // by bytes, the last counts.
-        var last: [[UInt8]: Findings.Picture] = [:]
-        for picture in findings.pictures { last[Array(picture.object.key.utf8)] = picture }
-        state.update { $0.progress.stored += findings.pictures.count - last.count }
-        var rest = findings
+    private func store(_ results: IngestResults) throws {
+        // A listing must not hold a key twice, but a broken store may: of equal keys, by bytes, the last
+        // counts.
+        var last: [[UInt8]: IngestResults.Picture] = [:]
+        for picture in results.pictures { last[Array(picture.object.key.utf8)] = picture }
+        state.update { $0.progress.stored += results.pictures.count - last.count }
+        var rest = results
         rest.pictures = []
         try save(rest)
         try halving(Array(last.values)) { pictures in
-            try save(Findings(pictures: pictures))
+            try save(IngestResults(pictures: pictures))
         } failed: { picture, error in
             tell(picture.object.key, error.message, isDoubtful: false)
-            try save(Findings(failures: [picture.object.key]))
+            try save(IngestResults(failures: [picture.object.key]))
         }
     }
 
-    private func save(_ findings: Findings) throws {
-        guard findings.count > 0 else { return }
-        let left = try storing.run {
-            try $0.store(findings, worker: worker.id, model: model, rules: rules)
+    private func save(_ results: IngestResults) throws {
+        guard results.count > 0 else { return }
+        try storing.run {
+            try $0.store(results, owner: worker.owner, model: model, rules: rules)
         }
-        state.update { state in
-            state.progress.stored += findings.pictures.count - left
-            state.progress.elsewhere += left
-        }
+        state.update { $0.progress.stored += results.pictures.count }
     }
 
     /// Lets the new table take the place of the old one when it is complete.
@@ -86,7 +83,7 @@ extension IngestPipeline {
             return
         }
         let hasReplaced = try storing.run { table in
-            try table.finishReplacement(model: model, worker: worker.id)
+            try table.finishReplacement(model: model, owner: worker.owner)
         }
         state.update { $0.progress.hasReplacedModel = hasReplaced }
     }

@@ -11,23 +11,23 @@ final class IngestPipeline: Sendable {
         var notes: [String] = []
         /// What ended the ingest early.
         var error: (any Error)?
-        /// Successes of the store so far, by which one object's trouble is told from the store's.
+        /// Objects that the store has given so far, which tells one object's trouble from an outage.
         var storeSuccesses = 0
-        /// Refusals of the store, rather than of one object, since the last success.
-        var storeRefusals = 0
+        /// Refusals since the last object that came through.
+        var refusalsInARow = 0
         /// Pictures that are claimed and not yet through the encoder.
         var inHand = 0
-        /// Pictures that failed although they may be good: the store did not give them.
+        /// Pictures that failed although they may be good: the store did not deliver them.
         var doubtful = 0
-        /// Threads of each stage that still run; the last one out closes the next stage's queue.
+        /// Threads of each stage that still run; the last one closes the next stage's queue.
         var fetchers = 0
         var workers = 0
-        /// Whether only storing is left to do, for which no loss is waited out any more.
+        /// Set once only cleanup remains; outages are no longer waited out.
         var isOver = false
         var isFinished = false
     }
 
-    /// A picture file on its way to a worker.
+    /// A picture file on its way to an encoding thread.
     struct Fetched: Sendable {
         let object: ObjectSummary
         let bytes: [UInt8]
@@ -37,14 +37,13 @@ final class IngestPipeline: Sendable {
 
     /// What became of an object that was claimed.
     enum Finding: Sendable {
-        case picture(Findings.Picture)
-        case refusal(Findings.Refusal)
+        case picture(IngestResults.Picture)
+        case refusal(IngestResults.Refusal)
         case failure(key: String)
     }
 
-    /// So many refusals of the store in a row mean that it is the store: the run ends instead of
-    /// failing every picture that is left.
-    static let maximumStoreRefusals = 50
+    /// After so many refusals in a row the listing shows whether the keys have expired.
+    static let maximumRefusals = 50
 
     let store: any ObjectStore
     let options: Ingest.Options
@@ -53,8 +52,8 @@ final class IngestPipeline: Sendable {
     let encoder: LazyEncoder
     let state: Monitor<State>
     let worker: Worker
-    let patience: Patience
-    let storing: PatientTable
+    let budget: RetryBudget
+    let storing: RetryingTable
     /// Set when the run is to end in order.
     let isStopping: Monitor<Bool>
     /// New and changed objects, by pages; claimed objects; picture files; what became of them.
@@ -62,12 +61,12 @@ final class IngestPipeline: Sendable {
     let claimed: BoundedQueue<ObjectSummary>
     let fetched: BoundedQueue<Fetched>
     let found: BoundedQueue<Finding>
-    /// Whether the weights are being converted or are.
+    /// Whether the weights are converted, or are being.
     let isEncoderWanted = Monitor(false)
-    /// Successes of the store when it was last said to be away.
+    /// Objects that had come through when the last outage was noted.
     let isStoreLost = Monitor(-1)
-    /// Bytes that may still be fetched before a worker takes some; a picture larger than all of it
-    /// takes all of it, so it waits until there are no others.
+    /// Bytes that may still be fetched before an encoding thread takes some. A picture larger than all of it
+    /// waits until there are no others.
     let room: Monitor<Int>
 
     init(_ ingest: Ingest, model: Int, encoder: LazyEncoder) {
@@ -80,24 +79,24 @@ final class IngestPipeline: Sendable {
         let state = Monitor(State())
         let isStopping = ingest.isStopping
         self.state = state
-        patience = Patience(
+        budget = RetryBudget(
             limit: ingest.options.retryFor,
             isOver: { isStopping.read { $0 } || state.read { $0.isOver || $0.error != nil } },
             note: { sentence in state.update { $0.notes.append(sentence) } })
-        worker = Worker(connect: ingest.connect, patience: patience)
-        storing = PatientTable(patience: patience, connect: ingest.connect)
+        worker = Worker(connect: ingest.connect, budget: budget)
+        storing = RetryingTable(budget: budget, connect: ingest.connect)
         candidates = BoundedQueue(capacity: 2_000)
-        // How many there are is bounded by what may be in hand.
+        // Bounded by `maximumInHand`.
         claimed = BoundedQueue(capacity: .max)
-        // Its bytes are counted before they are fetched, by `room`.
+        // Bounded by `room`, which counts bytes before they are fetched.
         fetched = BoundedQueue(capacity: .max)
         room = Monitor(ingest.options.maximumWaitingBytes)
         found = BoundedQueue(capacity: 4 * Self.rowsAtOnce)
     }
 
     func start() throws {
-        try worker.enrol()
-        // The storing thread closes the run, whatever becomes of the others.
+        try worker.start()
+        // The storing thread ends the run, whatever happens to the others.
         try startStoring()
         do {
             try startListing()
@@ -110,7 +109,7 @@ final class IngestPipeline: Sendable {
 
     // MARK: The caller's thread
 
-    /// Waits for the end, telling of progress, failures and notes meanwhile.
+    /// Waits for the end, and reports progress, failures and notes meanwhile.
     func wait(
         report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
         onNote: (String) -> Void
@@ -135,7 +134,7 @@ final class IngestPipeline: Sendable {
 
     /// Ends the ingest early: threads stop at the next picture. The first error counts.
     ///
-    /// - Parameter canStore: whether embeddings that are made can and shall still be stored.
+    /// - Parameter canStore: whether the embeddings that are ready can still be stored.
     func stop(_ error: any Error, canStore: Bool) {
         let isFirst = state.update { state in
             guard state.error == nil else { return false }
@@ -147,7 +146,7 @@ final class IngestPipeline: Sendable {
         claimed.cancel()
         fetched.cancel()
         if !canStore { found.cancel() }
-        // Nobody shall wait for room that nobody makes any more.
+        // Releases threads that wait for room.
         room.update { $0 = .max / 2 }
     }
 
@@ -165,8 +164,8 @@ final class IngestPipeline: Sendable {
         found.push(.failure(key: object.key))
     }
 
-    /// An object that will fail again as long as it is unchanged; or with no reason, one that is no
-    /// picture and never claimed to be.
+    /// An object that will fail again while it is unchanged; or with no reason, one that is not a picture
+    /// and not named like one.
     func refuse(_ object: ObjectSummary, reason: String?) {
         if let reason {
             tell(object.key, reason, isDoubtful: false)
@@ -174,7 +173,7 @@ final class IngestPipeline: Sendable {
             state.update { $0.progress.skipped += 1 }
         }
         leaveHand()
-        found.push(.refusal(Findings.Refusal(object: object, reason: reason)))
+        found.push(.refusal(IngestResults.Refusal(object: object, reason: reason)))
     }
 
     /// Counts and reports a failure.

@@ -1,3 +1,5 @@
+import S3Client
+
 /// How far an ingest is. Numbers are objects of the bucket.
 public struct IngestProgress: Sendable, Equatable {
     /// Objects listed so far.
@@ -10,9 +12,9 @@ public struct IngestProgress: Sendable, Equatable {
     public var encoded = 0
     /// Pictures whose rows were up to date.
     public var unchanged = 0
-    /// Pictures that other workers have in hand or have done meanwhile.
+    /// Pictures that other workers have stored meanwhile.
     public var elsewhere = 0
-    /// Objects that are no pictures.
+    /// Objects that are not pictures.
     public var skipped = 0
     /// Pictures that could not be processed.
     public var failed = 0
@@ -20,13 +22,30 @@ public struct IngestProgress: Sendable, Equatable {
     public var changed = 0
     /// Rows that were removed because their objects are gone, or would be.
     public var pruned: Int?
-    /// Whether this run let another model's embeddings take the place of the former ones.
+    /// Whether objects that exist may be missing from the listing.
+    public var hidesKeys = false
+    /// Whether nothing was pruned because the listing was incomplete.
+    public var hasRefusedToPrune = false
+    /// Whether the table had rows, but no bucket, before this run.
+    public var isAdopting = false
+    /// Whether this run replaced the former model's embeddings with another's.
     public var hasReplacedModel = false
 
     public init() {}
 
     /// Objects that are dealt with.
     public var done: Int { stored + unchanged + elsewhere + skipped + failed + changed }
+
+    /// Takes in what a listing could not list.
+    mutating func add(_ listing: ListingReport, _ onFailure: (IngestFailure) -> Void) {
+        for problem in listing.problems {
+            onFailure(IngestFailure(key: problem.name, reason: problem.reason))
+        }
+        listed += listing.problemCount
+        failed += listing.problemCount
+        isListingComplete = true
+        hidesKeys = !listing.isComplete
+    }
 }
 
 /// A picture that could not be processed.

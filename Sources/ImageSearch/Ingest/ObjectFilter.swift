@@ -1,10 +1,10 @@
 import ClipCore
 import S3Client
 
-/// Tells pictures from the other things that lie in a bucket.
+/// Tells pictures from other objects in a bucket.
 enum ObjectFilter {
-    /// Name endings that promise a picture: an object that has one but holds something else is broken
-    /// and gets named; any other object that holds no picture is skipped.
+    /// Name endings of pictures: an object that has one but holds something else is damaged and gets
+    /// reported; any other object that is not a picture is skipped.
     private static let endings: Set<Substring> = [
         "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
     ]
@@ -15,8 +15,8 @@ enum ObjectFilter {
         return endings.contains(name[name.index(after: dot)...].lowercased()[...])
     }
 
-    /// Whether an object can be passed over without fetching it: the empty objects that stand for
-    /// folders, and whatever is empty without claiming to be a picture.
+    /// Whether an object can be skipped without fetching it: empty objects that stand for folders, and
+    /// whatever else is empty and not named like a picture.
     static func isSkippable(_ object: ObjectSummary) -> Bool {
         object.size == 0 && !isNamedLikePicture(object.key)
     }

@@ -1,67 +1,57 @@
+import Glibc
 import PGClient
 import S3Client
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
-
-/// This process among all that fill the same table: its number, its sign of life, its claims.
+/// This process among all that fill the same table: the name that its claims carry, and their renewal.
+///
+/// A claim is a lease. Its owner renews it every few seconds; when the owner dies or loses the database,
+/// the lease ends and others may take the picture. All times are the database's. Nothing depends on a
+/// session, so the connection may come from a pool.
 final class Worker: Sendable {
-    /// A machine that is lost is taken for dead after this time; see `PicturesTable+Claims.swift`.
-    static let lease = Duration.seconds(60)
+    static let lease = Duration.seconds(20)
     private static let renewal = Duration.seconds(5)
 
-    /// The connection that holds the worker's lock, for everything but storing.
-    let table: PatientTable
-    /// The worker's number; 0 until ``enrol()``.
-    private let number: Monitor<Int>
+    /// The connection for everything except storing.
+    let table: RetryingTable
+    /// Host, process and a random number: unique, and readable for people who look into the table.
+    let owner: String
     private let isGone = Monitor(false)
+    private let started = Monitor(0.0)
 
-    init(connect: @escaping @Sendable () throws -> PicturesTable, patience: Patience) {
-        let number = Monitor(0)
-        self.number = number
-        table = PatientTable(patience: patience, connect: connect) { table in
-            let known = number.read { $0 }
-            guard known > 0 else { return }
-            _ = try table.enrol(Self.name, lease: Self.lease, known: known)
-        }
+    init(connect: @escaping @Sendable () throws -> PicturesTable, budget: RetryBudget) {
+        table = RetryingTable(budget: budget, connect: connect)
+        owner = "\(Self.hostName):\(getpid()):\(String(UInt32.random(in: 0 ... .max), radix: 16))"
     }
 
-    var id: Int { number.read { $0 } }
-
-    /// Host and process, for people who look into `picture_workers`.
-    private static var name: String {
+    private static var hostName: String {
         var host = [CChar](repeating: 0, count: 256)
-        let isKnown = gethostname(&host, host.count - 1) == 0
-        let text = host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        return "\(isKnown ? String(decoding: text, as: UTF8.self) : "unknown"):\(getpid())"
+        guard gethostname(&host, host.count - 1) == 0 else { return "unknown" }
+        return String(decoding: host.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// Takes a number and begins to give signs of life.
-    func enrol() throws {
-        let taken = try table.run { table in
-            try table.forgetTheDead()
-            return try table.enrol(Self.name, lease: Self.lease)
+    /// When ``start()`` was called, by the database's clock, in seconds since 1970.
+    var startTime: Double { started.read { $0 } }
+
+    /// Begins to renew claims.
+    func start() throws {
+        let now = try table.run { table in
+            try table.forgetEndedClaims()
+            return try table.now()
         }
-        number.update { $0 = taken }
+        started.update { $0 = now }
         try WorkerThread.start { [self] in
             let milliseconds = Int(Self.renewal / .milliseconds(1))
             while isGone.wait(milliseconds: milliseconds, { $0 ? true : nil }) == nil {
-                // Without a database there is nothing to renew; whoever works finds out, too.
-                try? table.run { try $0.renew(id, name: Self.name, lease: Self.lease) }
+                // Without a database there is nothing to renew, and the other threads notice too.
+                try? table.run { try $0.renewClaims(of: owner, lease: Self.lease) }
             }
         }
     }
 
-    /// Gives back what is still claimed. A failure does no harm: the claims end with the process.
-    func dismiss() {
+    /// Gives back what is still claimed. If that fails, the leases end by themselves.
+    func stop() {
         isGone.update { $0 = true }
-        guard id > 0 else { return }
-        try? table.run { try $0.dismiss(id) }
+        try? table.run { try $0.releaseAll(of: owner) }
         table.close()
     }
 }

@@ -66,6 +66,13 @@ public struct ModelIdentity: Sendable, Equatable {
         self.precision = precision
     }
 
+    /// The model's number in `pictures.model`: 31 bits of a SHA-256 of digest and precision.
+    var number: Int32 {
+        let hash = SHA256.hash(data: Array("\(digest) \(precision)".utf8))
+        let bits = hash.prefix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        return Int32(bits & 0x7FFF_FFFF)
+    }
+
     /// For messages: `ViT-B-32.pt (0123456789ab, fp32)`.
     var label: String { "\(name) (\(digest.prefix(12)), \(precision))" }
 }

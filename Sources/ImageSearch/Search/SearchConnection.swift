@@ -6,6 +6,8 @@ struct SearchRoute: Sendable {
     let replicas: String?
     /// Asked when no replica answers.
     let primary: String
+    /// The bucket whose pictures are searched.
+    let bucket: BucketIdentity?
 }
 
 /// One thread's connection: opened when first needed, opened anew after it was lost, to a replica
@@ -64,11 +66,12 @@ final class SearchConnection {
         if let table, table.isUsable, !(isFallback && mayAskReplicas) { return table }
         if let replicas = route.replicas, mayAskReplicas {
             do {
-                let found = try PicturesTable(
+                var found = try PicturesTable(
                     PGConnection(
                         uri: replicas, applicationName: applicationName,
                         connectTimeout: Self.longestConnecting, responseTimeout: responseTimeout,
                         shufflesHosts: true))
+                found.searchBucket = route.bucket
                 found.limitStatements(to: responseTimeout - Self.lead)
                 replicasMissedUntil = nil
                 (table, isFallback) = (found, false)
@@ -86,10 +89,11 @@ final class SearchConnection {
     }
 
     private func primary() throws -> PicturesTable {
-        let found = try PicturesTable(
+        var found = try PicturesTable(
             PGConnection(
                 uri: route.primary, applicationName: applicationName,
                 responseTimeout: responseTimeout))
+        found.searchBucket = route.bucket
         found.limitStatements(to: responseTimeout - Self.lead)
         isFallback = route.replicas != nil
         return found

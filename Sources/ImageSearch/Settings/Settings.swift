@@ -85,7 +85,8 @@ public struct Settings: Sendable {
     func searchRoute() throws -> SearchRoute {
         let replicas = self["PG_READ_URI"]
         if let replicas { _ = try ConnectionString(replicas) }
-        return SearchRoute(replicas: replicas, primary: try databaseURI())
+        return SearchRoute(
+            replicas: replicas, primary: try databaseURI(), bucket: try bucketIdentity())
     }
 
     /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`: a real one, or a directory when the

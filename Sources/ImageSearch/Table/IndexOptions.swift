@@ -1,11 +1,11 @@
-/// How an index over the embeddings is to be built.
+/// How to build an index over the embeddings.
 public struct IndexOptions: Sendable, Equatable {
     public enum Kind: String, Sendable, CaseIterable {
-        /// No index: every search compares every row. Right to some ten thousand pictures.
+        /// No index: every search compares every row. Good enough up to some ten thousand pictures.
         case none
-        /// A graph of neighbours (Malkov and Yashunin, 2016): fast, takes memory to build.
+        /// A graph of neighbours (Malkov and Yashunin, 2016).
         case hnsw
-        /// Lists around centres: quicker to build, slower and less sure to find.
+        /// Lists around centres, which earlier versions built. No longer built; an existing one is used.
         case ivfflat
         /// `hnsw` if there are enough pictures for it to matter, else `none`.
         case auto
@@ -13,9 +13,9 @@ public struct IndexOptions: Sendable, Equatable {
 
     public var kind: Kind
     /// Bytes that the server may use to build, its `maintenance_work_mem`; nil leaves its setting. A
-    /// graph that does not fit is built many times slower.
+    /// graph that does not fit is built many times more slowly.
     public var memory: Int?
-    /// Server processes that build, beside the first; nil leaves the server's setting.
+    /// Server processes that help to build; nil leaves the server's setting.
     public var workers: Int?
 
     public init(_ kind: Kind, memory: Int? = nil, workers: Int? = nil) {
@@ -24,8 +24,7 @@ public struct IndexOptions: Sendable, Equatable {
         self.workers = workers
     }
 
-    /// Rows from which `auto` takes an index: a search that compares so many takes some tens of
-    /// milliseconds.
+    /// Rows from which `auto` builds an index: comparing this many takes some tens of milliseconds.
     public static let worthAnIndex = 20_000
     /// The most dimensions that pgvector indexes as `halfvec`.
     public static let maximumDimension = 4_000
@@ -48,18 +47,18 @@ public struct IndexOptions: Sendable, Equatable {
 public struct IndexChange: Sendable, Equatable {
     public enum Outcome: Sendable, Equatable {
         case built, wasThere, dropped, noneWasThere
-        /// `auto` found so few pictures that no index is worth it.
+        /// `auto` found too few pictures for an index.
         case tooFewPictures(rows: Int)
     }
 
     public var outcome: Outcome
     /// The index's name; nil without one.
     public var name: String?
-    /// Whether one that a broken-off build had left was removed first.
+    /// Whether one of an interrupted build was removed first.
     public var removedInvalid = false
 }
 
-/// How far the server is with building an index: `pg_stat_progress_create_index`.
+/// The progress of building an index: `pg_stat_progress_create_index`.
 public struct IndexProgress: Sendable, Equatable {
     /// As the server names it, such as `building index: loading tuples`.
     public let phase: String

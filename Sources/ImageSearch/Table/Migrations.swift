@@ -16,12 +16,13 @@ struct Migration: Sendable {
 /// All migrations. Each is applied if `picture_schema` does not have its number: 1 to 19 belong to the
 /// ingest, 20 to 39 to searching.
 enum Migrations {
-    static let all = [pictureModels, objectColumns, claims, refusals, collection, storage]
+    static let all = [
+        pictureModels, objectColumns, formerClaims, refusals, collection, claims, storage,
+    ]
 
     /// The tables beside `pictures` to which every role that stores pictures needs full access.
     static let sideTables = [
-        "picture_collection", "picture_models", "picture_workers", "picture_claims",
-        "picture_refusals",
+        "picture_collection", "picture_models", "picture_claims", "picture_refusals",
     ]
 
     /// The models whose embeddings the table holds. At most one is active: the one whose embeddings
@@ -60,29 +61,8 @@ enum Migrations {
         """
     }
 
-    /// Which worker has which picture in hand; see `docs/ingest.md`. The tables are unlogged: a crash of
-    /// the server empties them, which costs at most that pictures in hand are embedded twice.
-    private static let claims = Migration(number: 3) { names in
-        """
-        CREATE UNLOGGED TABLE IF NOT EXISTS \(names["picture_workers"]) (
-            id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            name text NOT NULL,
-            seen_at timestamptz NOT NULL,
-            expires_at timestamptz NOT NULL
-        );
-        CREATE UNLOGGED TABLE IF NOT EXISTS \(names["picture_claims"]) (
-            model integer NOT NULL,
-            filename text NOT NULL,
-            worker integer NOT NULL,
-            etag text,
-            size bigint NOT NULL,
-            claimed_at timestamptz NOT NULL DEFAULT now(),
-            PRIMARY KEY (model, filename)
-        );
-        CREATE INDEX IF NOT EXISTS picture_claims_worker
-            ON \(names["picture_claims"]) (worker);
-        """
-    }
+    /// Superseded by 6. The number stays recorded, so that an earlier version does not apply its own.
+    private static let formerClaims = Migration(number: 3) { _ in "SELECT 1" }
 
     /// Objects that could not be embedded, so that the next run does not fetch them again while they
     /// are unchanged. `reason` is NULL for objects that are not named like pictures; `rules` names the
@@ -112,6 +92,27 @@ enum Migrations {
             adopted_at timestamptz NOT NULL DEFAULT now()
         );
         GRANT SELECT ON \(names["picture_collection"]) TO PUBLIC;
+        """
+    }
+
+    /// Which worker has which picture in hand, until when; see `docs/ingest.md`. Unlogged: a crash of the
+    /// server empties it, which costs at most that pictures in hand are embedded twice.
+    ///
+    /// Earlier versions kept workers in a table of their own and their numbers in the claims. Without
+    /// either they can neither start nor claim, and so never work beside this version.
+    private static let claims = Migration(number: 6) { names in
+        """
+        DROP TABLE IF EXISTS \(names["picture_workers"]), \(names["picture_claims"]);
+        CREATE UNLOGGED TABLE \(names["picture_claims"]) (
+            filename text NOT NULL,
+            model integer NOT NULL,
+            owner text NOT NULL,
+            lease timestamptz NOT NULL,
+            etag text,
+            size bigint NOT NULL,
+            PRIMARY KEY (filename, model)
+        );
+        CREATE INDEX ON \(names["picture_claims"]) (owner);
         """
     }
 

@@ -1,8 +1,9 @@
 import PGClient
+import S3Client
 
 extension PicturesTable {
-    /// Connects for building an index, which takes the server as long as it takes.
-    /// - Parameter notice: gets what the server says besides, such as that a graph outgrew memory.
+    /// Connects for building an index, without a limit of time.
+    /// - Parameter notice: gets the server's notices, such as that a graph outgrew memory.
     public init(
         uri: String, builder applicationName: String, notice: @escaping @Sendable (String) -> Void
     ) throws {
@@ -38,28 +39,25 @@ extension PicturesTable {
             }
             kind = .hnsw
         }
-        try lockIndexes()
+        try lockIndexes(progress)
         defer { unlockIndexes() }
         if kind == .none { return try dropIndexes() }
         guard dimension <= IndexOptions.maximumDimension else {
             throw TableError.tooManyDimensionsForIndex(dimension: dimension)
         }
-        let method = kind == .hnsw ? SearchIndex.Method.hnsw : .ivfflat
         let present = try searchIndexes()
-        if let index = present.first(where: { $0.isValid && $0.method == method }) {
+        if let index = present.first(where: { $0.isValid && $0.method == .hnsw }) {
             return IndexChange(outcome: .wasThere, name: index.name)
         }
-        var change = IndexChange(outcome: .built, name: "pictures_embedding_\(method.rawValue)")
+        var change = IndexChange(outcome: .built, name: "pictures_embedding_hnsw")
         try prepareSession(options)
-        let builder = IndexBuilder(
-            connection: connection, names: names, method: method, dimension: dimension,
-            rows: try rowEstimate())
+        let builder = IndexBuilder(connection: connection, names: names, dimension: dimension)
         let watch = try IndexWatch(uri: uri, process: connection.backendProcessID, progress)
         defer { watch.stop() }
         change.removedInvalid = try builder.build(watch)
         searchStateCache.forget()
-        // The other kind would only be kept up to date for nothing.
-        for index in present where index.method != method && index.name.hasPrefix(Self.ownPrefix) {
+        // An IVFFlat index of an earlier version would be maintained for nothing.
+        for index in present where index.method != .hnsw && index.name.hasPrefix(Self.ownPrefix) {
             try builder.drop(index.name)
         }
         return change
@@ -70,16 +68,14 @@ extension PicturesTable {
 
     private func dropIndexes() throws -> IndexChange {
         let own = try searchIndexes().filter { $0.name.hasPrefix(Self.ownPrefix) }
-        let builder = IndexBuilder(
-            connection: connection, names: names, method: .hnsw, dimension: 1, rows: 0)
+        let builder = IndexBuilder(connection: connection, names: names, dimension: 1)
         for index in own { try builder.drop(index.name) }
         searchStateCache.forget()
         return IndexChange(
             outcome: own.isEmpty ? .noneWasThere : .dropped, name: own.first?.name)
     }
 
-    /// About how many rows the table has: what the planner thinks, or counted when nobody has
-    /// analysed it yet.
+    /// About how many rows the table has: the planner's estimate, or a count before the first ANALYZE.
     func rowEstimate() throws -> Int {
         let rows = try connection.execute(
             """
@@ -96,15 +92,18 @@ extension PicturesTable {
         return try connection.execute("SELECT count(*) FROM \(names.pictures)").first?.int(0) ?? 0
     }
 
-    /// A lock that a session holds. Who waits for it asks again and again instead of waiting inside
-    /// the server: a concurrent build waits for every transaction that is older than itself, so a
-    /// waiter in a transaction would hold up the one that it waits for.
-    private func lockIndexes() throws {
+    /// Takes a lock of the session. A waiter polls, since a concurrent build waits for every older
+    /// transaction, and would wait for one that waits for the lock.
+    private func lockIndexes(_ progress: (IndexProgress) -> Void) throws {
         while true {
             let rows = try connection.execute(
                 "SELECT pg_try_advisory_lock($1)", [.int64(Self.indexLock)])
             if try rows.first?.bool(0) == true { return }
-            _ = Monitor(()).wait(milliseconds: 500) { _ -> Bool? in nil }
+            progress(
+                IndexProgress(
+                    phase: "waiting for another create-table --index", fraction: nil, part: 1,
+                    parts: 1))
+            blockThread(.milliseconds(500))
         }
     }
 
@@ -125,7 +124,7 @@ extension PicturesTable {
         if let workers = options.workers {
             try set("max_parallel_maintenance_workers", "\(workers)")
         }
-        // A build whose tool was killed ends, instead of going on for nobody.
+        // The build ends when its tool is killed.
         if connection.serverVersion >= 140_000 {
             try? set("client_connection_check_interval", "5s")
         }
@@ -138,9 +137,7 @@ extension PicturesTable {
 struct IndexBuilder {
     let connection: PGConnection
     let names: TableNames
-    let method: SearchIndex.Method
     let dimension: Int
-    let rows: Int
 
     /// One table of a partitioned one.
     private struct Part {
@@ -150,7 +147,7 @@ struct IndexBuilder {
 
     /// - Returns: whether an invalid index was removed first.
     func build(_ watch: IndexWatch) throws -> Bool {
-        let name = PicturesTable.ownPrefix + method.rawValue
+        let name = PicturesTable.ownPrefix + "hnsw"
         let partitions = try partitions()
         var removed = false
         guard !partitions.isEmpty else {
@@ -162,14 +159,14 @@ struct IndexBuilder {
         // The parent's index is nothing but the list of its parts: it becomes valid with the last.
         if try state(of: name) == nil { try create("\(quoted(name)) ON ONLY \(names.pictures)") }
         for (number, partition) in partitions.enumerated() {
-            let part = Part(table: partition, index: "\(partition)_embedding_\(method.rawValue)")
+            let part = Part(table: partition, index: "\(partition)_embedding_hnsw")
             if try state(of: part.index) == true { continue }
             removed = try dropInvalid(part.index) || removed
             watch.begin(part: number + 1, of: partitions.count)
             try create("CONCURRENTLY \(quoted(part.index)) ON \(names[quoted(part.table)])")
         }
         for partition in partitions {
-            let index = "\(partition)_embedding_\(method.rawValue)"
+            let index = "\(partition)_embedding_hnsw"
             try connection.execute(
                 "ALTER INDEX \(names[quoted(name)]) ATTACH PARTITION \(names[quoted(index)])")
         }
@@ -186,14 +183,10 @@ struct IndexBuilder {
     }
 
     private func create(_ target: String) throws {
-        // Lists: pgvector's README says rows / 1,000, and the root of them beyond a million.
-        let lists = rows <= 1_000_000 ? rows / 1_000 : Int(Double(rows).squareRoot())
-        let options = method == .hnsw ? "" : " WITH (lists = \(min(max(lists, 1), 32_768)))"
         try connection.execute(
             """
-            CREATE INDEX \(target) USING \(method.rawValue)
-            ((embedding::\(names.vectorSchema).halfvec(\(dimension)))
-                \(names.vectorSchema).halfvec_cosine_ops)\(options)
+            CREATE INDEX \(target) USING hnsw ((embedding::\(names.vectorSchema).halfvec(\(dimension)))
+                \(names.vectorSchema).halfvec_cosine_ops)
             """)
     }
 

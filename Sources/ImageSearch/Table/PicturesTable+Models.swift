@@ -34,16 +34,15 @@ extension PicturesTable {
         }
     }
 
-    /// The model whose embeddings the table holds; nil while nobody knows.
+    /// The model whose embeddings the table holds; nil when it is unknown.
     public func activeModel() throws -> ModelIdentity? {
         try models().first(where: \.isActive)?.identity
     }
 
     /// Makes sure that embeddings of this model belong into `pictures`.
     ///
-    /// A table of which nobody knows the model (the demo filled it, or it is empty) becomes this
-    /// model's: its dimension fits, and rows that others stored are embedded again anyway, because
-    /// nothing is known of their objects.
+    /// A table whose model is unknown (the demo filled it, it was restored alone, or it is empty) becomes
+    /// this model's: its dimension fits, and rows with another number, or with none, are embedded again.
     /// - Returns: the model's number.
     /// - Throws: ``TableError/otherModel(table:given:)`` when the table holds another model's.
     func adopt(_ model: ModelIdentity) throws -> Int {
@@ -71,30 +70,35 @@ extension PicturesTable {
         }
     }
 
-    /// The number of a model, which it gets here if it is new.
+    /// The number of a model, which is added if it is new.
+    ///
+    /// New numbers are derived from the model, so that they mean the same in every database: rows that
+    /// were copied from another one never seem to be of a model that they are not of. Earlier versions
+    /// counted from 1, and those numbers stay.
     func register(_ model: ModelIdentity) throws -> Int {
         let rows = try connection.execute(
             """
-            INSERT INTO \(names["picture_models"]) (name, digest, dimension, precision)
-            VALUES ($1, $2, $3, $4)
+            INSERT INTO \(names["picture_models"]) (id, name, digest, dimension, precision)
+            OVERRIDING SYSTEM VALUE VALUES ($5, $1, $2, $3, $4)
             ON CONFLICT (digest, precision) DO UPDATE SET name = excluded.name
             RETURNING id
             """,
             [
                 .text(model.name), .text(model.digest), .int32(Int32(model.dimension)),
-                .text(model.precision),
+                .text(model.precision), .int32(model.number),
             ])
         guard let row = rows.first else { throw TableError.noTable }
         return try row.int(0)
     }
 
-    private func isEmpty() throws -> Bool {
+    /// Whether the table holds no embedding.
+    func isEmpty() throws -> Bool {
         try connection.execute(
             "SELECT 1 FROM \(names.pictures) WHERE embedding IS NOT NULL LIMIT 1"
         ).isEmpty
     }
 
-    /// Refuses the answer to a search with another model than the table's, which is nonsense.
+    /// Refuses the answer to a search with another model than the table's, which is meaningless.
     ///
     /// Asked after the search: whatever table the search saw, the model that is active by now is that
     /// table's or a later one, so a model that is replaced meanwhile is never overlooked.
@@ -117,7 +121,7 @@ extension PicturesTable {
 
     /// - Parameter rows: the answer to ``activeModelQuery``.
     func checkSearched(with model: ModelIdentity, _ rows: [PGRow]) throws {
-        // Of a table that others filled nobody knows the model.
+        // The model of a table that other programs filled is unknown.
         guard let row = rows.first, try row.string(1) != model.digest else { return }
         throw TableError.otherModelSearched(
             table: ModelIdentity(

@@ -91,9 +91,9 @@ extension PicturesTable {
     ///
     /// - Returns: whether this call did it; false when another worker had done it or has pictures in
     ///   hand, and will do it.
-    func finishReplacement(model: Int, worker: Int) throws -> Bool {
+    func finishReplacement(model: Int, owner: String) throws -> Bool {
         guard try filledTable(model: model) == .next,
-            try claimsOfOthers(than: worker, model: model, before: .max) == 0
+            try claimsOfOthers(than: owner, model: model) == 0
         else { return false }
         try buildIndexesOfNext()
         return try connection.transaction {
@@ -102,7 +102,7 @@ extension PicturesTable {
             let rows = try connection.execute(
                 "SELECT id FROM \(names["picture_models"]) WHERE next_since IS NOT NULL FOR UPDATE")
             guard let row = rows.first, try row.int(0) == model,
-                try claimsOfOthers(than: worker, model: model, before: .max) == 0
+                try claimsOfOthers(than: owner, model: model) == 0
             else { return false }
             try exchangeTables()
             try connection.execute(

@@ -18,6 +18,10 @@ public struct PicturesTable {
     /// is refused.
     public var searchModel: ModelIdentity?
 
+    /// The bucket that the pictures found are looked for in: when it is set, searching a table of another
+    /// bucket is refused.
+    var searchBucket: BucketIdentity?
+
     /// Connects to the database of a service URI.
     ///
     /// - Parameter responseTimeout: how long the server may keep silent while a statement runs, so that

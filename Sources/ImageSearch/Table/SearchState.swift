@@ -37,6 +37,7 @@ extension PicturesTable {
     /// what forbids searching is found out too. Two queries every ten seconds of a connection's life.
     func searchState() throws -> SearchState {
         try searchStateCache.state {
+            if let searchBucket { try check(searchBucket) }
             let row = try read(
                 """
                 SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'), ''),

@@ -26,6 +26,11 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case mayNotReplace(role: String)
     case mayNotPrune(role: String)
     case nothingListed(rows: Int)
+    case pruneWhileAdopting(rows: Int)
+    case largePrune(removed: Int, rows: Int)
+    case otherBucket(table: BucketIdentity, given: BucketIdentity)
+    case otherEndpoint(table: BucketIdentity, given: BucketIdentity)
+    case unknownKindOfStore(String)
 
     public var description: String {
         switch self {
@@ -83,7 +88,23 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .mayNotPrune(let role):
             "the role \"\(role)\" may not remove rows: let the table's owner run GRANT DELETE ON pictures TO \"\(role)\""
         case .nothingListed(let rows):
-            "the bucket lists no object at all, so --prune would remove every row (\(rows)): check S3_BUCKET_NAME, or say --force if that is meant"
+            "the bucket lists no object at all, so --prune would remove \(rows) rows: check S3_BUCKET_NAME, or say --force if that is meant"
+        case .pruneWhileAdopting(let rows):
+            "this run is the first that records which bucket the table belongs to, and --prune would remove \(rows) rows: check S3_BUCKET_NAME, then run it again or say --force"
+        case .largePrune(let removed, let rows):
+            "--prune would remove \(removed) of \(rows) rows, more than a fifth: check the bucket, or say --force if that is meant"
+        case .otherBucket(let table, let given):
+            "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): correct S3_BUCKET_NAME and S3_ENDPOINT, or use another database"
+        case .otherEndpoint(let table, let given):
+            "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): if both are the same bucket, run process-images --add-endpoint once"
+        case .unknownKindOfStore(let kind):
+            "the table pictures belongs to a kind of store that this version does not know, \"\(printableName(kind))\": use the version that wrote it"
         }
     }
+}
+
+private func printableName(_ text: String) -> String {
+    String(
+        text.unicodeScalars.filter { $0.value >= 32 && $0.value != 127 }.prefix(40).map(
+            Character.init))
 }

@@ -1,0 +1,134 @@
+import PGClient
+import S3Client
+
+/// How long an ingest keeps retrying when the database or the store is unavailable.
+struct RetryBudget: Sendable {
+    /// From the first failure to the last attempt.
+    let limit: Duration
+    /// Whether the run is ending, so that retrying makes no sense.
+    let isOver: @Sendable () -> Bool
+    /// Gets one sentence when an outage begins and one when it ends.
+    let note: @Sendable (String) -> Void
+
+    /// The wait after so many failures in a row: doubled from 0.1 s up to 5 s.
+    static func delay(afterFailures failures: Int) -> Duration {
+        min(.milliseconds(100) * (1 << min(max(failures - 1, 0), 10)), .seconds(5))
+    }
+
+    /// Waits, but not longer than the run lasts.
+    /// - Returns: whether to go on.
+    func wait(_ duration: Duration) -> Bool {
+        let clock = ContinuousClock()
+        let end = clock.now + duration
+        while clock.now < end {
+            if isOver() { return false }
+            blockThread(min(.milliseconds(50), end - clock.now))
+        }
+        return !isOver()
+    }
+}
+
+/// One outage, from the first failure on.
+struct Outage {
+    private let clock = ContinuousClock()
+    private var began: ContinuousClock.Instant?
+    private(set) var failures = 0
+
+    /// Counts a failure and waits before the next attempt.
+    /// - Returns: false when the budget is spent.
+    mutating func backOff(_ budget: RetryBudget, _ sentence: @autoclosure () -> String) -> Bool {
+        let now = clock.now
+        let start = began ?? now
+        if began == nil {
+            began = now
+            if budget.limit > .zero { budget.note(sentence()) }
+        }
+        failures += 1
+        let left = start + budget.limit - now
+        guard left > .zero else { return false }
+        return budget.wait(min(RetryBudget.delay(afterFailures: failures), left))
+    }
+}
+
+/// A connection to the pictures table that is replaced after an outage of the database. Several
+/// threads may use it, one after the other.
+final class RetryingTable: Sendable {
+    /// The connection is only touched with the monitor held.
+    private final class Box: @unchecked Sendable {
+        var table: PicturesTable?
+    }
+
+    private let box = Monitor(Box())
+    private let connect: @Sendable () throws -> PicturesTable
+    private let budget: RetryBudget
+
+    init(budget: RetryBudget, connect: @escaping @Sendable () throws -> PicturesTable) {
+        self.budget = budget
+        self.connect = connect
+    }
+
+    /// Runs `body`, again and again during an outage until the budget is spent. It may have been carried
+    /// out although it failed, so repeating it must be harmless.
+    func run<T>(_ body: (PicturesTable) throws -> T) throws -> T {
+        try box.update { box in try run(&box.table, body) }
+    }
+
+    private func run<T>(_ table: inout PicturesTable?, _ body: (PicturesTable) throws -> T) throws
+        -> T
+    {
+        var outage = Outage()
+        while true {
+            do {
+                if table?.isUsable != true { table = try connect() }
+                guard let table else { throw TableError.noTable }
+                let value = try body(table)
+                if outage.failures > 0 { budget.note("the database is back") }
+                return value
+            } catch let error as PGError {
+                guard error.isWorthRetrying else { throw error }
+                if error.isConnectionLost || error.kind == .connection { table = nil }
+                guard outage.backOff(budget, "\(error): trying again") else { throw error }
+            }
+        }
+    }
+
+    /// Closes the connection.
+    func close() {
+        box.update { $0.table = nil }
+    }
+}
+
+extension PGError {
+    /// Whether the same may work a little later: the server is away, starts, is overloaded (class 53),
+    /// has just become a replica (25006), or two transactions were in each other's way.
+    var isWorthRetrying: Bool {
+        if isAuthenticationFailure || isUndefinedDatabase { return false }
+        return isConnectionLost || kind == .connection || isTemporarilyUnavailable
+            || isSerializationFailure || sqlState == "25006" || sqlState?.hasPrefix("53") == true
+    }
+}
+
+extension S3Error {
+    /// Whether the same request may work a little later: the store is away, slow or overloaded.
+    var isWorthRetrying: Bool {
+        switch reason {
+        case .connection(.tls), .connection(.other): false
+        case .connection: true
+        case .service(let status, let code, _):
+            status >= 500 || status == 429 || code == "SlowDown" || code == "RequestTimeout"
+        default: false
+        }
+    }
+
+    /// Whether the store may have stopped accepting the keys, rather than refusing one object.
+    var mayBeExpiredKeys: Bool {
+        switch reason {
+        // An archived object (Glacier) is refused for its own sake.
+        case .service(403, "InvalidObjectState", _): false
+        case .service(let status, let code, _):
+            status == 401 || status == 403 || code == "ExpiredToken"
+        case .connection(.tls): true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import Glibc
+import PGClient
+import S3Client
+
+/// The bucket that a table of pictures belongs to: what kind of store, where, and its name; no keys.
+public struct BucketIdentity: Sendable, Equatable, CustomStringConvertible {
+    public enum Kind: String, Sendable { case s3, directory }
+
+    public let kind: Kind
+    /// Host and port of an S3 service, without the scheme; or the directory that stands for one.
+    public let endpoint: String
+    public let bucket: String
+
+    /// - Parameter endpoint: as in `S3_ENDPOINT`.
+    /// - Throws: `S3Error` for an endpoint that cannot be read.
+    public init(endpoint: String, bucket: String) throws {
+        self.bucket = bucket
+        if endpoint.lowercased().hasPrefix("file:") {
+            kind = .directory
+            var path = endpoint.dropFirst("file:".count)
+            if path.lowercased().hasPrefix("//localhost/") { path = path.dropFirst(11) }
+            while path.hasPrefix("//") { path = path.dropFirst() }
+            let decoded = PercentEncoding.decode(String(path)) ?? String(path)
+            self.endpoint = Self.realPath(decoded)
+        } else {
+            kind = .s3
+            let endpoint = try Endpoint(endpoint)
+            self.endpoint = Self.canonical(endpoint.hostHeader) + endpoint.pathPrefix
+        }
+    }
+
+    init(kind: Kind, endpoint: String, bucket: String) {
+        self.kind = kind
+        self.endpoint = endpoint
+        self.bucket = bucket
+    }
+
+    public var description: String {
+        "\"\(printable(bucket, limit: 200))\" \(kind == .s3 ? "at" : "in") \(printable(endpoint, limit: 300))"
+    }
+
+    /// AWS's global, regional, dual-stack, FIPS and accelerated hosts reach the same buckets: their names
+    /// are unique within a partition (AWS General Reference, "Amazon S3 endpoints").
+    private static func canonical(_ host: String) -> String {
+        let china = ".amazonaws.com.cn"
+        let suffix = host.hasSuffix(china) ? china : ".amazonaws.com"
+        guard host.hasSuffix(suffix) else { return host }
+        let name = host.dropLast(suffix.count)
+        let isS3 = ["s3", "s3-fips", "s3-accelerate", "s3-external-1"].contains { part in
+            name == part || name.hasPrefix(part + ".")
+        }
+        // Older regional hosts are written s3-REGION.
+        guard isS3 || name.hasPrefix("s3-") && !name.contains(".") else { return host }
+        return name.contains("us-gov-") ? "s3.us-gov\(suffix)" : "s3\(suffix)"
+    }
+
+    private static func realPath(_ path: String) -> String {
+        guard let real = realpath(path, nil) else { return path }
+        defer { free(real) }
+        return String(cString: real)
+    }
+}
+
+extension Settings {
+    /// Which bucket `S3_ENDPOINT` and `S3_BUCKET_NAME` name; nil when they name none.
+    public func bucketIdentity() throws -> BucketIdentity? {
+        guard let endpoint = self["S3_ENDPOINT"], let bucket = self["S3_BUCKET_NAME"] else {
+            return nil
+        }
+        return try BucketIdentity(endpoint: endpoint, bucket: bucket)
+    }
+}
+
+extension PicturesTable {
+    /// The bucket that the table belongs to, once for each endpoint; empty before the first
+    /// `process-images`, or when the table is of an earlier version.
+    public func buckets() throws -> [BucketIdentity] {
+        do {
+            return try read(
+                """
+                SELECT kind, unnest(endpoints), bucket FROM \(names["picture_collection"])
+                """
+            ).map { row in
+                guard let kind = BucketIdentity.Kind(rawValue: try row.string(0)) else {
+                    throw TableError.unknownKindOfStore(try row.string(0))
+                }
+                return BucketIdentity(
+                    kind: kind, endpoint: try row.string(1), bucket: try row.string(2))
+            }
+        } catch let error as PGError where error.isUndefinedTable {
+            return []
+        }
+    }
+
+    /// - Throws: ``TableError/otherBucket(table:given:)`` or ``TableError/otherEndpoint(table:given:)``
+    ///   when the table belongs to another bucket.
+    public func check(_ bucket: BucketIdentity) throws {
+        let known = try buckets()
+        guard let first = known.first, !known.contains(bucket) else { return }
+        throw first.bucket == bucket.bucket && first.kind == bucket.kind
+            ? TableError.otherEndpoint(table: first, given: bucket)
+            : TableError.otherBucket(table: first, given: bucket)
+    }
+
+    /// Makes the bucket the table's, if it has none yet.
+    /// - Parameter addsEndpoint: whether another endpoint of the same bucket is remembered as such.
+    /// - Returns: whether the table had no bucket before.
+    /// - Throws: as ``check(_:)``.
+    func adopt(_ bucket: BucketIdentity, addsEndpoint: Bool) throws -> Bool {
+        let adopted = try connection.execute(
+            """
+            INSERT INTO \(names["picture_collection"]) (kind, endpoints, bucket)
+            VALUES ($1, ARRAY[$2], $3) ON CONFLICT (id) DO NOTHING
+            """, [.text(bucket.kind.rawValue), .text(bucket.endpoint), .text(bucket.bucket)])
+        if adopted.affectedRows > 0 { return true }
+        if addsEndpoint {
+            try connection.execute(
+                """
+                UPDATE \(names["picture_collection"]) SET endpoints = array_append(endpoints, $2)
+                WHERE kind = $1 AND bucket = $3 AND NOT endpoints @> ARRAY[$2]
+                """, [.text(bucket.kind.rawValue), .text(bucket.endpoint), .text(bucket.bucket)])
+        }
+        try check(bucket)
+        return false
+    }
+}
