@@ -101,7 +101,8 @@ public enum Console {
     public static func locateModel(_ settings: Settings) throws -> String {
         var shown: Int64 = -1
         defer { if shown >= 0, isTerminal { note("") } }
-        return try ModelFile(settings).locate { received, total in
+        let waiting = { note("waiting for another process that is downloading the model") }
+        return try ModelFile(settings).locate(waiting: waiting) { received, total in
             let megabytes = received / 1_000_000
             guard megabytes != shown else { return }
             shown = megabytes

@@ -1,15 +1,11 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
-/// Downloads one large file over HTTP, going on where an earlier attempt broke off.
+/// Downloads one large file over HTTP, resuming where an earlier attempt broke off.
 ///
-/// What is on disk already is asked for no more (`Range`); within one run `If-Range` makes sure
-/// that the rest belongs to it. Over several runs nothing does, so check the file's hash, and
-/// delete it and download again where that differs. Blocks its thread. Redirects are followed up
-/// to ten times, never to another scheme.
+/// Only what is not on disk yet is requested (`Range`); within one run `If-Range` makes sure that
+/// the rest belongs to it. Across runs nothing does, so check the file's hash, and delete the file
+/// and download again if it differs. Blocks its thread. Redirects are followed up to ten times,
+/// never to another scheme.
 public struct HTTPDownload: Sendable {
     public struct Failure: Error, Sendable, CustomStringConvertible {
         public enum Reason: Sendable, Equatable {
@@ -45,23 +41,26 @@ public struct HTTPDownload: Sendable {
     let maximumBytes: Int64
     let transport: HTTPTransport
     let retries: RetryPolicy
+    let deadline: Duration?
     let pause: @Sendable (Duration) -> Void
 
     /// - Parameters:
     ///   - url: `https://…` or `http://…`.
     ///   - maximumBytes: a larger file is an error.
+    ///   - deadline: for the whole download, all attempts and the waits between them included.
     public init(
         url: String, maximumBytes: Int64, transport: TransportOptions? = nil,
-        retries: RetryPolicy = RetryPolicy()
+        retries: RetryPolicy = RetryPolicy(), deadline: Duration? = nil
     ) throws {
         try self.init(
             url: url, maximumBytes: maximumBytes, transport: transport, retries: retries,
-            pause: blockThread)
+            deadline: deadline, pause: blockThread)
     }
 
     package init(
         url: String, maximumBytes: Int64, transport: TransportOptions? = nil,
-        retries: RetryPolicy = RetryPolicy(), pause: @escaping @Sendable (Duration) -> Void
+        retries: RetryPolicy = RetryPolicy(), deadline: Duration? = nil,
+        pause: @escaping @Sendable (Duration) -> Void
     ) throws {
         let shown = url.prefix { $0 != "?" && $0 != "#" }
         do {
@@ -89,28 +88,70 @@ public struct HTTPDownload: Sendable {
         if transport == nil { options.totalTimeout = .seconds(24 * 3600) }
         self.transport = HTTPTransport(options: options)
         self.retries = retries
+        self.deadline = deadline
         self.pause = pause
     }
 
-    /// Downloads to the file at `path`, appending to what it holds. Gives back the file's size in
+    /// Downloads to the regular file at `path`, appending to its contents. Returns the file's size in
     /// bytes. `progress` is called with every piece that arrives and cancels by returning false.
-    /// Throws `Failure`; the file then keeps what has arrived, for the next run.
+    /// Throws `Failure`; the file then keeps what has arrived, for the next run. Links and pipes at
+    /// `path` are refused.
     @discardableResult
     public func run(to path: String, progress: (Progress) -> Bool = { _ in true }) throws -> Int64 {
-        let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o644)
         guard file >= 0 else { throw fileFailure(path) }
         defer { close(file) }
-        var partial = Partial(file: file, path: path, size: Int64(lseek(file, 0, SEEK_END)))
-        guard partial.size >= 0 else { throw fileFailure(path) }
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw fileFailure(path) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw Failure(
+                reason: .file(EINVAL),
+                description: "The file \(quoted(path)) cannot be written: it is not a regular file."
+            )
+        }
+        return try run(Partial(file: file, path: path, size: 0), progress)
+    }
+
+    /// Downloads through a temporary file without a name, which nothing leaves behind. Throws `Failure`.
+    public func bytes() throws -> [UInt8] {
+        let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(directory)/download-XXXXXX".utf8CString)
+        let file = mkstemp(&template)
+        guard file >= 0 else { throw fileFailure(directory) }
+        defer { close(file) }
+        unlink(template)
+        let size = Int(
+            try run(Partial(file: file, path: directory, size: 0), { _ in true }))
+        var failed = false
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
+            while filled < size {
+                let count = pread(file, buffer.baseAddress! + filled, size - filled, filled)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else {
+                    failed = true
+                    return
+                }
+                filled += count
+            }
+        }
+        guard failed == false else { throw fileFailure(directory) }
+        return bytes
+    }
+
+    private func run(_ partial: Partial, _ progress: (Progress) -> Bool) throws -> Int64 {
+        var partial = partial
+        partial.size = Int64(lseek(partial.file, 0, SEEK_END))
+        guard partial.size >= 0 else { throw fileFailure(partial.path) }
+        let end = deadline.map { ContinuousClock.now + $0 }
 
         var failures = 0
         while true {
             let before = partial.size
             let failure: Failure
             var retryAfter: Duration?
-            switch try attempt(&partial, progress) {
+            switch try attempt(&partial, until: end, progress) {
             case .done:
-                guard fsync(file) == 0 else { throw fileFailure(path) }
+                guard fsync(partial.file) == 0 else { throw fileFailure(partial.path) }
                 return partial.size
             case .again:
                 // The file was emptied to start over, which helps only once.
@@ -122,13 +163,19 @@ public struct HTTPDownload: Sendable {
                 failure = what
                 retryAfter = after
             }
-            // Whoever makes headway may break off as often as he likes.
+            // Any progress resets the failure count.
             failures = partial.size > before ? 1 : failures + 1
             guard failures < retries.attempts else { throw failure }
-            pause(
-                retries.delay(
-                    afterFailures: failures, retryAfter: retryAfter,
-                    fraction: Double.random(in: 0...1)))
+            let delay = retries.delay(
+                afterFailures: failures, retryAfter: retryAfter,
+                fraction: Double.random(in: 0...1))
+            if let end, ContinuousClock.now + delay >= end {
+                throw Failure(
+                    reason: .connection(.timeout),
+                    description:
+                        "\(shownURL) took longer than \(deadline!.components.seconds) seconds.")
+            }
+            pause(delay)
         }
     }
 
@@ -169,7 +216,8 @@ public struct HTTPDownload: Sendable {
     }
 
     private func attempt(
-        _ partial: inout Partial, _ progress: (Progress) -> Bool
+        _ partial: inout Partial, until end: ContinuousClock.Instant?,
+        _ progress: (Progress) -> Bool
     ) throws -> Outcome {
         var request = HTTPRequest(url: url)
         request.maximumRedirects = 10
@@ -202,7 +250,9 @@ public struct HTTPDownload: Sendable {
 
         let answer: HTTPTransport.Answer
         do {
-            answer = try transport.perform(request, bypassProxy: isLoopback) { head, piece in
+            answer = try transport.perform(
+                request, bypassProxy: isLoopback, timeout: end.map { $0 - .now }
+            ) { head, piece in
                 // The body of an error is not for the file.
                 guard head.status == 200 || (head.status == 206 && offset > 0) else { return false }
                 sawBody = true

@@ -70,19 +70,22 @@ package final class HTTPTransport: Sendable {
 
     /// Sends `request`; `receive` gets the head with each piece of the body, and may stop the
     /// transfer by returning false, or by throwing, which then comes out of this call.
-    /// Throws `TransportFault` where no whole answer came.
+    /// Throws `TransportFault` where no whole answer came, also after `timeout` where that is less than
+    /// the options' total.
     package func perform(
-        _ request: HTTPRequest, bypassProxy: Bool,
+        _ request: HTTPRequest, bypassProxy: Bool, timeout: Duration? = nil,
         receive: (HTTPHead, UnsafeRawBufferPointer) throws -> Bool
     ) throws -> Answer {
         guard Self.globalCode == CURLE_OK else {
             throw TransportFault(fault: .other, detail: "libcurl cannot be initialised")
         }
+        var options = options
+        if let timeout { options.totalTimeout = min(options.totalTimeout, timeout) }
         let handle = try idle.withLock { $0.popLast() } ?? CurlHandle()
         defer {
             idle.withLock { if $0.count < Self.maximumIdle { $0.append(handle) } }
         }
-        return try withoutActuallyEscaping(receive) { receive in
+        return try withoutActuallyEscaping(receive) { [options] receive in
             let exchange = Exchange(receive: receive)
             defer { exchange.receive = nil }
             let code = try handle.perform(

@@ -111,12 +111,12 @@ extension S3Bucket {
         return refusal(answer, body: collector.bytes, call: call, region: place.region)
     }
 
-    /// Remembers the region that the service named. False where that changes nothing.
+    /// Remembers the region that the service named, unless another thread already did. False where it is not one.
     private func follow(to region: String) -> Bool {
         guard Region.isValid(region) else { return false }
         return state.place.withLock { place in
             let amazon = isAmazonDefault || Region.isAmazonHost(endpoint.host)
-            guard place.region != region else { return false }
+            guard place.region != region else { return true }
             place.region = region
             // To another host only within AWS, whose hosts' names are known: never to one that
             // an answer names.

@@ -111,6 +111,42 @@ import Testing
         }
     }
 
+    @Test func resumedDownloadWithAWrongDigestStartsOverOnce() throws {
+        try Fixtures.withDirectory { directory in
+            let server = try LoopbackServer { _, request in Self.reply(to: request) }
+            defer { server.stop() }
+            try FileManager.default.createDirectory(
+                atPath: "\(directory)/cache", withIntermediateDirectories: true)
+            try Data(repeating: 9, count: 1_000).write(
+                to: URL(filePath: "\(directory)/cache/ViT-B-32.pt.part"))
+            let path = try Self.model(server, directory).locate { _, _ in }
+            #expect(try Data(contentsOf: URL(filePath: path)) == Data(Self.content))
+            #expect(server.requests.count == 2)
+        }
+    }
+
+    @Test(arguments: ["ViT-B-32.pt.part", "ViT-B-32.pt.part.lock"], [true, false])
+    func pipesAndLinksInPlaceOfThePartAreRefused(name: String, isPipe: Bool) throws {
+        try Fixtures.withDirectory { directory in
+            let server = try LoopbackServer { _, request in Self.reply(to: request) }
+            defer { server.stop() }
+            let place = "\(directory)/cache/\(name)"
+            let target = "\(directory)/mine"
+            try FileManager.default.createDirectory(
+                atPath: "\(directory)/cache", withIntermediateDirectories: true)
+            try Data("mine".utf8).write(to: URL(filePath: target))
+            if isPipe {
+                #expect(mkfifo(place, 0o600) == 0)
+            } else {
+                try FileManager.default.createSymbolicLink(
+                    atPath: place, withDestinationPath: target)
+            }
+            let message = sentence { _ = try Self.model(server, directory).locate { _, _ in } }
+            #expect(message.contains(name))
+            #expect(try Data(contentsOf: URL(filePath: target)) == Data("mine".utf8))
+        }
+    }
+
     @Test func serverThatRefuses() throws {
         try Fixtures.withDirectory { directory in
             let server = try LoopbackServer { _, _ in LoopbackServer.Reply(404) }
@@ -131,9 +167,11 @@ import Testing
             }
             defer { server.stop() }
             let failures = Failures()
+            let waits = Atomic(0)
             DispatchQueue.concurrentPerform(iterations: 3) { _ in
                 do {
-                    let path = try Self.model(server, directory).locate { _, _ in }
+                    let path = try Self.model(server, directory).locate(
+                        waiting: { waits.add(1, ordering: .relaxed) }, progress: { _, _ in })
                     let isRight = try Data(contentsOf: URL(filePath: path)) == Data(Self.content)
                     if !isRight { failures.add("wrong content") }
                 } catch {
@@ -142,6 +180,8 @@ import Testing
             }
             #expect(failures.all == [])
             #expect(server.requests.count == 1)
+            // Who waits says so.
+            #expect(waits.load(ordering: .relaxed) > 0)
         }
     }
 }

@@ -484,6 +484,41 @@ import Testing
         #expect(try bucket.presignedURL(for: "k").hasPrefix(server.endpoint))
     }
 
+    /// Two threads are told at the same time; the one that comes second finds the region already changed.
+    @Test func bothThreadsFollowToTheRegion() throws {
+        let waiting = DispatchSemaphore(value: 0)
+        let server = try LoopbackServer { number, request in
+            if request.headers["authorization"]?.contains("/eu-west-3/s3/") == true {
+                return LoopbackServer.Reply(200, body: [1])
+            }
+            // Neither is answered before both have asked.
+            if number == 0 {
+                _ = waiting.wait(timeout: .now() + 10)
+            } else {
+                waiting.signal()
+            }
+            return .xml(
+                400,
+                "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong"
+                    + "</Message><Region>eu-west-3</Region></Error>")
+        }
+        defer { server.stop() }
+        let bucket = try bucket(server, region: "us-east-1")
+        let good = Atomic(0)
+        let threads = DispatchGroup()
+        for _ in 0..<2 {
+            threads.enter()
+            Thread.detachNewThread {
+                if (try? bucket.object("k", maximumBytes: 9)) == [1] {
+                    good.add(1, ordering: .relaxed)
+                }
+                threads.leave()
+            }
+        }
+        threads.wait()
+        #expect(good.load(ordering: .relaxed) == 2)
+    }
+
     @Test(arguments: ["other-1", "evil.example.com/", "us-east-1", "", "a b"])
     func regionsThatLeadNowhere(_ region: String) throws {
         let server = try LoopbackServer { _, _ in

@@ -216,6 +216,59 @@ import Testing
         #expect(error?.description.contains("geheim") == false)
     }
 
+    /// A byte for each connection is progress every time, so that only the deadline ends it.
+    @Test func deadlineHoldsForTheWholeDownload() throws {
+        let server = try LoopbackServer { number, request in
+            Self.ranged(request, cut: 1)
+        }
+        defer { server.stop() }
+        let download = try HTTPDownload(
+            url: server.endpoint, maximumBytes: 1 << 20,
+            retries: RetryPolicy(attempts: 2, firstDelay: .milliseconds(20)),
+            deadline: .milliseconds(500))
+        let error = #expect(throws: HTTPDownload.Failure.self) { try download.run(to: path) }
+        #expect(error?.reason == .connection(.timeout))
+        #expect(server.requests.count < 60)
+    }
+
+    @Test func deadlineEndsATrickle() throws {
+        let server = try LoopbackServer { _, _ in
+            var reply = LoopbackServer.Reply(200, body: [], length: 1_000)
+            reply.pieces = [reply.pieces[0]] + [[UInt8]](repeating: [1], count: 100)
+            reply.pause = .milliseconds(100)
+            return reply
+        }
+        defer { server.stop() }
+        let download = try HTTPDownload(
+            url: server.endpoint, maximumBytes: 1 << 20, retries: RetryPolicy(attempts: 2),
+            deadline: .milliseconds(300))
+        let error = #expect(throws: HTTPDownload.Failure.self) { try download.bytes() }
+        #expect(error?.reason == .connection(.timeout))
+    }
+
+    @Test func bytesLeaveNoFileBehind() throws {
+        let server = try LoopbackServer { number, request in
+            Self.ranged(request, cut: number == 0 ? 50_000 : nil)
+        }
+        defer { server.stop() }
+        #expect(try download(server).bytes() == Self.content)
+    }
+
+    @Test func linksAndPipesAreRefused() throws {
+        let server = try LoopbackServer { _, request in Self.ranged(request) }
+        defer { server.stop() }
+        try put([1])
+        #expect(symlink(path, directory + "/link") == 0)
+        #expect(mkfifo(directory + "/pipe", 0o600) == 0)
+        for name in ["link", "pipe"] {
+            #expect(throws: HTTPDownload.Failure.self) {
+                try download(server).run(to: "\(directory)/\(name)")
+            }
+        }
+        #expect(try onDisk() == [1])
+        #expect(server.requests.isEmpty)
+    }
+
     @Test func unwritableFile() throws {
         let server = try LoopbackServer { _, request in Self.ranged(request) }
         defer { server.stop() }

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import FoundationEssentials
 
 /// Where CLIP's weights come from.
 public struct ModelFile: Sendable {
@@ -51,10 +47,12 @@ public struct ModelFile: Sendable {
     /// else it is downloaded to the latter.
     ///
     /// Blocks its thread for as long as the download takes.
-    /// - Parameter progress: called with bytes received and bytes in all, while downloading.
+    /// - Parameters:
+    ///   - waiting: called once when another process is already downloading the file.
+    ///   - progress: called with bytes received and bytes in all, while downloading.
     /// - Throws: ``ModelFileError``, or the download's error.
     public func locate(
-        progress: (_ received: Int64, _ total: Int64?) -> Void
+        waiting: () -> Void = {}, progress: (_ received: Int64, _ total: Int64?) -> Void
     ) throws -> String {
         if let explicit {
             guard FileManager.default.fileExists(atPath: explicit) else {
@@ -67,7 +65,7 @@ public struct ModelFile: Sendable {
         where FileManager.default.fileExists(atPath: path) {
             return path.hasPrefix("./") ? String(path.dropFirst(2)) : path
         }
-        try ModelDownload(source: source, path: cached).run(progress: progress)
+        try ModelDownload(source: source, path: cached).run(waiting: waiting, progress: progress)
         return cached
     }
 }
@@ -86,9 +84,9 @@ public enum ModelFileError: Error, Equatable, CustomStringConvertible {
         case .cannotWrite(let path, let reason):
             "the model file cannot be written to \(path): \(reason)"
         case .wrongDigest(let url):
-            "what \(url) gave is not the model that upstream published (its SHA-256 differs); it was deleted, try again"
+            "the file at \(url) is not the model that OpenAI published: its SHA-256 differs; the download was deleted, try again"
         case .download(let url, let reason):
-            "the model cannot be downloaded from \(url): \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason); try again to go on where it broke off, or put the file at models/ViT-B-32.pt"
+            "the model cannot be downloaded from \(url): \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason); try again to resume, or put the file at models/ViT-B-32.pt"
         }
     }
 }

@@ -25,7 +25,7 @@ enum QueryPicture {
         let shown = printable(name, limit: 2_000)
         // A pipe or a device has no size to check and may have no end.
         guard information.st_mode & S_IFMT == S_IFREG else {
-            throw QueryPictureError(description: "\(shown) is no picture file")
+            throw QueryPictureError(description: "\(shown) is not a picture file")
         }
         let size = Int(information.st_size)
         guard size <= SearchQuery.maximumPictureBytes else {
@@ -37,23 +37,14 @@ enum QueryPicture {
         return .bytes([UInt8](contents))
     }
 
-    /// The bytes at an address, within a minute. Whoever types an address may mean a machine of his
-    /// own network, so none is forbidden.
+    /// The bytes at an address, within a minute in all. Any address is allowed: a person who types one may mean a
+    /// machine of their own network.
     private static func download(_ url: String) throws -> [UInt8] {
-        let directory = FileManager.default.temporaryDirectory
-            .appending(path: "find-images-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(
-            at: directory, withIntermediateDirectories: true,
-            attributes: [.posixPermissions: 0o700])
-        defer { try? FileManager.default.removeItem(at: directory) }
-        var limits = TransportOptions()
-        limits.totalTimeout = .seconds(60)
-        let path = directory.appending(path: "picture").path
         do {
-            try HTTPDownload(
-                url: url, maximumBytes: Int64(SearchQuery.maximumPictureBytes), transport: limits,
-                retries: RetryPolicy(attempts: 2)
-            ).run(to: path)
+            return try HTTPDownload(
+                url: url, maximumBytes: Int64(SearchQuery.maximumPictureBytes),
+                retries: RetryPolicy(attempts: 2), deadline: .seconds(60)
+            ).bytes()
         } catch let failure as HTTPDownload.Failure {
             let reason = failure.description
             throw QueryPictureError(
@@ -61,7 +52,6 @@ enum QueryPicture {
                     "the picture to search with cannot be fetched: \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason)"
             )
         }
-        return [UInt8](FileManager.default.contents(atPath: path) ?? Data())
     }
 }
 
