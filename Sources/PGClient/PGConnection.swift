@@ -14,7 +14,7 @@ public final class PGConnection {
     let scrubber: ConnectionString
     private let notices: NoticeSink
     /// How long the server may stay silent while a statement runs.
-    let responseTimeout: Duration?
+    private(set) var responseTimeout: Duration?
     /// Set while a COPY or a stream of rows runs: no other statement can.
     var isBusy = false
     /// Set when the protocol state is unknown; the socket is then shut down.
@@ -66,6 +66,14 @@ public final class PGConnection {
     }
 
     deinit { PQfinish(handle) }
+
+    /// Runs `body` without the limit on the server's silence, for statements that may take hours.
+    public func withoutResponseTimeout<T>(_ body: () throws -> T) rethrows -> T {
+        let limit = responseTimeout
+        responseTimeout = nil
+        defer { responseTimeout = limit }
+        return try body()
+    }
 }
 
 @available(*, unavailable)

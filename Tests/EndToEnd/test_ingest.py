@@ -650,6 +650,48 @@ def test_replacing_the_model(workplace, album):
         assert again["unchanged"] == count and not again["replaced_model"]
 
 
+def test_replacing_the_model_loses_nothing(workplace, album):
+    """What the new table would lack is named before the first picture is embedded, and stays."""
+    put(album, pictures(12))
+    workplace.run("process-images")
+    role = "r_" + workplace.database.rsplit("/", 1)[1].split("?")[0]
+    additions = {
+        "row-level security": ("ALTER TABLE pictures ENABLE ROW LEVEL SECURITY",
+                               "ALTER TABLE pictures DISABLE ROW LEVEL SECURITY"),
+        "policy mine": ("CREATE POLICY mine ON pictures USING (true)", "DROP POLICY mine ON pictures"),
+        "trigger changed": (
+            "CREATE TRIGGER changed BEFORE UPDATE ON pictures FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()", "DROP TRIGGER changed ON pictures"),
+        "foreign key tags_filename_fkey": (
+            "CREATE TABLE tags (filename text REFERENCES pictures)", "DROP TABLE tags"),
+        "publication outside": ("CREATE PUBLICATION outside FOR TABLE pictures", "DROP PUBLICATION outside"),
+        "view names": ("CREATE VIEW names AS SELECT filename FROM pictures", "DROP VIEW names"),
+        "contents of column caption": (
+            "ALTER TABLE pictures ADD caption text DEFAULT 'a cat'", "ALTER TABLE pictures DROP caption"),
+        "grants on column embedding": (
+            f"CREATE ROLE {role}; GRANT SELECT (embedding) ON pictures TO {role}", f"DROP OWNED BY {role}"),
+        "comment on the table": ("COMMENT ON TABLE pictures IS 'mine'", "COMMENT ON TABLE pictures IS NULL"),
+        "storage option fillfactor=90": (
+            "ALTER TABLE pictures SET (fillfactor = 90)", "ALTER TABLE pictures RESET (fillfactor)"),
+        "replica identity": ("ALTER TABLE pictures REPLICA IDENTITY FULL",
+                             "ALTER TABLE pictures REPLICA IDENTITY DEFAULT"),
+    }
+    new = {"CLIP_MODEL": str(SAMPLE_MODEL)}
+    with psycopg.connect(workplace.database, autocommit=True) as connection:
+        for add, _ in additions.values():
+            connection.execute(add)
+        refused = workplace.run("process-images", "--replace-model", code=1, env=new)
+        assert "lose: " + ", ".join(sorted(additions)) + ";" in refused.stderr
+        assert connection.execute("SELECT to_regclass('pictures_next')").fetchone()[0] is None
+        assert connection.execute("SELECT count(caption) FROM pictures").fetchone()[0] == 12
+        assert workplace.run("process-images", "--json").returncode == 0
+        for name, (add, remove) in reversed(additions.items()):
+            connection.execute(remove)
+        done = summary(workplace.run("process-images", "--replace-model", "--json", env=new))
+        assert done["replaced_model"] and done["stored"] == 12
+        connection.execute(f"DROP ROLE {role}")
+
+
 def search(address):
     import urllib.error
     import urllib.request

@@ -209,6 +209,10 @@ import Testing
     @Test func silenceIsNotWaitedForForever() throws {
         let connection = try Server.connect(responseTimeout: .seconds(1))
         #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
+        let slow = try connection.withoutResponseTimeout {
+            try connection.execute("SELECT pg_sleep(1.5)")
+        }
+        #expect(slow.count == 1)
         let error = try #require(throws: PGError.self) {
             try connection.execute("SELECT pg_sleep(60)")
         }

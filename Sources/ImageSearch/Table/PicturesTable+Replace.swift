@@ -14,6 +14,7 @@ extension PicturesTable {
             if let active = known.first(where: \.isActive), active.identity.isSame(as: model) {
                 return active.id
             }
+            try checkNothingIsLost()
             // Whoever gave a replacement up by dropping its table may begin another.
             let isThere = try connection.execute(
                 "SELECT 1 WHERE \(names.regclass("pictures_next")) IS NOT NULL")
@@ -31,6 +32,46 @@ extension PicturesTable {
                 [.int32(Int32(id))])
             try createNext(dimension: model.dimension)
             return id
+        }
+    }
+
+    /// Finds out before the first picture is embedded whether the new table would lack something that
+    /// people added to `pictures`: `CREATE TABLE … (LIKE …)` copies definitions of columns, but neither
+    /// their contents nor what belongs to the table as a whole.
+    private func checkNothingIsLost() throws {
+        let rows = try connection.execute(
+            """
+            WITH pictures AS (SELECT * FROM pg_class WHERE oid = \(names.regclass()))
+            SELECT 'row-level security' FROM pictures WHERE relrowsecurity
+            UNION ALL SELECT 'policy ' || polname FROM pg_policy JOIN pictures ON pictures.oid = polrelid
+            UNION ALL SELECT 'trigger ' || tgname
+                FROM pg_trigger JOIN pictures ON pictures.oid = tgrelid WHERE NOT tgisinternal
+            UNION ALL SELECT 'foreign key ' || conname
+                FROM pg_constraint JOIN pictures ON pictures.oid IN (conrelid, confrelid)
+                WHERE contype = 'f'
+            UNION ALL SELECT 'publication ' || pubname
+                FROM pg_publication_rel JOIN pictures ON pictures.oid = prrelid
+                JOIN pg_publication ON pg_publication.oid = prpubid
+            UNION ALL SELECT DISTINCT CASE WHEN ev_class = pictures.oid THEN 'rule ' || rulename
+                    ELSE 'view ' || ev_class::regclass::text END
+                FROM pg_rewrite JOIN pg_depend ON objid = pg_rewrite.oid
+                    AND classid = 'pg_rewrite'::regclass AND refclassid = 'pg_class'::regclass
+                JOIN pictures ON pictures.oid = refobjid
+            UNION ALL SELECT 'contents of column ' || attname
+                FROM pg_attribute JOIN pictures ON pictures.oid = attrelid
+                WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname NOT IN
+                    ('filename', 'embedding', 'etag', 'size', 'model', 'stored_at')
+            UNION ALL SELECT 'grants on column ' || attname
+                FROM pg_attribute JOIN pictures ON pictures.oid = attrelid WHERE attacl IS NOT NULL
+            UNION ALL SELECT 'comment on the table'
+                FROM pictures WHERE obj_description(oid, 'pg_class') IS NOT NULL
+            UNION ALL SELECT 'storage option ' || option
+                FROM pictures, unnest(reloptions) AS option
+                WHERE option NOT LIKE 'toast_tuple_target=%'
+            UNION ALL SELECT 'replica identity' FROM pictures WHERE relreplident <> 'd'
+            """)
+        guard rows.isEmpty else {
+            throw TableError.replacementWouldLose(try rows.map { try $0.string(0) }.sorted())
         }
     }
 
@@ -95,7 +136,8 @@ extension PicturesTable {
         guard try filledTable(model: model) == .next,
             try claimsOfOthers(than: owner, model: model) == 0
         else { return false }
-        try buildIndexesOfNext()
+        // Building an index is silent and may take hours.
+        try connection.withoutResponseTimeout { try buildIndexesOfNext() }
         return try connection.transaction {
             try lockDefinitions()
             // From here on nobody stores into either table; see `filledTable(model:isLocked:)`.

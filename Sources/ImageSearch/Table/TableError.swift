@@ -24,6 +24,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case modelReplaced
     case mayNotUseSideTables(role: String)
     case mayNotReplace(role: String)
+    case replacementWouldLose([String])
     case mayNotPrune(role: String)
     case nothingListed(rows: Int)
     case pruneWhileAdopting(rows: Int)
@@ -83,6 +84,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the model of the table pictures was replaced by another while this ran: run process-images with that one"
         case .mayNotUseSideTables(let role):
             "the role \"\(role)\" may not use the tables beside pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE, DELETE ON \(Migrations.sideTables.joined(separator: ", ")) TO \"\(role)\""
+        case .replacementWouldLose(let items):
+            "--replace-model puts a new table in the place of pictures, which would lose: \(items.joined(separator: ", ")); save and remove them first, and restore them afterwards"
         case .mayNotReplace(let role):
             "the role \"\(role)\" may not exchange the table pictures: let its owner run process-images --replace-model"
         case .mayNotPrune(let role):
