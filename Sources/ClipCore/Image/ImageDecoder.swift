@@ -7,7 +7,7 @@
 public struct ImageDecoder: Sendable {
     /// Rises whenever pictures can be decoded that could not be before, so that those that were
     /// refused then get another chance.
-    public static let version = 1
+    public static let version = 2
 
     public var limits: ImageLimits
 
@@ -33,8 +33,10 @@ public struct ImageDecoder: Sendable {
         into consumer: (PictureShape) throws(ImageError) -> any LineConsumer
     ) throws(ImageError) -> PixelImage {
         guard !bytes.isEmpty else { throw .empty }
-        guard let format = PictureFormat(prefix: bytes.prefix(PictureFormat.prefixLength)) else {
-            throw .notAPicture
+        let prefix = bytes.prefix(PictureFormat.prefixLength)
+        guard let format = PictureFormat(prefix: prefix) else {
+            throw PictureFormat.unsupportedName(prefix: prefix).map { .unsupportedFormat($0) }
+                ?? .notAPicture
         }
         switch format {
         case .jpeg:

@@ -5,6 +5,8 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     case empty
     /// The first bytes belong to no known picture format.
     case notAPicture
+    /// A picture of a format that this project does not read; the text names it.
+    case unsupportedFormat(String)
     /// A variant of a format that this project does not read; the text names it.
     case unsupportedVariant(PictureFormat, String)
     /// A JPEG with neither 1, 3 nor 4 components.
@@ -30,6 +32,8 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             return "the file is empty"
         case .notAPicture:
             return "not a picture"
+        case .unsupportedFormat(let name):
+            return "\(name) is not supported"
         case .unsupportedVariant(let format, let variant):
             return "\(format.rawValue) pictures with \(variant) are not supported"
         case .unsupportedComponents(let count):

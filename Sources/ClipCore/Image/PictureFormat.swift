@@ -62,4 +62,42 @@ public enum PictureFormat: String, CaseIterable, Sendable {
             return signatures.contains { start.starts(with: $0) }
         }
     }
+
+    /// The name of the picture format that starts with these bytes and that is not read here, or nil.
+    ///
+    /// Brands are those of ISO/IEC 23008-12 (HEIF), the AV1 Image File Format and Canon's CR3; the
+    /// other signatures are those of the formats' own specifications.
+    public static func unsupportedName(prefix: some Sequence<UInt8>) -> String? {
+        let start = Array(prefix.prefix(prefixLength))
+        func has(_ text: String, at offset: Int = 0) -> Bool {
+            start.dropFirst(offset).starts(with: text.utf8)
+        }
+        if has("ftyp", at: 4) {
+            // The major brand, the minor version, then the compatible brands.
+            let brands = stride(from: 8, to: start.count - 3, by: 4).filter { $0 != 12 }
+            func isAny(_ names: [String]) -> Bool {
+                brands.contains { brand in names.contains { has($0, at: brand) } }
+            }
+            if has("crx ", at: 8) { return "CR3" }
+            if isAny(["avif", "avis"]) { return "AVIF" }
+            return isAny(["heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"])
+                ? "HEIC" : nil
+        }
+        let signatures: [(String, [UInt8])] = [
+            ("PSD", Array("8BPS".utf8)),
+            ("JPEG XL", [0xFF, 0x0A]),
+            ("JPEG XL", [0, 0, 0, 12, 0x4A, 0x58, 0x4C, 0x20, 0x0D, 0x0A, 0x87, 0x0A]),
+            ("JPEG 2000", [0, 0, 0, 12, 0x6A, 0x50, 0x20, 0x20, 0x0D, 0x0A, 0x87, 0x0A]),
+            ("JPEG 2000", [0xFF, 0x4F, 0xFF, 0x51]),
+            ("JPEG XR", [0x49, 0x49, 0xBC, 1]),
+            ("RAF", Array("FUJIFILMCCD-RAW".utf8)),
+            ("ORF", Array("IIRO".utf8)), ("ORF", Array("IIRS".utf8)), ("ORF", Array("MMOR".utf8)),
+            ("RW2", [0x49, 0x49, 0x55, 0]),
+            ("X3F", Array("FOVb".utf8)),
+            ("OpenEXR", [0x76, 0x2F, 0x31, 1]),
+            ("QOI", Array("qoif".utf8)),
+            ("XCF", Array("gimp xcf".utf8)),
+        ]
+        return signatures.first { start.starts(with: $0.1) }?.0
+    }
 }

@@ -145,6 +145,7 @@ extension IngestPipeline {
         return try store.object(object.key, maximumBytes: max(listedSize, 1)) { prefix in
             // The transfer of a film or an archive ends after its first bytes.
             isExpected || PictureFormat(prefix: prefix) != nil
+                || PictureFormat.unsupportedName(prefix: prefix) != nil
         }
     }
 }

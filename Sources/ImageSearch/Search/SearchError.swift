@@ -54,7 +54,7 @@ extension SearchError {
 
     init(_ error: ImageError) {
         switch error {
-        case .empty, .notAPicture, .unsupportedVariant, .unsupportedComponents:
+        case .empty, .notAPicture, .unsupportedFormat, .unsupportedVariant, .unsupportedComponents:
             self = .unsupportedPicture(reason: "\(error)")
         default:
             self = .damagedPicture(reason: "\(error)")

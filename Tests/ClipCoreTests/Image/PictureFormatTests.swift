@@ -25,6 +25,34 @@ import Testing
         #expect(PictureFormat(prefix: Array("%PDF-1.7".utf8)) == nil)
     }
 
+    /// The formats that Pillow with its plugins reads, and this project does not.
+    @Test(
+        arguments: [
+            ("HEIC", [0, 0, 0, 24] + Array("ftypheic\0\0\0\0mif1heic".utf8)),
+            ("HEIC", [0, 0, 0, 24] + Array("ftypmif1\0\0\0\0mif1heic".utf8)),
+            ("AVIF", [0, 0, 0, 24] + Array("ftypavif\0\0\0\0mif1miaf".utf8)),
+            ("AVIF", [0, 0, 0, 24] + Array("ftypmif1\0\0\0\0miafavif".utf8)),
+            ("CR3", [0, 0, 0, 24] + Array("ftypcrx \0\0\0\u{1}crx isom".utf8)),
+            ("PSD", Array("8BPS\0\u{1}".utf8)),
+            ("JPEG XL", [0xFF, 0x0A, 0xFA]),
+            ("JPEG 2000", [0, 0, 0, 12, 0x6A, 0x50, 0x20, 0x20, 0x0D, 0x0A, 0x87, 0x0A]),
+        ] as [(String, [UInt8])])
+    func unsupportedFormatsAreNamed(_ name: String, _ start: [UInt8]) throws {
+        let bytes = start + [UInt8](repeating: 7, count: 100)
+        #expect(PictureFormat(prefix: bytes) == nil)
+        let error = try #require(throws: ImageError.self) { try ImageDecoder().decode(bytes) }
+        #expect("\(error)" == "\(name) is not supported")
+    }
+
+    @Test func filmsAndTextsAreNotPictures() {
+        for brand in ["isom", "mp42", "qt  ", "M4V "] {
+            let film = [0, 0, 0, 24] + Array("ftyp\(brand)\0\0\0\0isommp41".utf8)
+            #expect(PictureFormat.unsupportedName(prefix: film) == nil)
+        }
+        #expect(PictureFormat.unsupportedName(prefix: Array("A text.".utf8)) == nil)
+        #expect(PictureFormat.unsupportedName(prefix: []) == nil)
+    }
+
     @Test func aSignatureNeedsAllItsBytes() {
         for (_, start) in Self.signatures {
             let needed =

@@ -1,0 +1,15 @@
+import S3Client
+import Testing
+
+@testable import ImageSearch
+
+@Suite struct ObjectFilterTests {
+    @Test func namesOfPicturesThatAreNotReadCountAsPictures() {
+        for name in ["a/IMG_1.HEIC", "b.avif", "c.jxl", "d.CR2", "e.psd", "f.jpg"] {
+            #expect(ObjectFilter.isNamedLikePicture(name))
+        }
+        for name in ["a.mov", "b.xmp", "heic", "jpg/x", "a/._IMG_1.JPG"] {
+            #expect(!ObjectFilter.isNamedLikePicture(name))
+        }
+    }
+}
