@@ -323,7 +323,7 @@ struct IngestTests {
 
     /// A store that no longer accepts the keys ends the run before every picture has failed.
     @Test func storeThatRefusesEverythingEndsTheRun() throws {
-        let server = try Self.refusingStore(listings: 1)
+        let server = try Self.refusingStore(listings: 2)
         defer { server.stop() }
         let progress = try TestDatabase.with { database in
             _ = try database.table().create()

@@ -90,6 +90,8 @@ public struct Ingest: Sendable {
         try table.checkWritable()
         try table.upgrade()
         try table.checkSideTables()
+        // A bucket that does not exist, or refuses the keys, must not become the table's.
+        if try table.buckets().isEmpty { try store.probe() }
         let isAdopting =
             try table.adopt(bucket, addsEndpoint: options.addsEndpoint) && !table.isEmpty()
         let model =
@@ -100,6 +102,15 @@ public struct Ingest: Sendable {
         pipeline.state.update { $0.progress.isAdopting = isAdopting }
         try pipeline.start()
         return try pipeline.wait(report: report, onFailure: onFailure, onNote: onNote)
+    }
+}
+
+private struct FirstPage: Error {}
+
+extension ObjectStore {
+    /// Lists the first page only: throws when the bucket cannot be listed.
+    func probe() throws {
+        do { try list { _ in throw FirstPage() } } catch is FirstPage {}
     }
 }
 

@@ -71,9 +71,8 @@ extension IngestPipeline {
             return state.refusalsInARow % Self.maximumRefusals == 0
         }
         guard isMany else { return }
-        struct FirstPage: Error {}
         do {
-            try store.list { _ in throw FirstPage() }
+            try store.probe()
         } catch let refusal as S3Error where refusal.mayBeExpiredKeys {
             stop(error, canStore: true)
         } catch {
