@@ -2,7 +2,7 @@ import ClipCore
 import Foundation
 import Testing
 
-@testable import ImageSearch
+import ImageSearch
 
 /// The digests are those that earlier releases recorded, computed with torch and hashlib from the state
 /// dicts of make_fixtures.py.

@@ -3,7 +3,7 @@ import Glibc
 import ImageSearch
 import Testing
 
-@testable import SearchSite
+import SearchSite
 
 @Suite struct ServerTests {
     /// Runs the site on a free port, hands its address to the test, and ends it.

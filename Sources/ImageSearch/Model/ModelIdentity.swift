@@ -18,7 +18,7 @@ public struct ModelIdentity: Sendable, Equatable {
 
     /// The digest that earlier releases recorded, which did not cover the architecture; nil when it
     /// is the same.
-    let weightsDigest: String?
+    package let weightsDigest: String?
 
     /// Identifies a model by the names and shapes of its tensors and the first elements of each (of a
     /// matrix also those of its last row), by OpenAI's names and as fp32, so that a model is the same in
@@ -58,7 +58,7 @@ public struct ModelIdentity: Sendable, Equatable {
         hash.finalize().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 
-    init(name: String, digest: String, dimension: Int, precision: String) {
+    package init(name: String, digest: String, dimension: Int, precision: String) {
         self.name = name
         self.digest = digest
         weightsDigest = nil

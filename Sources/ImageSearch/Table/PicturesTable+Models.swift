@@ -133,7 +133,7 @@ extension PicturesTable {
 
 extension ModelIdentity {
     /// Whether two models' picture embeddings are the same. Names are for people.
-    func isSame(as other: ModelIdentity) -> Bool {
+    package func isSame(as other: ModelIdentity) -> Bool {
         digest == other.digest && precision == other.precision
     }
 }
