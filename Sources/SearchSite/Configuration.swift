@@ -31,9 +31,9 @@ extension SearchSite {
         /// Connections that may be open at the same time; others wait until one is closed.
         public var maximumConnections = 2_048
         /// Bytes of large pages that wait for their clients, over all; half of it for one client.
-        var maximumUnsentBytes = 64 << 20
+        package var maximumUnsentBytes = 64 << 20
         /// How long and how slowly clients may send and read.
-        var limits = ConnectionLimits.Limits()
+        package var limits = ConnectionLimits.Limits()
         /// Certificate and key, to answer over TLS.
         public var tls: TLSFiles?
 

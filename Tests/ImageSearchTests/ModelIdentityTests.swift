@@ -1,8 +1,7 @@
 import ClipCore
 import Foundation
-import Testing
-
 import ImageSearch
+import Testing
 
 /// The digests are those that earlier releases recorded, computed with torch and hashlib from the state
 /// dicts of make_fixtures.py.

@@ -1,9 +1,8 @@
 import Foundation
 import Glibc
 import ImageSearch
-import Testing
-
 import SearchSite
+import Testing
 
 @Suite struct ServerTests {
     /// Runs the site on a free port, hands its address to the test, and ends it.

@@ -5,24 +5,24 @@ import NIOHTTPTypes
 
 /// Closes connections whose client sends or reads too slowly, and reads away the rest of a request
 /// that was answered early, up to a bound, so that the client gets to see the answer.
-final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias OutboundIn = HTTPResponsePart
-    typealias OutboundOut = HTTPResponsePart
+package final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
+    package typealias InboundIn = HTTPRequestPart
+    package typealias OutboundIn = HTTPResponsePart
+    package typealias OutboundOut = HTTPResponsePart
 
-    struct Limits: Sendable {
+    package struct Limits: Sendable {
         /// From the connection's start, or the end of the previous response, to the request's head.
-        var head = TimeAmount.seconds(30)
+        package var head = TimeAmount.seconds(30)
         /// From the head to the end of the body.
-        var body = TimeAmount.seconds(600)
+        package var body = TimeAmount.seconds(600)
         /// From the end of the request to the end of the response.
-        var response = TimeAmount.seconds(600)
+        package var response = TimeAmount.seconds(600)
         /// The least bytes per second, in either direction, on average over `period`.
-        var leastRate = 4_096
-        var period = TimeAmount.seconds(10)
+        package var leastRate = 4_096
+        package var period = TimeAmount.seconds(10)
         /// How much of a request is read after it was answered, and for how long.
-        var drainedBytes = 32 << 20
-        var drain = TimeAmount.seconds(10)
+        package var drainedBytes = 32 << 20
+        package var drain = TimeAmount.seconds(10)
     }
 
     /// Bytes transferred since the measurement began; no measurement while nothing is to be transferred.
@@ -205,7 +205,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
 /// Answers 400 to a request with two `Host` fields, or whose target is a whole address of another host
 /// than `Host` names (RFC 9112, 3.2): software in front of the site may have gone by the other one.
 private final class HostFieldCheck: ChannelInboundHandler {
-    typealias InboundIn = HTTPServerRequestPart
+    package typealias InboundIn = HTTPServerRequestPart
     private var hasFailed = false
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
