@@ -36,7 +36,7 @@ public struct SearchSite: Sendable {
     /// Bytes of uploads, from their arrival to their embedding.
     let uploads: Budget
     /// Bytes of result pages that are not sent yet.
-    let unsent: Budget
+    package let unsent: Budget
     /// Searches in progress; not limited here.
     let searches = Budget()
     private let gate: Gate

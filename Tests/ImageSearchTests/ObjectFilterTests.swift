@@ -1,7 +1,6 @@
+import ImageSearch
 import S3Client
 import Testing
-
-@testable import ImageSearch
 
 @Suite struct ObjectFilterTests {
     @Test func namesOfPicturesThatAreNotReadCountAsPictures() {

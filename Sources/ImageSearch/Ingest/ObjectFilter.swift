@@ -2,7 +2,7 @@ import ClipCore
 import S3Client
 
 /// Tells pictures from other objects in a bucket.
-enum ObjectFilter {
+package enum ObjectFilter {
     /// Name endings of pictures. An object with one of them is reported when it cannot be read, as is
     /// any object with a picture's first bytes; others are skipped.
     private static let endings: Set<Substring> = [
@@ -11,7 +11,7 @@ enum ObjectFilter {
         "cr2", "cr3", "nef", "arw", "raf", "orf", "rw2", "dng",
     ]
 
-    static func isNamedLikePicture(_ key: String) -> Bool {
+    package static func isNamedLikePicture(_ key: String) -> Bool {
         let name = fileName(key)
         guard !isAppleDouble(name), let dot = name.lastIndex(of: ".") else { return false }
         return endings.contains(name[name.index(after: dot)...].lowercased()[...])
@@ -19,7 +19,7 @@ enum ObjectFilter {
 
     /// Whether an object is skipped without fetching it: macOS's AppleDouble files (`._IMG_1.JPG`), the
     /// empty objects that stand for folders, and other empty objects that are not named like pictures.
-    static func isSkippable(_ object: ObjectSummary) -> Bool {
+    package static func isSkippable(_ object: ObjectSummary) -> Bool {
         isAppleDouble(fileName(object.key))
             || object.size == 0 && !isNamedLikePicture(object.key)
     }

@@ -40,7 +40,7 @@ final class BlockingWork: Sendable {
 }
 
 /// An amount (of bytes, or of places) that clients share. No client gets more than a part of it.
-final class Budget: Sendable {
+package final class Budget: Sendable {
     private struct State {
         var used = 0
         var shares = 0
@@ -56,7 +56,7 @@ final class Budget: Sendable {
     }
 
     /// Shares that are held.
-    var shares: Int { state.withLock { $0.shares } }
+    package var shares: Int { state.withLock { $0.shares } }
 
     /// - Returns: what gives the amount back when it goes; `nil` when too little is left, over all or
     ///   for this client.

@@ -65,7 +65,7 @@ package final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHand
 
     init(_ limits: Limits) { self.limits = limits }
 
-    func handlerAdded(context: ChannelHandlerContext) {
+    package func handlerAdded(context: ChannelHandlerContext) {
         schedule(context, limits.head)
         let half = TimeAmount.nanoseconds(max(1_000_000, limits.period.nanoseconds / 2))
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
@@ -85,9 +85,9 @@ package final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHand
         }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { cancel() }
+    package func handlerRemoved(context: ChannelHandlerContext) { cancel() }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         cancel()
         context.fireChannelInactive()
     }
@@ -110,7 +110,7 @@ package final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHand
 
     // MARK: Requests
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
             hasRequestEnded = false
@@ -143,14 +143,14 @@ package final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHand
         context.fireChannelRead(data)
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
+    package func channelReadComplete(context: ChannelHandlerContext) {
         context.fireChannelReadComplete()
         if isDraining { context.read() }
     }
 
     // MARK: Responses
 
-    func write(
+    package func write(
         context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?
     ) {
         switch unwrapOutboundIn(data) {
@@ -194,7 +194,7 @@ package final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHand
         context.write(wrapOutboundOut(.body(piece)), promise: promise)
     }
 
-    func close(
+    package func close(
         context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?
     ) {
         if mode == .output { closesAfterDrain = true }
@@ -208,7 +208,7 @@ private final class HostFieldCheck: ChannelInboundHandler {
     package typealias InboundIn = HTTPServerRequestPart
     private var hasFailed = false
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if case .head(let head) = unwrapInboundIn(data), !Self.isConsistent(head) {
             hasFailed = true
             context.fireErrorCaught(HTTPParserError.invalidHost)
