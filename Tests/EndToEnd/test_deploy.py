@@ -16,7 +16,7 @@ TOOLS = ["create-table", "process-images", "find-images", "web-app"]
 PACKAGES = {
     "libpq": "libpq5", "libcurl": "libcurl4t64", "libopenblas": "libopenblas0-pthread",
     "libjpeg": "libjpeg-turbo8", "libpng16": "libpng16-16t64", "libtiff": "libtiff6",
-    "libwebp": "libwebp7", "libwebpdemux": "libwebpdemux2",
+    "libwebp": "libwebp7", "libwebpdemux": "libwebpdemux2", "libz": "zlib1g",
 }
 # Of the base image, or linked statically there (Swift's own).
 BASE = {

@@ -128,7 +128,7 @@ def test_pictures_from_files_keys_and_addresses(album):
         for picture, words in {
             f"{address}/missing": "404", f"{address}/text": "not a picture", f"{address}/large": "byte",
             "file:///etc/passwd": "must begin with https", "no such key": "no picture with the key",
-            str(album.folder): "is no picture file", "/dev/zero": "is no picture file",
+            str(album.folder): "is not a picture file", "/dev/zero": "is not a picture file",
             str(PICTURES / "make_images.py"): "not a picture",
         }.items():
             result = album.run("find-images", "--image", picture, code=1)

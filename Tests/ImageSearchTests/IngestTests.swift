@@ -388,24 +388,34 @@ struct IngestTests {
             let stopped = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
             let brake = try Brake(database)
             let failures = Failures()
-            let stored = Counter()
-            DispatchQueue.concurrentPerform(iterations: 2) { index in
+            // A row is stored only after both hold claims: the survivor starts when the other has
+            // embedded a picture, and the other is stopped when the survivor has listed the bucket.
+            let hasClaims = DispatchSemaphore(value: 0)
+            let hasEnded = DispatchSemaphore(value: 0)
+            Thread.detachNewThread {
+                defer {
+                    hasClaims.signal()
+                    hasEnded.signal()
+                }
                 do {
-                    let result = try (index == 0 ? survivor : stopped).run(
-                        report: { progress in
-                            guard index == 1, progress.encoded > 0 else { return }
-                            stopped.stop()
-                            brake.release()
-                        }, onFailure: { _ in })
-                    stored.add(result.stored + result.elsewhere)
-                } catch  where index == 1 {
+                    _ = try stopped.run(
+                        report: { if $0.encoded > 0 { hasClaims.signal() } }, onFailure: { _ in })
+                } catch is IngestInterruption {
                     // It was stopped.
                 } catch {
                     failures.add("\(error)")
                 }
             }
+            hasClaims.wait()
+            let result = try survivor.run(
+                report: { progress in
+                    guard progress.listed == 300 else { return }
+                    stopped.stop()
+                    brake.release()
+                }, onFailure: { _ in })
+            hasEnded.wait()
             #expect(failures.all == [])
-            #expect(stored.value == 300)
+            #expect(result.stored + result.elsewhere + result.unchanged == 300)
             let rows = try database.rows().count
             #expect(rows == 300)
         }

@@ -160,24 +160,34 @@ import Testing
 
     @Test func twoAtOnceDownloadOnce() throws {
         try Fixtures.withDirectory { directory in
+            let waits = Atomic(0)
             let server = try LoopbackServer { _, request in
-                var reply = Self.reply(to: request)
-                reply.pause = .milliseconds(200)
-                return reply
+                // The download ends only after another one has waited for it.
+                let latest = ContinuousClock.now + .seconds(60)
+                while waits.load(ordering: .relaxed) == 0, ContinuousClock.now < latest {
+                    Thread.sleep(forTimeInterval: 0.01)
+                }
+                return Self.reply(to: request)
             }
             defer { server.stop() }
             let failures = Failures()
-            let waits = Atomic(0)
-            DispatchQueue.concurrentPerform(iterations: 3) { _ in
-                do {
-                    let path = try Self.model(server, directory).locate(
-                        waiting: { waits.add(1, ordering: .relaxed) }, progress: { _, _ in })
-                    let isRight = try Data(contentsOf: URL(filePath: path)) == Data(Self.content)
-                    if !isRight { failures.add("wrong content") }
-                } catch {
-                    failures.add("\(error)")
+            let ended = DispatchSemaphore(value: 0)
+            let model = try Self.model(server, directory)
+            for _ in 0..<3 {
+                Thread.detachNewThread {
+                    defer { ended.signal() }
+                    do {
+                        let path = try model.locate(
+                            waiting: { waits.add(1, ordering: .relaxed) }, progress: { _, _ in })
+                        let isRight =
+                            try Data(contentsOf: URL(filePath: path)) == Data(Self.content)
+                        if !isRight { failures.add("wrong content") }
+                    } catch {
+                        failures.add("\(error)")
+                    }
                 }
             }
+            for _ in 0..<3 { ended.wait() }
             #expect(failures.all == [])
             #expect(server.requests.count == 1)
             // Who waits says so.
