@@ -86,6 +86,13 @@ public enum Console {
         }
     }
 
+    /// Runs blocking work on a thread of its own instead of one of Swift's cooperative threads.
+    public static func onThread<Value: Sendable>(
+        _ body: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
+        try await ThreadPool(threads: 1, waiting: 0).run(body)
+    }
+
     private static func fail(_ tool: String, _ error: any Error) -> Never {
         note("\(tool): \(error)")
         end(1)

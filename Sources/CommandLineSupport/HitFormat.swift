@@ -1,10 +1,9 @@
-import FoundationEssentials
 import ImageSearch
 
 /// How `find-images` prints what it found.
 public enum HitFormat {
     /// Two lines for people: `1: KEY (0.2731)` and `   URL: …`.
-    /// - Parameter url: nil without links; an inner nil for a picture that the store cannot give.
+    /// - Parameter url: nil without links; an inner nil for a key that the store cannot have.
     public static func text(_ hit: SearchHit, url: String??) -> String {
         let line = "\(hit.rank): \(Console.printable(hit.key)) (\(fixed(hit.score)))"
         guard let url else { return line }
@@ -15,27 +14,32 @@ public enum HitFormat {
     /// - Parameters:
     ///   - query: put first, where there are several.
     ///   - url: as in ``text(_:url:)``.
-    public static func json(
-        _ hit: SearchHit, query: String? = nil, url: String??
-    ) throws -> String {
-        var fields: [String] = []
-        if let query { fields.append("\"query\":\(try quoted(query))") }
-        fields.append("\"rank\":\(hit.rank)")
-        fields.append("\"key\":\(try quoted(hit.key))")
-        fields.append("\"score\":\(hit.score)")
-        if let url { fields.append("\"url\":\(try url.map(quoted) ?? "null")") }
-        return "{\(fields.joined(separator: ","))}"
+    public static func json(_ hit: SearchHit, query: String? = nil, url: String??) -> String {
+        var members: [(String, JSON)] = []
+        if let query { members.append(("query", .string(query))) }
+        members += [
+            ("rank", .integer(hit.rank)), ("key", .string(hit.key)), ("score", .number(hit.score)),
+        ]
+        if let url { members.append(("url", url.map(JSON.string) ?? .null)) }
+        return JSON.object(members).text
     }
 
     /// A vector as a JSON array; every number reads back as the same fp32.
     public static func json(_ embedding: [Float]) -> String {
-        "[\(embedding.map { "\($0)" }.joined(separator: ","))]"
+        JSON.array(embedding.map(JSON.float)).text
     }
 
-    private static func quoted(_ text: String) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        return String(decoding: try encoder.encode(text), as: UTF8.self)
+    /// Why a search found nothing, and what to do: one sentence.
+    public static func nothing(_ query: SearchQuery, hasPictures: Bool) -> String {
+        guard hasPictures else { return "no pictures yet: run process-images" }
+        if query.offset > 0 { return "no more pictures: lower --offset" }
+        if let minimumScore = query.minimumScore {
+            return "no picture has a score of \(minimumScore) or more: lower --min-score"
+        }
+        if let prefix = query.prefix {
+            return "no picture's key begins with \"\(Console.printable(prefix))\": check --prefix"
+        }
+        return "every stored embedding is zero or invalid: run process-images again"
     }
 
     /// Four decimals. A cosine lies between -1 and 1, but what comes from a database is checked.

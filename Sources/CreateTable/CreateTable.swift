@@ -144,9 +144,9 @@ struct CreateTable: ParsableCommand {
     }
 
     private func measure(_ table: PicturesTable, _ settings: Settings, queries: Int) throws {
-        let embedder = try TextEmbedder(
+        let embedder = try QueryEmbedder(
             modelPath: try Console.locateModel(settings), activation: try settings.activation())
-        let vectors = try RecallQueries.texts(queries).map { try embedder.embed($0).embedding }
+        let vectors = try RecallQueries.texts(queries).map { try embedder.embed($0).vector }
         let recall = try table.recall(of: vectors) { done in
             if Console.isTerminal { Console.rewriteLine("\(done)/\(queries) queries") }
         }

@@ -3,96 +3,86 @@ import CommandLineSupport
 import ImageSearch
 
 @main
-struct FindImages: ParsableCommand {
+struct FindImages: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "find-images",
-        abstract: "Find the pictures that texts and pictures describe best.",
+        abstract: "Find the pictures that match texts and pictures best.",
         usage: """
             find-images [TEXT] [--plus TEXT] [--minus TEXT] [--image PICTURE] [--weight W] …
             find-images -        each line of stdin is a search
             """,
         discussion: """
-            Reads the bucket's and the database's settings from the environment or from .env; see \
-            .env_example. The number behind a key is the cosine between query and picture.
+            Reads the settings of the bucket and the database from the environment or from .env; see \
+            .env_example. The number after a key is the cosine between query and picture.
 
-            Several texts and pictures make one query: each is a unit vector, and their weighted sum, \
-            made a unit vector again, is what pictures are compared with. --minus turns the query \
-            away from a text.
+            A query has up to \(SearchQuery.maximumTerms) terms, in any order:
+
+            TEXT                    What to look for; - reads searches from stdin,
+                                    one per line. (default: man jumping)
+            --plus TEXT             Another text to look for.
+            --minus TEXT            A text to avoid.
+            --image PICTURE         A picture to look for: a file, an address (http
+                                    or https), or the key of a stored picture,
+                                    checked in this order.
+            --minus-image PICTURE   A picture to avoid.
+            --weight W              How much the term before it counts. (default: 1)
+
+            Each term is a unit vector. Their weighted sum, normalised, is compared with the \
+            pictures' embeddings.
             """,
         version: Console.version)
 
     @Argument(
-        help: "What to look for; - reads searches from stdin, one a line. (default: man jumping)")
-    var text: [String] = []
-
-    @Option(help: "A further text to look for.")
-    var plus: [String] = []
-
-    @Option(help: "A text to stay away from.")
-    var minus: [String] = []
-
-    @Option(
-        help:
-            "A picture to look for: a file, an address (http or https), or the key of a stored one, in this order."
-    )
-    var image: [String] = []
-
-    @Option(help: "A picture to stay away from.")
-    var minusImage: [String] = []
-
-    @Option(help: "How much the text or picture before it counts; 1 unless given.")
-    var weight: [String] = []
+        parsing: .allUnrecognized,
+        help: ArgumentHelp("The terms of the query, described above.", valueName: "terms"))
+    var arguments: [String] = []
 
     @Option(name: [.customShort("k"), .long], help: "How many pictures to print.")
     var limit = 4
 
-    @Option(help: "How many of the nearest to pass over.")
+    @Option(help: "Skip this many results.")
     var offset = 0
 
     @Option(
         help:
-            "Print only pictures with at least this cosine. Levels differ: 0.2 to 0.35 is near for a text, 0.5 to 1 for a picture."
+            "Print only pictures with at least this cosine. 0.2 to 0.35 is a good match for a text, 0.5 to 1 for a picture."
     )
     var minScore: Double?
 
-    @Option(help: "Only pictures whose key begins so.")
+    @Option(help: "Print only pictures whose key begins with this.")
     var prefix: String?
 
-    @Flag(help: "Compare every picture, instead of asking an index that may miss some.")
+    @Flag(help: "Compare every picture instead of using an index, which may miss some.")
     var exact = false
 
     @Flag(
         help:
-            "Print one JSON object a line: rank, key, score, url; with searches from stdin, query first."
+            "Print one JSON object per line: rank, key, score, url; with searches from stdin, query first."
     )
     var json = false
 
     @Flag(inversion: .prefixedNo, help: "Print a link to each picture.")
     var url = true
 
-    @Option(help: "How many seconds the links work, a week at most.")
+    @Option(help: "How many seconds the links work, at most a week.")
     var expires = 3_600
 
     @Flag(
         inversion: .prefixedNo,
-        help: "Show the pictures in a terminal that can (kitty, iTerm2, sixel).")
+        help: "Show the pictures if the terminal can (kitty, iTerm2, sixel).")
     var thumbnails = true
 
-    @Flag(help: "Print the query's embedding as a JSON array and search nothing.")
+    @Flag(help: "Print the query's embedding as a JSON array and do not search.")
     var printEmbedding = false
 
-    /// Options that have a value and are no terms, for the order of the terms.
-    private static let otherOptions: Set<String> = [
-        "-k", "--limit", "--offset", "--min-score", "--prefix", "--expires",
-    ]
+    /// Bytes of the largest picture that is shown in a terminal.
+    private static let maximumThumbnailBytes = 64 << 20
 
-    private func arguments() throws -> TermArguments {
-        let line = Array(CommandLine.arguments.dropFirst())
+    private func terms() throws -> [TermArguments.Term] {
         do {
-            let arguments = try TermArguments(line, otherOptions: Self.otherOptions)
+            let terms = try TermArguments(arguments).terms
             // Without any, the search that the Python demo begins with.
-            return arguments.terms.isEmpty
-                ? try TermArguments(["man jumping"], otherOptions: []) : arguments
+            return terms.isEmpty ? try TermArguments(["man jumping"]).terms : terms
         } catch {
             throw ValidationError(error.description)
         }
@@ -111,77 +101,164 @@ struct FindImages: ParsableCommand {
         guard (1...604_800).contains(expires) else {
             throw ValidationError("--expires must be 1 to 604800.")
         }
-        guard text.count <= 1 else {
-            throw ValidationError("One TEXT at most; put it into quotes, and others behind --plus.")
-        }
-        guard try arguments().terms.count <= SearchQuery.maximumTerms else {
-            throw ValidationError("\(SearchQuery.maximumTerms) texts and pictures at most.")
+        guard try terms().count <= SearchQuery.maximumTerms else {
+            throw ValidationError("Give at most \(SearchQuery.maximumTerms) texts and pictures.")
         }
     }
 
-    func run() {
-        Console.run("find-images") {
+    func run() async {
+        await Console.run("find-images") {
             let settings = try Settings()
-            let arguments = try arguments()
-            let find = try FindCommand(settings, needsDatabase: !printEmbedding) {
-                try Console.locateModel(settings)
-            }
-            guard arguments.terms.contains(where: { $0.source == .line }) else {
-                try answer(find, terms: try find.terms(of: arguments), line: nil)
-                return 0
-            }
-            var failed = false
-            while let line = readLine() {
-                guard !line.allSatisfy(\.isWhitespace) else { continue }
-                do {
-                    try answer(find, terms: try find.terms(of: arguments, line: line), line: line)
-                } catch let error as SearchError where error.isAboutQuery {
-                    // One bad line is no reason to leave the others unanswered.
-                    Console.note("find-images: \(Console.printable(line)): \(error)")
-                    failed = true
-                }
-            }
-            return failed ? 1 : 0
+            let terms = try terms()
+            return printEmbedding
+                ? try await printEmbeddings(of: terms, settings)
+                : try await search(for: terms, settings)
         }
     }
 
-    private func answer(
-        _ find: FindCommand, terms: [SearchQuery.Term], line: String?
-    ) throws {
-        let query = SearchQuery(
+    private func query(_ terms: [SearchQuery.Term]) -> SearchQuery {
+        SearchQuery(
             terms: terms, limit: limit, offset: offset, minimumScore: minScore, prefix: prefix,
             isExact: exact)
-        guard !printEmbedding else {
-            let (vector, isTruncated) = try find.resolve(query)
-            if isTruncated { try noteTruncation(find) }
-            Console.line(HitFormat.json(vector))
-            return
+    }
+
+    /// Needs only the model's settings.
+    private func printEmbeddings(
+        of arguments: [TermArguments.Term], _ settings: Settings
+    ) async throws -> Int32 {
+        let pictures = try await Self.findPictures(of: arguments)
+        let embedder = try QueryEmbedder(
+            modelPath: try Console.locateModel(settings), activation: try settings.activation(),
+            precision: try settings.precision())
+        let terms = try await Self.terms(arguments, pictures) { try embedder.embed($0) }
+        return try await forEachSearch(terms) { terms, _ in
+            let embedding = try await embedder.vector(of: query(terms))
+            if embedding.isTruncated { noteTruncation(embedder.contextLength) }
+            Console.line(HitFormat.json(embedding.vector))
         }
-        let result = try find.search(query)
-        if result.isTruncated { try noteTruncation(find) }
-        if let line, !json { Console.line(Console.printable(line)) }
-        if result.hits.isEmpty {
-            Console.note("find-images: \(try find.explainNothing(query))")
+    }
+
+    /// Settings are checked and the database is connected before the model is loaded, so that a
+    /// mistake shows at once. Only the needed parts of the model are loaded.
+    private func search(
+        for arguments: [TermArguments.Term], _ settings: Settings
+    ) async throws -> Int32 {
+        let searcher = try Searcher(
+            settings, applicationName: "find-images", longestStatement: .seconds(120), threads: 1)
+        try await searcher.connect()
+        let pictures = try await Self.findPictures(of: arguments)
+        let hasText = arguments.contains { !$0.isPicture }
+        if hasText || pictures.values.contains(where: \.isFile) {
+            try await searcher.load(loadsTexts: hasText) { try Console.locateModel(settings) }
         }
+        let terms = try await Self.terms(arguments, pictures) { try searcher.embed($0) }
         let graphics = thumbnails && !json ? TerminalGraphics.detected : nil
-        for hit in result.hits {
-            let link = url ? find.url(of: hit.key, expiresIn: expires) : nil
-            if json {
-                Console.line(try HitFormat.json(hit, query: line, url: url ? .some(link) : nil))
-                continue
+        return try await forEachSearch(terms) { terms, line in
+            let query = query(terms)
+            let result = try await searcher.search(query)
+            if result.isTruncated { noteTruncation(try searcher.contextLength()) }
+            if let line, !json { Console.line(Console.printable(line)) }
+            if result.hits.isEmpty {
+                let hasPictures = try await searcher.hasPictures()
+                Console.note("find-images: \(HitFormat.nothing(query, hasPictures: hasPictures))")
             }
-            Console.line(HitFormat.text(hit, url: url ? .some(link) : nil))
-            if let graphics, let bytes = find.bytes(of: hit.key),
-                let picture = graphics.thumbnail(of: bytes)
-            {
-                Console.line(picture)
+            for hit in result.hits { try show(hit, line, searcher, graphics) }
+        }
+    }
+
+    /// Reads the pictures of a command line, each once.
+    private static func findPictures(
+        of arguments: [TermArguments.Term]
+    ) async throws -> [String: QueryPicture] {
+        let names = Set(arguments.compactMap(\.pictureName))
+        guard !names.isEmpty else { return [:] }
+        return try await Console.onThread {
+            try names.reduce(into: [:]) { $0[$1] = try QueryPicture.find($1) }
+        }
+    }
+
+    /// The query's terms with pictures embedded; nil stands for a line of stdin.
+    private static func terms(
+        _ arguments: [TermArguments.Term], _ pictures: [String: QueryPicture],
+        embed: @escaping @Sendable ([UInt8]) throws -> [Float]
+    ) async throws -> [(content: SearchQuery.Term.Content?, weight: Double)] {
+        try await Console.onThread {
+            try arguments.map { term in
+                switch term.source {
+                case .line: (nil, term.weight)
+                case .text(let text): (.text(text), term.weight)
+                case .picture(let name):
+                    switch pictures[name] {
+                    case .bytes(let bytes): (.embedding(try embed(bytes)), term.weight)
+                    case .key, nil: (.key(name), term.weight)
+                    }
+                }
             }
         }
     }
 
-    private func noteTruncation(_ find: FindCommand) throws {
+    /// Runs one search, or one for every line of stdin if a term stands for it.
+    /// - Returns: the exit code.
+    private func forEachSearch(
+        _ terms: [(content: SearchQuery.Term.Content?, weight: Double)],
+        _ search: ([SearchQuery.Term], _ line: String?) async throws -> Void
+    ) async throws -> Int32 {
+        func query(_ line: String?) -> [SearchQuery.Term] {
+            terms.map { .init($0.content ?? .text(line ?? ""), weight: $0.weight) }
+        }
+        guard terms.contains(where: { $0.content == nil }) else {
+            try await search(query(nil), nil)
+            return 0
+        }
+        var failed = false
+        while let line = readLine() {
+            // By scalars: a character counts as white space by its first scalar alone.
+            guard !line.unicodeScalars.allSatisfy(\.properties.isWhitespace) else { continue }
+            do {
+                try await search(query(line), line)
+            } catch let error as SearchError where error.isAboutQuery {
+                // The other lines can still be answered.
+                Console.note("find-images: \(Console.printable(line)): \(error)")
+                failed = true
+            }
+        }
+        return failed ? 1 : 0
+    }
+
+    private func show(
+        _ hit: SearchHit, _ line: String?, _ searcher: Searcher, _ graphics: TerminalGraphics?
+    ) throws {
+        let store = searcher.store
+        // A row's key may be one that the store cannot have.
+        let link = url ? try? store.presignedURL(for: hit.key, expiresIn: expires) : nil
+        if json {
+            Console.line(HitFormat.json(hit, query: line, url: url ? .some(link) : nil))
+            return
+        }
+        Console.line(HitFormat.text(hit, url: url ? .some(link) : nil))
+        if let graphics,
+            let bytes = try? store.object(hit.key, maximumBytes: Self.maximumThumbnailBytes),
+            let picture = graphics.thumbnail(of: bytes)
+        {
+            Console.line(picture)
+        }
+    }
+
+    private func noteTruncation(_ contextLength: Int) {
         Console.note(
-            "find-images: a text has more than \(try find.contextLength()) tokens; its end is ignored"
-        )
+            "find-images: a text has more than \(contextLength) tokens; the rest is ignored")
+    }
+}
+
+extension TermArguments.Term {
+    fileprivate var pictureName: String? {
+        if case .picture(let name) = source { name } else { nil }
+    }
+    fileprivate var isPicture: Bool { pictureName != nil }
+}
+
+extension QueryPicture {
+    fileprivate var isFile: Bool {
+        if case .bytes = self { true } else { false }
     }
 }

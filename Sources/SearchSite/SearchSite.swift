@@ -145,8 +145,7 @@ public protocol PictureEmbedding: Sendable {
     func embed(_ file: [UInt8]) throws -> [Float]
 }
 
-extension PictureEmbedder: PictureEmbedding {}
-extension DeferredSearch: PictureEmbedding {}
+extension Searcher: PictureEmbedding {}
 
 /// What travels with a request. Unlike Hummingbird's own context it can be made without a channel.
 package struct SiteContext: RequestContext {

@@ -127,12 +127,11 @@ struct WebApp: AsyncParsableCommand {
         await Console.run("web-app") {
             let files = try OpenFileLimit.raise(minimum: Self.minimumOpenFiles)
             let settings = try Settings()
-            let search = DeferredSearch()
+            let search = try Searcher(settings)
             let site = SearchSite(
                 search: search, embedder: search, source: try BucketPictures(settings),
                 configuration: try siteConfiguration(settings, openFiles: files),
                 statistics: { search.textStatistics }, logger: logger)
-            _ = try settings.databaseURI()
             warn(settings)
             // The site answers while the model is being loaded or downloaded: probes see that it is
             // alive and not ready.
@@ -150,8 +149,7 @@ struct WebApp: AsyncParsableCommand {
             Task {
                 guard let address = await addresses.first(where: { _ in true }) else { return }
                 do {
-                    try await search.load(
-                        settings, modelPath: { try Console.locateModel(settings) })
+                    try await search.load { try Console.locateModel(settings) }
                     Console.line("Search at \(address) (Ctrl-C to stop)")
                     do {
                         try await search.checkHealth()

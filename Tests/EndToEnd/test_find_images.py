@@ -160,9 +160,9 @@ def test_pages_prefixes_scores_and_links(album):
 
     # Nothing found has a reason each time.
     for arguments, words in {
-        ("--min-score", "0.999"): "no picture reaches the score 0.999",
+        ("--min-score", "0.999"): "no picture has a score of 0.999 or more",
         ("--prefix", "never"): 'no picture\'s key begins with "never"',
-        ("--offset", "1000"): "there are no more pictures",
+        ("--offset", "1000"): "no more pictures",
     }.items():
         result = album.run("find-images", "cat", *arguments)
         assert result.stdout == "" and words in result.stderr

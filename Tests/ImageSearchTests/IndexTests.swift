@@ -64,7 +64,7 @@ struct IndexTests {
     }
 
     private func found(
-        _ database: TestDatabase, _ table: PicturesTable, _ selection: PicturesTable.Selection
+        _ database: TestDatabase, _ table: PicturesTable, _ selection: SearchQuery
     ) throws -> Double {
         var (right, all) = (0, 0)
         for query in Self.queries {
@@ -81,7 +81,7 @@ struct IndexTests {
     @Test func hnswIsBuiltUsedAndDropped() throws {
         try withFilledTable { database, table in
             let query = Self.queries[0]
-            let ten = PicturesTable.Selection(limit: 10)
+            let ten = SearchQuery(limit: 10)
             #expect(try !table.explain(query, ten).contains { $0.contains("Index Scan using") })
             #expect(throws: TableError.noIndex) { try table.recall(of: [query]) }
             #expect(try build(database, .none).outcome == .noneWasThere)
@@ -241,7 +241,7 @@ struct IndexTests {
                 }
                 #expect(try table.create(partitions: 4).createdTable == false)
                 for query in Self.queries {
-                    let selection = PicturesTable.Selection(limit: 20, isExact: true)
+                    let selection = SearchQuery(limit: 20, isExact: true)
                     #expect(
                         try table.nearest(to: query, selection)
                             == plain.nearest(to: query, selection))

@@ -21,7 +21,8 @@ struct QueryTests {
                     "PG_SERVICE_URI": database.uri,
                     "S3_ENDPOINT": "file://\(Fixtures.directory.path)",
                     "S3_BUCKET_NAME": "Fixtures",
-                ]), modelPath: Fixtures.tinyModel, threads: 2, pictureThreads: 1)
+                ]), threads: 2)
+            try await searcher.load { Fixtures.tinyModel }
             try await body(database, searcher, table)
         }
     }
@@ -58,13 +59,13 @@ struct QueryTests {
     @Test func picturesFindThemselves() async throws {
         try await withSearcher { _, searcher, table in
             let file = try Data(contentsOf: Self.pictures.appending(path: "size-640x427.jpg"))
-            let embedder = PictureEmbedder(modelPath: Fixtures.tinyModel)
+            let picture = SearchQuery.Term.Content.embedding(try searcher.embed([UInt8](file)))
+            let embedder = try QueryEmbedder(modelPath: Fixtures.tinyModel)
             try table.upsert([.init(key: "it", embedding: try embedder.embed([UInt8](file)))])
-            let one = try await searcher.search(
-                SearchQuery(terms: [.init(.picture([UInt8](file)))], limit: 1))
+            let one = try await searcher.search(SearchQuery(terms: [.init(picture)], limit: 1))
             #expect(one.hits.first?.key == "it" && abs((one.hits.first?.score ?? 0) - 1) < 1e-6)
             let both = try await searcher.search(
-                SearchQuery(terms: [.init(.picture([UInt8](file))), .init(.key("it"), weight: 2)]))
+                SearchQuery(terms: [.init(picture), .init(.key("it"), weight: 2)]))
             #expect(both.hits.first?.key == "it")
             // The nearest to what it is not comes last of all.
             let away = try await searcher.search(
@@ -88,15 +89,18 @@ struct QueryTests {
             }
             #expect(await failure(.key("none.jpg")) == .unknownKey("none.jpg"))
             #expect(await failure(.key("nul\0")) == .unknownKey("nul\0"))
+            func failure(_ picture: [UInt8]) -> SearchError? {
+                #expect(throws: SearchError.self) { try searcher.embed(picture) }
+            }
             for bytes in [[], Array("a text".utf8)] {
-                guard case .unsupportedPicture = await failure(.picture(bytes)) else {
+                guard case .unsupportedPicture = failure(bytes) else {
                     Issue.record("\(bytes)")
                     continue
                 }
             }
             let whole = try [UInt8](
                 Data(contentsOf: Self.pictures.appending(path: "size-640x427.jpg")))
-            guard case .damagedPicture = await failure(.picture(Array(whole.prefix(2_000)))) else {
+            guard case .damagedPicture = failure(Array(whole.prefix(2_000))) else {
                 Issue.record("a broken picture")
                 return
             }
@@ -135,42 +139,13 @@ struct QueryTests {
             settings([
                 "PG_SERVICE_URI": "postgres://u:sesame-9@127.0.0.1:1/d",
                 "S3_ENDPOINT": "file://\(Fixtures.directory.path)", "S3_BUCKET_NAME": "Fixtures",
-            ]), modelPath: Fixtures.tinyModel, threads: 1)
+            ]), threads: 1)
+        try await searcher.load { Fixtures.tinyModel }
         do {
-            _ = try await searcher.search("cat", limit: 1)
+            _ = try await searcher.search(SearchQuery("cat", limit: 1))
             Issue.record("found something")
         } catch SearchError.databaseUnavailable(let reason) {
             #expect(!reason.contains("sesame"))
         }
-    }
-}
-
-struct TermArgumentsTests {
-    private func terms(_ line: String) throws -> [TermArguments.Term] {
-        try TermArguments(
-            line.split(separator: " ").map(String.init), otherOptions: ["-k", "--prefix"]
-        ).terms
-    }
-
-    @Test func keepTheOrderOfTheLine() throws {
-        let terms = try terms(
-            "-k 3 beach --weight 2 --json --minus people --weight=0.5 --image a.jpg --plus=sunset --prefix x --minus-image b.jpg"
-        )
-        #expect(
-            terms.map(\.source) == [
-                .text("beach"), .text("people"), .picture("a.jpg"), .text("sunset"),
-                .picture("b.jpg"),
-            ])
-        #expect(terms.map(\.weight) == [2, -0.5, 1, 1, -1])
-        #expect(try self.terms("- --plus x").map(\.source) == [.line, .text("x")])
-        #expect(try self.terms("-- --plus").map(\.source) == [.text("--plus")])
-    }
-
-    @Test(arguments: [
-        "--weight 2", "a --weight 0", "a --weight -1", "a --weight x", "a --weight 2 --weight 3",
-        "a --weight nan", "- -",
-    ])
-    func refuse(line: String) {
-        #expect(throws: TermArguments.Mistake.self) { _ = try terms(line) }
     }
 }

@@ -19,10 +19,10 @@ struct SearcherTests {
     }
 
     @Test func embedsAsUpstream() throws {
-        let embedder = try TextEmbedder(modelPath: Fixtures.tinyModel)
+        let embedder = try QueryEmbedder(modelPath: Fixtures.tinyModel)
         for text in try Self.texts() {
             let query = try embedder.embed(text.text)
-            let dot = zip(query.embedding, text.embedding)
+            let dot = zip(query.vector, text.embedding)
                 .reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
             #expect(dot > 0.99999, "\(text.text): \(dot)")
             // Upstream fills up with zeros, so a text that ends in one was not cut.
@@ -39,10 +39,12 @@ struct SearcherTests {
         try await withDatabase { database, settings in
             try database.table().upsert(
                 texts.map { PicturesTable.Row(key: "\($0.text).jpg", embedding: $0.embedding) })
-            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 3)
+            let searcher = try await Self.searcher(settings, threads: 3)
             answers = try await withThrowingTaskGroup(of: (Int, SearchResult).self) { group in
                 for (index, text) in texts.enumerated() {
-                    group.addTask { (index, try await searcher.search(text.text, limit: 3)) }
+                    group.addTask {
+                        (index, try await searcher.search(SearchQuery(text.text, limit: 3)))
+                    }
                 }
                 var answers = [SearchResult?](repeating: nil, count: texts.count)
                 for try await (index, answer) in group { answers[index] = answer }
@@ -60,11 +62,13 @@ struct SearcherTests {
     /// A search that nobody waits for any more does not go on in the database.
     @Test func slowSearchesEndInTheDatabaseToo() async throws {
         try await withDatabase { database, settings in
-            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
-            _ = try await searcher.search("cat", limit: 1)
+            let searcher = try await Self.searcher(settings, threads: 1)
+            _ = try await searcher.search(SearchQuery("cat", limit: 1))
             let locker = try database.connect()
             try locker.executeScript("BEGIN; LOCK TABLE pictures")
-            await #expect(throws: SearchError.self) { try await searcher.search("dog", limit: 1) }
+            await #expect(throws: SearchError.self) {
+                try await searcher.search(SearchQuery("dog", limit: 1))
+            }
             let left = try locker.execute(
                 """
                 SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
@@ -72,7 +76,7 @@ struct SearcherTests {
                 """)
             #expect(left.isEmpty)
             try locker.executeScript("COMMIT")
-            _ = try await searcher.search("dog", limit: 1)
+            _ = try await searcher.search(SearchQuery("dog", limit: 1))
         }
     }
 
@@ -83,18 +87,18 @@ struct SearcherTests {
                 contentsOf: Fixtures.directory.deletingLastPathComponent()
                     .appending(path: "ClipCoreTests/Fixtures/image/grey.jpg")))
         func embedded(_ precision: Precision) throws -> [Float] {
-            try PictureEmbedder(modelPath: Fixtures.tinyModel, precision: precision).embed(picture)
+            try QueryEmbedder(modelPath: Fixtures.tinyModel, precision: precision).embed(picture)
         }
         let (int8, fp32) = (try embedded(.int8), try embedded(.fp32))
         #expect(int8 != fp32)
         for (name, expected) in [("int8", int8), ("fp32", fp32)] {
-            let search = DeferredSearch()
-            try await search.load(
+            let search = try Searcher(
                 settings([
                     "PG_SERVICE_URI": "postgres://127.0.0.1:1/none",
                     "S3_ENDPOINT": "http://127.0.0.1:1", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b",
                     "S3_BUCKET_NAME": "pictures", "CLIP_PRECISION": name,
-                ]), modelPath: { Fixtures.tinyModel })
+                ]))
+            try await search.load { Fixtures.tinyModel }
             #expect(try search.embed(picture) == expected)
         }
     }
@@ -103,9 +107,9 @@ struct SearcherTests {
     @Test func healsAfterLostConnections() async throws {
         try await withDatabase { database, settings in
             try database.table().upsert([PicturesTable.Row(key: "a", embedding: unitVector(0))])
-            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 2)
+            let searcher = try await Self.searcher(settings, threads: 2)
             for _ in 0..<5 {
-                #expect(try await searcher.search("cat", limit: 1).hits.count == 1)
+                #expect(try await searcher.search(SearchQuery("cat", limit: 1)).hits.count == 1)
                 try database.connect().execute(
                     """
                     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -118,12 +122,12 @@ struct SearcherTests {
 
     @Test func unhealthyWithoutTableOrServer() async throws {
         try await withDatabase { database, settings in
-            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
+            let searcher = try await Self.searcher(settings, threads: 1)
             try await searcher.checkHealth()
             try database.connect().executeScript("DROP TABLE pictures")
             await #expect(throws: TableError.noTable) { try await searcher.checkHealth() }
             await #expect(throws: TableError.noTable) {
-                _ = try await searcher.search("cat", limit: 1)
+                _ = try await searcher.search(SearchQuery("cat", limit: 1))
             }
         }
     }
@@ -131,26 +135,67 @@ struct SearcherTests {
     /// A search that waits for a locked table can be given up, so that a server can shut down.
     @Test func cancelledSearchesDoNotHang() async throws {
         try await withDatabase { database, settings in
-            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
+            let searcher = try await Self.searcher(settings, threads: 1)
             let locker = try database.connect()
             try locker.executeScript("BEGIN; LOCK TABLE pictures")
             let searches = (0..<4).map { _ in
-                Task { try await searcher.search("cat", limit: 1).hits.count }
+                Task { try await searcher.search(SearchQuery("cat", limit: 1)).hits.count }
             }
             for search in searches { search.cancel() }
             for search in searches {
                 await #expect(throws: CancellationError.self) { try await search.value }
             }
             try locker.executeScript("COMMIT")
-            #expect(try await searcher.search("cat", limit: 1).hits == [])
+            #expect(try await searcher.search(SearchQuery("cat", limit: 1)).hits == [])
+        }
+    }
+
+    /// While the model is being loaded, only queries that need none are answered.
+    @Test func loadingSearcherAnswersWhatNeedsNoModel() async throws {
+        try await withDatabase { database, settings in
+            try database.table().upsert([PicturesTable.Row(key: "a", embedding: unitVector(0))])
+            let searcher = try Searcher(settings, threads: 1)
+            let byKey = SearchQuery(terms: [.init(.key("a"))])
+            #expect(try await searcher.search(byKey).hits.map(\.key) == ["a"])
+            #expect(searcher.textStatistics == nil)
+            await #expect(throws: Searcher.NotReady.self) {
+                try await searcher.search(SearchQuery("cat"))
+            }
+            await #expect(throws: Searcher.NotReady.self) { try await searcher.checkHealth() }
+            #expect(throws: Searcher.NotReady.self) { try searcher.embed([]) }
+            try await searcher.load { Fixtures.tinyModel }
+            #expect(try await searcher.search(SearchQuery("cat")).hits.map(\.key) == ["a"])
+            try await searcher.checkHealth()
+        }
+    }
+
+    /// Texts are told apart by their tokens, and one text is embedded once however many ask.
+    @Test func textsAreEmbeddedOnce() async throws {
+        try await withDatabase { database, settings in
+            try database.table().upsert([PicturesTable.Row(key: "a", embedding: unitVector(0))])
+            let searcher = try await Self.searcher(settings, threads: 2)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for text in ["a cat", "A  Cat", " a cat ", "a dog"] {
+                    group.addTask { _ = try await searcher.search(SearchQuery(text, limit: 1)) }
+                }
+                try await group.waitForAll()
+            }
+            let statistics = try #require(searcher.textStatistics)
+            #expect(statistics.misses == 2 && statistics.hits == 2 && statistics.count == 2)
         }
     }
 
     @Test func locations() async throws {
         try await withDatabase { _, settings in
-            let searcher = try Searcher(settings, modelPath: Fixtures.tinyModel, threads: 1)
+            let searcher = try await Self.searcher(settings, threads: 1)
             #expect(throws: (any Error).self) { try searcher.location(of: "../outside.jpg") }
         }
+    }
+
+    private static func searcher(_ settings: Settings, threads: Int) async throws -> Searcher {
+        let searcher = try Searcher(settings, threads: threads)
+        try await searcher.load { Fixtures.tinyModel }
+        return searcher
     }
 
     /// Like `TestDatabase.with`, for tests that wait for searches.

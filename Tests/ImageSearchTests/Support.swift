@@ -93,7 +93,7 @@ extension PicturesTable {
     }
 
     /// The server's plan for a search: what `EXPLAIN` prints, line by line.
-    func explain(_ embedding: [Float], _ selection: Selection) throws -> [String] {
+    func explain(_ embedding: [Float], _ selection: SearchQuery) throws -> [String] {
         var queries = try searchQueries(embedding, selection)
         let search = queries.removeLast()
         queries.append(PGQuery("EXPLAIN " + search.sql, search.parameters))

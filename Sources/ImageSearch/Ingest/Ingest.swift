@@ -133,7 +133,7 @@ final class LazyEncoder: Sendable {
                 result
                 ?? Result {
                     // A model that cannot embed texts is of no use: find out before any image is stored.
-                    _ = try TextEmbedder(checkpoint).embed("a photo")
+                    _ = try QueryEmbedder(checkpoint).embed("a photo")
                     return try ImageEncoder(checkpoint, precision: precision)
                 }
             result = known

@@ -58,8 +58,9 @@ extension IngestPipeline {
     private func push(_ pictures: [IngestResults.Picture]) {
         state.update { $0.progress.encoded += pictures.count }
         for picture in pictures {
-            // PostgreSQL would refuse it together with all rows of its batch.
-            guard picture.embedding.allSatisfy(\.isFinite) else {
+            // PostgreSQL would refuse a vector that is not finite, with all rows of its batch; a
+            // zero vector has no angle with anything.
+            guard EmbeddingError.isDirection(picture.embedding) else {
                 refuse(picture.object, reason: "\(EmbeddingError())")
                 continue
             }
@@ -67,9 +68,4 @@ extension IngestPipeline {
             guard found.push(.picture(picture)) else { return }
         }
     }
-}
-
-/// Weights so extreme that a picture's embedding overflows.
-struct EmbeddingError: Error, CustomStringConvertible {
-    var description: String { "the model's embedding of it is not finite" }
 }

@@ -64,6 +64,7 @@ extension SearchError {
     /// What a failed statement means to whoever searches; other errors as they are.
     static func of(_ error: any Error) -> any Error {
         switch error {
+        case is Overload: SearchError.overloaded
         case let error as PGError where error.isAboutAvailability:
             SearchError.databaseUnavailable(reason: "\(error)")
         case TableError.statementPool:

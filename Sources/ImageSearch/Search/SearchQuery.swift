@@ -1,25 +1,23 @@
-/// What is looked for: texts and pictures, each with a weight, and which part of the answer is
-/// wanted.
+import S3Client
+
+/// A query: texts and pictures, each with a weight, and which part of the answer is wanted.
 ///
-/// Every term stands for a unit vector (a text's or a picture's embedding). The query's own vector is
-/// their weighted sum, made a unit vector again:
+/// Every term stands for a unit vector (a text's or a picture's embedding). The query's vector is
+/// their weighted sum, normalised:
 ///
 ///     q = Σ wᵢ vᵢ / ‖Σ wᵢ vᵢ‖
 ///
 /// so only the weights' proportions count, and a negative weight turns the query away from its term.
 /// Pictures are ranked by the cosine between their embedding and `q`. Terms that cancel each other out
-/// leave no direction to look in: ``SearchError/termsCancelOut``.
+/// leave no direction: ``SearchError/termsCancelOut``.
 public struct SearchQuery: Sendable, Equatable {
-    /// One of the things that a query is made of.
     public struct Term: Sendable, Equatable {
         public enum Content: Sendable, Equatable {
             /// Words that describe what pictures show.
             case text(String)
-            /// The bytes of a picture file, of any format that pictures are embedded from.
-            case picture([UInt8])
-            /// A picture that is stored already, by its key; its stored embedding is taken.
+            /// A stored picture's key; its stored embedding is used.
             case key(String)
-            /// An embedding of the same model, of any length but zero.
+            /// An embedding of the same model, of any length except zero: a picture's, for example.
             case embedding([Float])
         }
 
@@ -33,33 +31,32 @@ public struct SearchQuery: Sendable, Equatable {
         }
     }
 
-    /// The most terms that a query may have.
     public static let maximumTerms = 32
-    /// The most pictures that may be asked for at once.
+    /// The most pictures that one query may ask for.
     public static let maximumLimit = 10_000
-    /// The most pictures that may be passed over.
+    /// The most pictures that may be skipped.
     public static let maximumOffset = 1_000_000
-    /// Bytes of the largest picture file that may be a term.
+    /// Bytes of the largest picture file to search with.
     public static let maximumPictureBytes = 64 << 20
 
     /// At least one.
     public var terms: [Term]
-    /// How many pictures are wanted, at least 1.
+    /// How many pictures to find, at least 1.
     public var limit: Int
-    /// How many of the nearest to pass over.
+    /// How many of the nearest pictures to skip.
     public var offset: Int
-    /// The least cosine, -1 to 1; nil takes what is nearest however far it is.
+    /// The least cosine, -1 to 1; nil accepts any.
     ///
-    /// There is no level that fits every query: CLIP's pictures lie far from its texts (0.2 to 0.35
-    /// for a text that describes a picture well), near to one another (0.5 to 1).
+    /// No level fits every query: with CLIP, a text that describes a picture well has a cosine of 0.2
+    /// to 0.35 with it, and similar pictures have 0.5 to 1.
     public var minimumScore: Double?
-    /// Only pictures whose key begins so, byte by byte.
+    /// Only pictures whose key begins with this, byte by byte.
     public var prefix: String?
-    /// Whether every row is compared, instead of asking an index that may miss some.
+    /// Whether to compare every row instead of asking an index, which may miss some.
     public var isExact: Bool
 
     public init(
-        terms: [Term], limit: Int = 4, offset: Int = 0, minimumScore: Double? = nil,
+        terms: [Term] = [], limit: Int = 4, offset: Int = 0, minimumScore: Double? = nil,
         prefix: String? = nil, isExact: Bool = false
     ) {
         self.terms = terms
@@ -70,13 +67,13 @@ public struct SearchQuery: Sendable, Equatable {
         self.isExact = isExact
     }
 
-    /// A query of one text.
+    /// A query with one text.
     public init(_ text: String, limit: Int = 4) {
         self.init(terms: [Term(.text(text))], limit: limit)
     }
 
-    /// Whether every part has a sensible value.
-    /// - Throws: ``SearchError/invalid(_:)``, or ``SearchError/pictureTooLarge(bytes:limit:)``.
+    /// Checks that every part is in its range.
+    /// - Throws: ``SearchError/invalid(_:)``.
     public func check() throws(SearchError) {
         guard (1...Self.maximumTerms).contains(terms.count) else {
             throw .invalid("a search has 1 to \(Self.maximumTerms) terms, not \(terms.count)")
@@ -85,10 +82,10 @@ public struct SearchQuery: Sendable, Equatable {
             throw .invalid("a term's weight must be a number other than zero")
         }
         guard (1...Self.maximumLimit).contains(limit) else {
-            throw .invalid("1 to \(Self.maximumLimit) pictures can be asked for, not \(limit)")
+            throw .invalid("a search finds 1 to \(Self.maximumLimit) pictures, not \(limit)")
         }
         guard (0...Self.maximumOffset).contains(offset) else {
-            throw .invalid("0 to \(Self.maximumOffset) pictures can be passed over, not \(offset)")
+            throw .invalid("a search skips 0 to \(Self.maximumOffset) pictures, not \(offset)")
         }
         if let minimumScore {
             guard (-1...1).contains(minimumScore) else {
@@ -96,11 +93,76 @@ public struct SearchQuery: Sendable, Equatable {
             }
         }
         if let prefix, prefix.utf8.contains(0) {
-            throw .invalid("no key begins with a prefix that holds a NUL character")
+            throw .invalid("no key contains a NUL character, so no key begins with that prefix")
         }
-        for case .picture(let bytes) in terms.map(\.content)
-        where bytes.count > Self.maximumPictureBytes {
-            throw .pictureTooLarge(bytes: bytes.count, limit: Self.maximumPictureBytes)
+    }
+}
+
+/// The arithmetic of combined queries; ``SearchQuery`` has the formula.
+enum QueryVector {
+    /// A sum this small compared with its parts is rounding error, not a direction.
+    private static let smallestSum = 1e-4
+
+    /// The query's unit vector, `[embedding dimension]`.
+    ///
+    /// - Parameters:
+    ///   - terms: without texts, which are embeddings by now.
+    ///   - stored: reads a picture's stored embedding; nil when there is none.
+    /// - Throws: ``SearchError``, `TableError.differentDimension`, or what `stored` throws.
+    static func of(
+        _ terms: [SearchQuery.Term], stored: (String) throws -> [Float]?
+    ) throws -> [Float] {
+        var parts: [(weight: Double, vector: [Float])] = []
+        for term in terms {
+            let vector: [Float]
+            switch term.content {
+            case .text: preconditionFailure("texts are embedded before terms are combined")
+            case .embedding(let embedding): vector = embedding
+            case .key(let key):
+                guard let found = try stored(key) else { throw SearchError.unknownKey(key) }
+                vector = try unit(found, key: key)
+            }
+            if let first = parts.first, first.vector.count != vector.count {
+                throw TableError.differentDimension(
+                    table: max(first.vector.count, vector.count),
+                    model: min(first.vector.count, vector.count))
+            }
+            parts.append((term.weight, vector))
         }
+        return try combine(parts)
+    }
+
+    /// The weighted sum of the vectors' directions, as a unit vector.
+    /// - Parameter parts: vectors of one dimension and of any length except zero.
+    private static func combine(
+        _ parts: [(weight: Double, vector: [Float])]
+    ) throws(SearchError) -> [Float] {
+        // One text is the common case, and its vector is a unit vector to the last bit.
+        if parts.count == 1, parts[0].weight == 1 { return parts[0].vector }
+        var sum = [Double](repeating: 0, count: parts.first?.vector.count ?? 0)
+        // Only the weights' proportions count, so weights may have any size.
+        let largest = parts.map { abs($0.weight) }.max() ?? 1
+        for (weight, vector) in parts {
+            let scale = weight / largest / norm(of: vector.lazy.map(Double.init))
+            for index in sum.indices { sum[index] += scale * Double(vector[index]) }
+        }
+        let length = norm(of: sum)
+        guard length.isFinite, length > smallestSum else { throw .termsCancelOut }
+        return sum.map { Float($0 / length) }
+    }
+
+    /// Another program may have stored a vector that is not normalised.
+    private static func unit(_ vector: [Float], key: String) throws(SearchError) -> [Float] {
+        let length = norm(of: vector.lazy.map(Double.init))
+        guard length > 0, length.isFinite else {
+            throw .invalid(
+                "the stored embedding of \(quoted(key)) is zero: embed the picture again with process-images"
+            )
+        }
+        return vector.map { Float(Double($0) / length) }
+    }
+
+    private static func norm(of vector: some Sequence<Double>) -> Double {
+        vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
     }
 }

@@ -2,78 +2,162 @@ import ClipCore
 import PGClient
 import S3Client
 
-/// Answers searches for a server: many at once, each on one of a fixed number of threads that own
-/// their database connections.
+/// One picture that answers a query.
+public struct SearchHit: Sendable, Equatable {
+    /// 1 for the nearest picture of all; skipped pictures count.
+    public let rank: Int
+    /// The picture's key in the bucket.
+    public let key: String
+    /// Cosine of the angle between query and picture, -1 to 1.
+    public let score: Double
+
+    public init(rank: Int, key: String, score: Double) {
+        self.rank = rank
+        self.key = key
+        self.score = score
+    }
+}
+
+/// The answer to a query.
+public struct SearchResult: Sendable, Equatable {
+    /// Nearest first.
+    public let hits: [SearchHit]
+    /// Whether a text was longer than the model's context and was cut.
+    public let isTruncated: Bool
+    /// Whether there is a picture at `offset + limit`.
+    public let hasMore: Bool
+
+    public init(hits: [SearchHit], isTruncated: Bool, hasMore: Bool = false) {
+        self.hits = hits
+        self.isTruncated = isTruncated
+        self.hasMore = hasMore
+    }
+}
+
+/// Where a browser or a person gets a picture from.
+public enum PictureLocation: Sendable {
+    /// A link that works for a limited time without further rights.
+    case presigned(url: String)
+    /// A file of this machine, for stores that are directories. Opening it blocks and throws
+    /// ``PictureSourceError``; a descriptor, unlike a path, cannot be led elsewhere later.
+    case file(open: @Sendable () throws -> OpenedFile)
+}
+
+/// Searching pictures, as the web pages need it. ``Searcher`` is the real one. Implementations keep
+/// blocking work off Swift's cooperative threads.
+public protocol PictureSearch: Sendable {
+    /// The pictures nearest to a query.
+    /// - Throws: ``SearchError`` when the query is wrong or something is unavailable for the moment;
+    ///   any other error is a fault of the installation. All describe themselves in one sentence for
+    ///   the operator, without secrets: what failed and what to do.
+    func search(_ query: SearchQuery) async throws -> SearchResult
+
+    /// Where a picture can be fetched from, valid for an hour.
+    func location(of key: String) throws -> PictureLocation
+
+    /// Throws when searches cannot be answered now.
+    func checkHealth() async throws
+}
+
+/// Answers searches, many at once: terms become vectors (texts through a cache), the vectors become
+/// one, and one statement finds the pictures nearest to it.
 ///
-/// Pictures that are searched with are decoded and encoded on threads of their own, few of them: one
-/// takes as long as many texts, and its pixels take memory.
+/// A searcher is loading until ``load(modelPath:)`` has returned; until then it answers only queries
+/// that need no model.
 public final class Searcher: PictureSearch {
-    /// A visitor waits no longer than this for the database.
-    private static let longestStatement = Duration.seconds(10)
-    private static let maximumWaiting = 256
-    /// Fewer than texts: their bytes are held while they wait.
-    private static let maximumWaitingPictures = 16
+    /// The query needs a model, which is still being loaded.
+    public struct NotReady: Error, CustomStringConvertible {
+        public var description: String { "the model is still being loaded" }
+    }
 
-    /// The model's two towers, for whoever embeds beside the searches.
-    let texts: TextEmbedder
-    let pictures: PictureEmbedder
-    private let store: any ObjectStore
-    private let threads: SearchThreads<SearchConnection>
-    private let pictureThreads: SearchThreads<Void>
+    /// The bucket that the pictures are in.
+    package let store: any ObjectStore
+    private let precision: Precision
+    private let activation: Activation?
+    /// nil while the model is being loaded.
+    private let embedder = Monitor(QueryEmbedder?.none)
+    private let connections: ThreadPool<SearchConnection>
 
+    /// Reads the settings; neither connects nor loads a model.
+    ///
     /// - Parameters:
-    ///   - threads: searches computed at the same time, each with a database connection; by default
-    ///     two a processor, since a search spends about half its time waiting for the database, but
-    ///     at most 16.
-    ///   - pictureThreads: pictures decoded and encoded at the same time; by default one for every
-    ///     two processors.
-    /// - Throws: `SettingsError` for a missing variable, or the error of an unusable model file.
+    ///   - applicationName: what the database's administrator sees.
+    ///   - longestStatement: how long to wait for an answer from the database.
+    ///   - threads: searches that run at the same time, each with a database connection. The default
+    ///     is two for each processor, since a search spends about half its time waiting for the
+    ///     database, but at most 16.
+    /// - Throws: `SettingsError` for a missing variable, or the error of an unusable one.
     public init(
-        _ settings: Settings, modelPath: String, threads: Int? = nil, pictureThreads: Int? = nil
+        _ settings: Settings, applicationName: String = "web-app",
+        longestStatement: Duration = .seconds(10), threads: Int? = nil
     ) throws {
         let route = try settings.searchRoute()
         store = try settings.objectStore()
-        let activation = try settings.activation()
-        texts = try TextEmbedder(modelPath: modelPath, activation: activation)
-        pictures = PictureEmbedder(
-            modelPath: modelPath, activation: activation, precision: try settings.precision())
-        self.threads = try SearchThreads(
-            count: threads ?? min(2 * WorkerThread.processorCount, 16),
-            maximumWaiting: Self.maximumWaiting
+        precision = try settings.precision()
+        activation = try settings.activation()
+        connections = ThreadPool(
+            threads: threads ?? min(2 * WorkerThread.processorCount, 16), waiting: 256,
+            longestWait: .seconds(10)
         ) {
             SearchConnection(
-                route, applicationName: "web-app", responseTimeout: Self.longestStatement)
+                route, applicationName: applicationName, responseTimeout: longestStatement)
         }
-        self.pictureThreads = try SearchThreads(
-            count: pictureThreads ?? max(1, WorkerThread.processorCount / 2),
-            maximumWaiting: Self.maximumWaitingPictures, resource: {})
+    }
+
+    /// Loads the model on a thread of its own.
+    ///
+    /// - Parameters:
+    ///   - loadsTexts: false leaves the text tower to the first text.
+    ///   - modelPath: finds the model file; may take as long as a download.
+    /// - Throws: what `modelPath` throws, or the error of an unusable model file.
+    public func load(
+        loadsTexts: Bool = true, modelPath: @escaping @Sendable () throws -> String
+    ) async throws {
+        let loaded = try await ThreadPool(threads: 1, waiting: 0).run { [precision, activation] in
+            let embedder = try QueryEmbedder(
+                modelPath: modelPath(), activation: activation, precision: precision)
+            if loadsTexts { try embedder.loadTexts() }
+            return embedder
+        }
+        embedder.update { $0 = loaded }
+    }
+
+    private func ready() throws(NotReady) -> QueryEmbedder {
+        guard let embedder = embedder.read({ $0 }) else { throw NotReady() }
+        return embedder
     }
 
     public func search(_ query: SearchQuery) async throws -> SearchResult {
         try query.check()
         do {
-            let pictures = try await embedPictures(of: query)
-            return try await threads.run { [texts] connection in
-                let resolver = QueryResolver(
-                    texts: { texts }, pictures: { pictures[$0] }, identity: { texts.identity })
-                return try connection.withTable { try resolver.answer(query, from: $0) }
+            // Stored embeddings are of the table's model, whichever that is.
+            let embedder = query.needsModel ? try ready() : nil
+            let (terms, isTruncated) =
+                try await embedder?.embedTexts(of: query.terms) ?? (query.terms, false)
+            return try await connections.run { connection in
+                try connection.withTable { table in
+                    var table = table
+                    table.searchModel = embedder?.identity
+                    let vector = try QueryVector.of(terms) { try table.embedding(of: $0) }
+                    let nearest = try table.nearest(to: vector, query)
+                    return SearchResult(
+                        hits: nearest.hits, isTruncated: isTruncated, hasMore: nearest.hasMore)
+                }
             }
         } catch {
             throw SearchError.of(error)
         }
     }
 
-    /// The embeddings of a query's pictures, by the terms' places.
-    private func embedPictures(of query: SearchQuery) async throws -> [Int: [Float]] {
-        var embeddings: [Int: [Float]] = [:]
-        for (place, term) in query.terms.enumerated() {
-            guard case .picture(let bytes) = term.content else { continue }
-            embeddings[place] = try await pictureThreads.run { [pictures] in
-                try pictures.embed(bytes)
-            }
-        }
-        return embeddings
-    }
+    /// A picture file's embedding, `[embedding dimension]`, computed on the calling thread.
+    /// - Throws: ``NotReady``, ``SearchError`` about the picture, or an error about the model.
+    public func embed(_ file: [UInt8]) throws -> [Float] { try ready().embed(file) }
+
+    /// Tokens that a text can have.
+    public func contextLength() throws -> Int { try ready().contextLength }
+
+    /// What the cache of text embeddings has done; nil while the model is being loaded.
+    public var textStatistics: CacheStatistics? { embedder.read { $0 }.map(\.textStatistics) }
 
     public func location(of key: String) throws -> PictureLocation {
         if let directory = store as? DirectoryBucket {
@@ -90,12 +174,31 @@ public final class Searcher: PictureSearch {
     }
 
     public func checkHealth() async throws {
+        _ = try ready()
+        try await ask { _ = try $0.dimension() }
+    }
+
+    /// Connects to the database, so that a mistake in its settings shows before a model is loaded.
+    public func connect() async throws { try await ask { _ in } }
+
+    /// Whether any picture is stored.
+    public func hasPictures() async throws -> Bool { try await ask { try $0.hasPictures() } }
+
+    private func ask<Value: Sendable>(
+        _ body: @escaping @Sendable (PicturesTable) throws -> Value
+    ) async throws -> Value {
         do {
-            try await threads.run { connection in
-                try connection.withTable { _ = try $0.dimension() }
-            }
+            return try await connections.run { try $0.withTable(body) }
         } catch {
             throw SearchError.of(error)
+        }
+    }
+}
+
+extension SearchQuery {
+    fileprivate var needsModel: Bool {
+        !terms.allSatisfy { term in
+            if case .key = term.content { true } else { false }
         }
     }
 }

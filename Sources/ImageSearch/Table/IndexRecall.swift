@@ -50,7 +50,7 @@ extension PicturesTable {
         for (number, query) in queries.enumerated() {
             let start = clock.now
             let exact = try nearest(
-                to: query, Selection(limit: IndexRecall.neighbours, isExact: true)
+                to: query, SearchQuery(limit: IndexRecall.neighbours, isExact: true)
             ).hits
             let middle = clock.now
             let indexed = try nearest(to: query, limit: IndexRecall.neighbours)

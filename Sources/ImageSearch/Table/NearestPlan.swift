@@ -7,32 +7,32 @@ import PGClient
 /// the exact cosine of the stored vectors. So what half precision blurs is the choice at the edge of
 /// the candidates only, never a score.
 struct NearestPlan {
-    private let selection: PicturesTable.Selection
+    private let query: SearchQuery
     let state: SearchState
     private let names: TableNames
 
     /// pgvector's bounds of `hnsw.ef_search`.
     private static let searchWidths = 40...1_000
 
-    init(_ selection: PicturesTable.Selection, state: SearchState, names: TableNames) {
+    init(_ query: SearchQuery, state: SearchState, names: TableNames) {
         self.names = names
-        self.selection = selection
+        self.query = query
         self.state = state
     }
 
     /// One more than is wanted tells whether there is more.
-    private var wanted: Int { selection.offset + selection.limit + 1 }
+    private var wanted: Int { query.offset + query.limit + 1 }
     /// Half precision moves a cosine by less than 0.001, and mostly by a hundredth of that: neighbours
     /// change places, but few enter or leave.
     private var candidates: Int { wanted + wanted / 4 + 8 }
 
     private var index: SearchIndex? {
-        guard !selection.isExact, let index = state.index else { return nil }
+        guard !query.isExact, let index = state.index else { return nil }
         return index
     }
 
     /// Whether an index is asked for rows of which a filter takes only some.
-    var mayMissFiltered: Bool { index != nil && selection.prefix?.isEmpty == false }
+    var mayMissFiltered: Bool { index != nil && query.prefix?.isEmpty == false }
 
     /// The search with the settings that it needs, for a transaction of its own.
     func queries(for embedding: [Float]) -> [PGQuery] {
@@ -43,7 +43,7 @@ struct NearestPlan {
     /// further, and stops there even when a filter leaves none of them.
     var settings: [(name: String, value: String)] {
         guard let index else { return [] }
-        let isFiltered = selection.prefix?.isEmpty == false
+        let isFiltered = query.prefix?.isEmpty == false
         let isBeyondWidth = index.method == .hnsw && candidates > Self.searchWidths.upperBound
         var settings: [(String, String)] = []
         // The planner does not know what fetching embeddings costs that are out of line, and takes the
@@ -83,11 +83,11 @@ struct NearestPlan {
             return "$\(values.count)"
         }
         var filter = "embedding IS NOT NULL"
-        if let prefix = selection.prefix, !prefix.isEmpty {
+        if let prefix = query.prefix, !prefix.isEmpty {
             filter += " AND starts_with(filename, \(bind(.text(prefix))))"
         }
-        let limit = bind(.int64(Int64(selection.limit + 1)))
-        let offset = bind(.int64(Int64(selection.offset)))
+        let limit = bind(.int64(Int64(query.limit + 1)))
+        let offset = bind(.int64(Int64(query.offset)))
         let (cosine, vector) = (names.vectorOperator("<=>"), "$1::\(names.vector)")
         guard let index else {
             // Adding zero keeps an index from being taken where every row is to be compared. Were the

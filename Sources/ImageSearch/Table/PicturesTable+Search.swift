@@ -1,29 +1,6 @@
 import PGClient
 
 extension PicturesTable {
-    /// Which of the nearest pictures are wanted.
-    public struct Selection: Sendable, Equatable {
-        public var limit: Int
-        public var offset = 0
-        /// The least cosine; nil takes any.
-        public var minimumScore: Double?
-        /// Only keys that begin so, byte by byte.
-        public var prefix: String?
-        /// Whether every row is compared, instead of asking an index.
-        public var isExact = false
-
-        public init(
-            limit: Int, offset: Int = 0, minimumScore: Double? = nil, prefix: String? = nil,
-            isExact: Bool = false
-        ) {
-            self.limit = limit
-            self.offset = offset
-            self.minimumScore = minimumScore
-            self.prefix = prefix
-            self.isExact = isExact
-        }
-    }
-
     /// The pictures that were found, and whether more come after them.
     public struct Nearest: Sendable, Equatable {
         public let hits: [SearchHit]
@@ -33,36 +10,37 @@ extension PicturesTable {
     /// The `limit` pictures whose embeddings make the smallest angle with a unit vector.
     /// - Throws: as ``nearest(to:_:)``.
     public func nearest(to embedding: [Float], limit: Int) throws -> [SearchHit] {
-        try nearest(to: embedding, Selection(limit: limit)).hits
+        try nearest(to: embedding, SearchQuery(limit: limit)).hits
     }
 
-    /// The pictures whose embeddings make the smallest angle with a unit vector, by the index that is
+    /// The part of the answer that a query wants: the pictures whose embeddings make the smallest angle
+    /// with a unit vector (the query's terms are not used), by the index that is
     /// there or by comparing every row. Scores are exact either way; pictures with equal scores come
     /// in the order of their keys.
     /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
     ///   otherwise.
-    public func nearest(to embedding: [Float], _ selection: Selection) throws -> Nearest {
+    public func nearest(to embedding: [Float], _ query: SearchQuery) throws -> Nearest {
         try explainingFailures(dimension: embedding.count) {
             let state = try searchState()
-            let plan = NearestPlan(selection, state: state, names: names)
+            let plan = NearestPlan(query, state: state, names: names)
             var rows = try run(plan, embedding)
             // An index gives up after so many rows that a filter refuses: then every row that the
             // filter takes is compared.
-            if plan.mayMissFiltered, rows.count <= selection.limit {
-                var exact = selection
+            if plan.mayMissFiltered, rows.count <= query.limit {
+                var exact = query
                 exact.isExact = true
                 rows = try run(NearestPlan(exact, state: state, names: names), embedding)
             }
             let hits = try rows.enumerated().map { index, row in
                 SearchHit(
-                    rank: selection.offset + index + 1, key: try row.string(0),
+                    rank: query.offset + index + 1, key: try row.string(0),
                     score: try row.double(1))
             }
             // A row that some other program stored with a zero vector has no angle with anything;
             // PostgreSQL sorts NaN last.
-            let near = hits.filter { !$0.score.isNaN && $0.score >= selection.minimumScore ?? -2 }
+            let near = hits.filter { !$0.score.isNaN && $0.score >= query.minimumScore ?? -2 }
             return Nearest(
-                hits: Array(near.prefix(selection.limit)), hasMore: near.count > selection.limit)
+                hits: Array(near.prefix(query.limit)), hasMore: near.count > query.limit)
         }
     }
 
@@ -83,9 +61,9 @@ extension PicturesTable {
     }
 
     /// The statements of a search's transaction, without its `COMMIT`; the search is the last.
-    package func searchQueries(_ embedding: [Float], _ selection: Selection) throws -> [PGQuery] {
+    package func searchQueries(_ embedding: [Float], _ query: SearchQuery) throws -> [PGQuery] {
         searchStateCache.forget()
-        let plan = NearestPlan(selection, state: try searchState(), names: names)
+        let plan = NearestPlan(query, state: try searchState(), names: names)
         return beginReading + plan.queries(for: embedding)
     }
 

@@ -1,6 +1,6 @@
 /// A first-in-first-out queue between threads that holds a bounded cost, so that a fast stage waits
 /// for a slow one instead of filling memory.
-final class BoundedQueue<Element: Sendable>: Sendable {
+package final class BoundedQueue<Element: Sendable>: Sendable {
     private struct Contents {
         var elements: [(element: Element?, cost: Int)] = []
         /// Index of the first element that is still queued; the array is compacted now and then.
@@ -13,12 +13,12 @@ final class BoundedQueue<Element: Sendable>: Sendable {
     private let contents = Monitor(Contents())
 
     /// - Parameter capacity: total cost that may be queued; one element always fits.
-    init(capacity: Int) { self.capacity = capacity }
+    package init(capacity: Int) { self.capacity = capacity }
 
     /// Adds an element, waiting for room.
-    /// - Returns: false when the queue was finished meanwhile, and the element was dropped.
+    /// - Returns: false if the queue was finished meanwhile; the element is then dropped.
     @discardableResult
-    func push(_ element: Element, cost: Int = 1) -> Bool {
+    package func push(_ element: Element, cost: Int = 1) -> Bool {
         contents.wait { contents in
             if contents.isFinished { return false }
             guard contents.cost == 0 || contents.cost + cost <= self.capacity else { return nil }
@@ -28,21 +28,9 @@ final class BoundedQueue<Element: Sendable>: Sendable {
         }
     }
 
-    /// Adds an element if there is room now.
-    /// - Returns: whether it was added.
-    func offer(_ element: Element, cost: Int = 1) -> Bool {
-        contents.update { contents in
-            guard !contents.isFinished,
-                contents.cost == 0 || contents.cost + cost <= capacity
-            else { return false }
-            contents.elements.append((element, cost))
-            contents.cost += cost
-            return true
-        }
-    }
-
-    /// Takes the next element, waiting for one; nil when the queue is finished and empty.
-    func pop() -> Element? {
+    /// Takes the next element, waiting for one.
+    /// - Returns: nil when the queue is finished and empty.
+    package func pop() -> Element? {
         contents.wait { contents -> Element?? in
             guard let element = Self.take(&contents) else {
                 return contents.isFinished ? .some(nil) : nil
@@ -51,14 +39,14 @@ final class BoundedQueue<Element: Sendable>: Sendable {
         }
     }
 
-    enum Popped {
+    package enum Popped {
         case element(Element)
         case nothingYet
         case finished
     }
 
-    /// Takes the next element if one comes within the time.
-    func pop(milliseconds: Int) -> Popped {
+    /// Takes the next element if there is one within the time.
+    package func pop(milliseconds: Int) -> Popped {
         contents.wait(milliseconds: milliseconds) { contents -> Popped? in
             guard let element = Self.take(&contents) else {
                 return contents.isFinished ? .finished : nil
@@ -80,13 +68,13 @@ final class BoundedQueue<Element: Sendable>: Sendable {
         return element
     }
 
-    /// Says that nothing more will come. What is queued can still be taken.
-    func finish() {
+    /// No more elements will come. Queued elements can still be taken.
+    package func finish() {
         contents.update { $0.isFinished = true }
     }
 
-    /// Says that nothing more is wanted: drops what is queued and wakes those who wait.
-    func cancel() {
+    /// No more elements are wanted: drops the queued ones and wakes all waiting threads.
+    package func cancel() {
         contents.update { contents in
             contents.isFinished = true
             contents.elements.removeAll()

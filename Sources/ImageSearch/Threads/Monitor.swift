@@ -26,7 +26,7 @@ package final class Monitor<State>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` alone with the state, then wakes whoever waits.
+    /// Runs `body` with exclusive access to the state, then wakes all waiting threads.
     package func update<T>(_ body: (inout State) throws -> T) rethrows -> T {
         pthread_mutex_lock(mutex)
         defer {
@@ -36,14 +36,15 @@ package final class Monitor<State>: @unchecked Sendable {
         return try body(&state)
     }
 
-    /// Reads the state without waking anyone.
+    /// Reads the state without waking waiting threads.
     package func read<T>(_ body: (State) throws -> T) rethrows -> T {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body(state)
     }
 
-    /// Waits until `attempt` gives a value, trying again after every change, then wakes others.
+    /// Waits until `attempt` returns a value, trying again after every change; then wakes the other
+    /// waiting threads.
     package func wait<T>(_ attempt: (inout State) -> T?) -> T {
         pthread_mutex_lock(mutex)
         defer {
@@ -56,7 +57,7 @@ package final class Monitor<State>: @unchecked Sendable {
         }
     }
 
-    /// Like ``wait(_:)``, but gives nil after `milliseconds`.
+    /// Like ``wait(_:)``, but returns nil after `milliseconds`.
     package func wait<T>(milliseconds: Int, _ attempt: (inout State) -> T?) -> T? {
         var deadline = timespec()
         clock_gettime(CLOCK_MONOTONIC, &deadline)

@@ -1,4 +1,5 @@
 import Glibc
+import ImageSearch
 import Logging
 
 /// Writes each entry as one JSON object on a line of stderr, for collectors of logs.

@@ -139,7 +139,7 @@ extension SearchSite {
     private func failure(_ error: any Error, for state: SearchState) -> SiteFailure {
         switch error {
         case let failure as SiteFailure: failure
-        case is DeferredSearch.NotReady: .starting
+        case is Searcher.NotReady: .starting
         case SearchError.modelMismatch where state.picture != nil:
             .badAddress("The picture in it was read by another model. Please choose it again.")
         case let error as SearchError:
@@ -165,7 +165,7 @@ extension SearchSite {
             return try await encodings.run { try embedder.embed(picture) }
         } catch let error as SearchError {
             throw SiteFailure(error, showsReasons: configuration.showsReasons)
-        } catch is DeferredSearch.NotReady {
+        } catch is Searcher.NotReady {
             throw SiteFailure.starting
         }
     }

@@ -1,28 +1,31 @@
 import FoundationEssentials
 import Glibc
+import ImageSearch
 import S3Client
 
-/// A picture to search with that was given by a name: an address, a file, or a stored picture's key.
-enum QueryPicture {
+/// A picture to search with, as a command line names it: an address, a file, or a stored picture's
+/// key, in this order.
+public enum QueryPicture: Sendable {
     case bytes([UInt8])
-    /// Neither an address nor a file: taken for a key.
+    /// Neither an address nor a file, so a key.
     case key
 
-    /// - Throws: ``QueryPictureError``
-    static func find(_ name: String) throws -> QueryPicture {
+    /// Reads the picture, on the calling thread.
+    /// - Throws: ``QueryPictureError`` or `SearchError.pictureTooLarge`.
+    public static func find(_ name: String) throws -> QueryPicture {
+        let shown = Console.printable(name)
         let scheme = name.prefix { $0 != ":" }.lowercased()
         if name.dropFirst(scheme.count).hasPrefix("://") {
             guard scheme == "http" || scheme == "https" else {
                 throw QueryPictureError(
                     description:
-                        "the picture \(printable(name, limit: 2_000)) cannot be fetched: its address must begin with https:// or http://"
+                        "cannot fetch the picture \(shown): its address must begin with https:// or http://"
                 )
             }
             return .bytes(try download(name))
         }
         var information = stat()
         guard stat(name, &information) == 0 else { return .key }
-        let shown = printable(name, limit: 2_000)
         // A pipe or a device has no size to check and may have no end.
         guard information.st_mode & S_IFMT == S_IFREG else {
             throw QueryPictureError(description: "\(shown) is not a picture file")
@@ -32,13 +35,13 @@ enum QueryPicture {
             throw SearchError.pictureTooLarge(bytes: size, limit: SearchQuery.maximumPictureBytes)
         }
         guard let contents = FileManager.default.contents(atPath: name) else {
-            throw QueryPictureError(description: "\(shown) cannot be read")
+            throw QueryPictureError(description: "cannot read \(shown)")
         }
         return .bytes([UInt8](contents))
     }
 
-    /// The bytes at an address, within a minute in all. Any address is allowed: a person who types one may mean a
-    /// machine of their own network.
+    /// The bytes at an address, within a minute in all. A person at a terminal may mean a machine of
+    /// their own network, so no address is forbidden.
     private static func download(_ url: String) throws -> [UInt8] {
         do {
             return try HTTPDownload(
@@ -49,13 +52,13 @@ enum QueryPicture {
             let reason = failure.description
             throw QueryPictureError(
                 description:
-                    "the picture to search with cannot be fetched: \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason)"
+                    "cannot fetch the picture to search with: \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason)"
             )
         }
     }
 }
 
-/// A picture to search with that cannot be had; one sentence.
-struct QueryPictureError: Error, CustomStringConvertible {
-    let description: String
+/// A picture to search with that cannot be read; one sentence.
+public struct QueryPictureError: Error, CustomStringConvertible {
+    public let description: String
 }

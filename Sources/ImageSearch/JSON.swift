@@ -1,7 +1,9 @@
 /// A JSON value, written without white space (RFC 8259).
-enum JSON {
+package enum JSON {
     case string(String)
     case number(Double)
+    /// With the digits that read back as the same fp32.
+    case float(Float)
     case integer(Int)
     case bool(Bool)
     case array([JSON])
@@ -9,7 +11,7 @@ enum JSON {
     case object([(String, JSON)])
     case null
 
-    var text: String {
+    package var text: String {
         var bytes: [UInt8] = []
         write(to: &bytes)
         return String(decoding: bytes, as: UTF8.self)
@@ -19,6 +21,7 @@ enum JSON {
         switch self {
         case .string(let text): Self.write(text, to: &bytes)
         case .number(let value): bytes += (value.isFinite ? "\(value)" : "null").utf8
+        case .float(let value): bytes += (value.isFinite ? "\(value)" : "null").utf8
         case .integer(let value): bytes += "\(value)".utf8
         case .bool(let value): bytes += (value ? "true" : "false").utf8
         case .null: bytes += "null".utf8

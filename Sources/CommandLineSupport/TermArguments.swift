@@ -1,11 +1,11 @@
-/// The terms of a search as a command line lists them, in its order: `--weight` counts for the term
-/// before it, and a parser that gathers each option by itself would lose which that is.
+/// The terms of a search in the order of the command line, since `--weight` applies to the term
+/// before it.
 public struct TermArguments: Sendable, Equatable {
     public enum Source: Sendable, Equatable {
         case text(String)
         /// A picture's file, address or key.
         case picture(String)
-        /// `-`: each line of stdin in its turn.
+        /// `-`: each line of stdin in turn.
         case line
     }
 
@@ -14,9 +14,10 @@ public struct TermArguments: Sendable, Equatable {
         public var weight: Double
     }
 
+    /// Empty if the command line has none.
     public private(set) var terms: [Term] = []
 
-    /// A command line that has no sense; one sentence.
+    /// Wrong usage; one sentence.
     public struct Mistake: Error, Equatable, CustomStringConvertible {
         public let description: String
     }
@@ -26,16 +27,21 @@ public struct TermArguments: Sendable, Equatable {
         "--image": (false, 1), "--minus-image": (false, -1),
     ]
 
-    /// - Parameters:
-    ///   - arguments: the command line without the tool's name, which the tool's own parser has found
-    ///     well-formed.
-    ///   - otherOptions: the names of options that have a value and are none of the terms'.
+    /// - Parameter arguments: the command line without the options that are not about terms.
     /// - Throws: ``Mistake``.
-    public init(_ arguments: [String], otherOptions: Set<String>) throws(Mistake) {
+    public init(_ arguments: [String]) throws(Mistake) {
         var rest = arguments[...]
         var areOptionsOver = false
+        var hasText = false
         while let argument = rest.popFirst() {
             if areOptionsOver || argument == "-" || !argument.hasPrefix("-") {
+                guard !hasText else {
+                    throw Mistake(
+                        description:
+                            "Give one TEXT at most: put it in quotes, and add other texts with --plus."
+                    )
+                }
+                hasText = true
                 terms.append(Term(source: argument == "-" ? .line : .text(argument), weight: 1))
                 continue
             }
@@ -46,29 +52,32 @@ public struct TermArguments: Sendable, Equatable {
             let equals = argument.firstIndex(of: "=")
             let name = String(argument[..<(equals ?? argument.endIndex)])
             guard name == "--weight" || Self.signs[name] != nil else {
-                if otherOptions.contains(name), equals == nil { _ = rest.popFirst() }
-                continue
+                throw Mistake(description: "Unknown option '\(name)'.")
             }
-            let value = equals.map { String(argument[argument.index(after: $0)...]) }
-            guard let value = value ?? rest.popFirst() else { break }
+            let value: String
+            if let equals {
+                value = String(argument[argument.index(after: equals)...])
+            } else if let next = rest.first, next == "-" || !next.hasPrefix("-") {
+                value = next
+                rest.removeFirst()
+            } else {
+                throw Mistake(description: "Missing value for '\(name)'.")
+            }
             if let (isText, sign) = Self.signs[name] {
                 terms.append(Term(source: isText ? .text(value) : .picture(value), weight: sign))
             } else {
                 try weigh(value)
             }
         }
-        guard terms.filter({ $0.source == .line }).count <= 1 else {
-            throw Mistake(description: "- stands for stdin and can be given once.")
-        }
     }
 
     private mutating func weigh(_ value: String) throws(Mistake) {
         guard let weight = Double(value), weight.isFinite, weight > 0 else {
             throw Mistake(
-                description: "--weight must be a number above 0; --minus turns a term around.")
+                description: "--weight must be a number above 0; use --minus to exclude a text.")
         }
         guard let last = terms.last else {
-            throw Mistake(description: "--weight counts for the term before it; there is none.")
+            throw Mistake(description: "--weight applies to the term before it, and there is none.")
         }
         guard abs(last.weight) == 1 else {
             throw Mistake(description: "--weight was given twice for one term.")

@@ -1,0 +1,187 @@
+import ClipCore
+
+/// Turns texts and pictures into embeddings with one model. Each tower is loaded when it is first
+/// needed.
+public final class QueryEmbedder: Sendable {
+    /// A text's embedding.
+    public struct TextEmbedding: Sendable {
+        /// L2-normalised, `[embedding dimension]`.
+        public let vector: [Float]
+        /// Whether the text was longer than the model's context and was cut.
+        public let isTruncated: Bool
+    }
+
+    /// The model, by which a search checks that the table's embeddings are comparable. Texts are
+    /// embedded in fp32 whatever the precision of pictures is.
+    public let identity: ModelIdentity
+    /// Tokens that a text can have, start and end included.
+    public var contextLength: Int { checkpoint.configuration.contextLength }
+    /// What the cache of text embeddings has done.
+    public var textStatistics: CacheStatistics { cache.statistics }
+
+    private let checkpoint: Checkpoint
+    private let precision: Precision
+    private let limits: ImageLimits
+    private let tokenizer = Tokenizer()
+    private let textEncoder = Monitor(TextEncoder?.none)
+    private let imageEncoder = Monitor(ImageEncoder?.none)
+    /// Embeddings of the most recent texts, by their tokens: `A  Cat` and `a cat` are the same.
+    private let cache: ComputedCache<[Int32], [Float]>
+    private let threads: ThreadPool<Void>
+
+    /// - Parameters:
+    ///   - path: the model's file or directory.
+    ///   - activation: see `Checkpoint`.
+    ///   - precision: that of the stored pictures' embeddings.
+    ///   - limits: what decoding one picture may cost.
+    ///   - cachedTexts: embeddings of texts to keep, about 2.5 kB each.
+    /// - Throws: `CheckpointError`, one sentence that names the file and the fault.
+    public convenience init(
+        modelPath path: String, activation: Activation? = nil, precision: Precision = .fp32,
+        limits: ImageLimits = .query, cachedTexts: Int = 10_000
+    ) throws {
+        try self.init(
+            Checkpoint(path: path, activation: activation), precision: precision, limits: limits,
+            cachedTexts: cachedTexts)
+    }
+
+    init(
+        _ checkpoint: Checkpoint, precision: Precision = .fp32, limits: ImageLimits = .query,
+        cachedTexts: Int = 10_000
+    ) throws {
+        self.checkpoint = checkpoint
+        guard checkpoint.configuration.vocabularySize == Tokenizer.vocabularySize else {
+            throw CheckpointError(
+                file: checkpoint.path,
+                fault:
+                    "has a vocabulary of \(checkpoint.configuration.vocabularySize) tokens, but CLIP's tokenizer has \(Tokenizer.vocabularySize)"
+            )
+        }
+        identity = ModelIdentity(checkpoint, precision: .fp32)
+        self.precision = precision
+        self.limits = limits
+        cache = ComputedCache(capacity: cachedTexts)
+        threads = ThreadPool(
+            threads: WorkerThread.processorCount, waiting: 256, longestWait: .seconds(10))
+    }
+
+    /// Loads the text tower now instead of with the first text.
+    public func loadTexts() throws { _ = try texts() }
+
+    private func texts() throws -> TextEncoder {
+        try Self.loaded(textEncoder) { try TextEncoder(checkpoint) }
+    }
+
+    /// The encoder; concurrent callers wait while it is loaded.
+    private static func loaded<Encoder>(
+        _ encoder: Monitor<Encoder?>, load: () throws -> Encoder
+    ) throws -> Encoder {
+        try encoder.update { encoder in
+            if let encoder { return encoder }
+            let new = try load()
+            encoder = new
+            return new
+        }
+    }
+
+    /// Computes a text's embedding on the calling thread, in some milliseconds.
+    /// - Throws: `CheckpointError` or ``EmbeddingError``.
+    public func embed(_ text: String) throws -> TextEmbedding {
+        let tokens = tokenizer.encode(text, contextLength: contextLength)
+        return TextEmbedding(vector: try embed(tokens.ids), isTruncated: tokens.isTruncated)
+    }
+
+    private func embed(_ tokens: [Int32]) throws -> [Float] {
+        try EmbeddingError.check(try texts().encode(tokens))
+    }
+
+    /// A text's embedding, from the cache or computed on a thread of this embedder's.
+    /// - Throws: `SearchError.overloaded`, and as ``embed(_:)-(String)``.
+    func cachedEmbedding(of text: String) async throws -> TextEmbedding {
+        let tokens = tokenizer.encode(text, contextLength: contextLength)
+        let vector = try await cache.value(for: tokens.ids) {
+            try await self.threads.run { try self.embed(tokens.ids) }
+        }
+        return TextEmbedding(vector: vector, isTruncated: tokens.isTruncated)
+    }
+
+    /// Computes a picture's embedding on the calling thread, in some tens of milliseconds.
+    ///
+    /// - Parameter file: a picture file of any format that is decoded.
+    /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
+    /// - Throws: ``SearchError`` about the picture, `CheckpointError` about the model file, or
+    ///   ``EmbeddingError``.
+    public func embed(_ file: [UInt8]) throws -> [Float] {
+        guard file.count <= SearchQuery.maximumPictureBytes else {
+            throw SearchError.pictureTooLarge(
+                bytes: file.count, limit: SearchQuery.maximumPictureBytes)
+        }
+        let encoder = try Self.loaded(imageEncoder) {
+            try ImageEncoder(checkpoint, precision: precision)
+        }
+        let preprocessor = ImagePreprocessor(encoder.configuration)
+        let pixels: [Float]
+        do {
+            pixels = try preprocessor.values(encoded: file, decoder: ImageDecoder(limits: limits))
+        } catch {
+            throw SearchError(error)
+        }
+        let session = ImageEncoder.Session(encoder, capacity: 1)
+        return try EmbeddingError.check(pixels.withUnsafeBufferPointer { session.encode($0)[0] })
+    }
+
+    /// The terms with every text replaced by its embedding, and whether a text was cut.
+    func embedTexts(
+        of terms: [SearchQuery.Term]
+    ) async throws -> (terms: [SearchQuery.Term], isTruncated: Bool) {
+        var embedded: [SearchQuery.Term] = []
+        var isTruncated = false
+        for term in terms {
+            guard case .text(let text) = term.content else {
+                embedded.append(term)
+                continue
+            }
+            let embedding = try await cachedEmbedding(of: text)
+            isTruncated = isTruncated || embedding.isTruncated
+            embedded.append(.init(.embedding(embedding.vector), weight: term.weight))
+        }
+        return (embedded, isTruncated)
+    }
+
+    /// A query's unit vector, `[embedding dimension]`, without a database: a key is unknown to it.
+    /// - Throws: ``SearchError``, `CheckpointError` or ``EmbeddingError``.
+    public func vector(of query: SearchQuery) async throws -> TextEmbedding {
+        try query.check()
+        let (terms, isTruncated) = try await embedTexts(of: query.terms)
+        return TextEmbedding(
+            vector: try QueryVector.of(terms) { _ in nil }, isTruncated: isTruncated)
+    }
+}
+
+/// The model's weights give an embedding that has no direction.
+public struct EmbeddingError: Error, CustomStringConvertible {
+    public let description: String
+
+    init() { description = "the model gives an embedding that is zero or not finite" }
+
+    /// - Returns: the embedding, which is finite and not zero.
+    static func check(_ embedding: [Float]) throws(EmbeddingError) -> [Float] {
+        guard isDirection(embedding) else { throw EmbeddingError() }
+        return embedding
+    }
+
+    /// Whether an embedding is finite and not zero.
+    static func isDirection(_ embedding: [Float]) -> Bool {
+        embedding.allSatisfy(\.isFinite) && embedding.contains { $0 != 0 }
+    }
+}
+
+extension ImageLimits {
+    /// For pictures that are searched with: 50 megapixels, more than cameras make, and at most 600 MB
+    /// of memory for each that is decoded.
+    public static var query: ImageLimits {
+        var limits = ImageLimits()
+        limits.maximumPixels = 50_000_000
+        return limits
+    }
+}
