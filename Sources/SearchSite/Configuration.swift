@@ -47,15 +47,4 @@ extension SearchSite {
             hosts = try AllowedHosts(names, host: host)
         }
     }
-
-    /// PEM files: the server's certificate, followed by its chain, and its private key.
-    public struct TLSFiles: Sendable {
-        public let certificate: String
-        public let key: String
-
-        public init(certificate: String, key: String) {
-            self.certificate = certificate
-            self.key = key
-        }
-    }
 }

@@ -1,9 +1,8 @@
+import Glibc
 import Hummingbird
 import HummingbirdCore
-import HummingbirdTLS
 import Logging
 import NIOCore
-import NIOSSL
 import ServiceLifecycle
 
 extension SearchSite {
@@ -65,46 +64,19 @@ extension SearchSite {
                     maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10,
                     maxHeaderFieldCount: 100)))
         guard let files = configuration.tls else { return plain }
-        let tls = try files.configuration()
-        do {
-            return try .tls(plain, tlsConfiguration: tls)
-        } catch {
-            throw TLSFilesError("the TLS certificate \(files.certificate) cannot be used: \(error)")
-        }
+        #if TLS
+            let server = try files.server(over: plain)
+            if let warning = try files.warning(at: time(nil)) { logger.warning("\(warning)") }
+            return server
+        #else
+            throw TLSFilesError(
+                "this web-app was built without TLS, so it cannot use \(files.certificate): let a "
+                    + "reverse proxy end TLS, or build it with the package trait TLS")
+        #endif
     }
 
     /// `http://host:port/`; an IPv6 address in brackets (RFC 3986, 3.2.2).
     private static func address(scheme: String, host: String, port: Int) -> String {
         host.contains(":") ? "\(scheme)://[\(host)]:\(port)/" : "\(scheme)://\(host):\(port)/"
-    }
-}
-
-/// Why certificate and key cannot be used; one sentence that names the file.
-public struct TLSFilesError: Error, CustomStringConvertible {
-    public let description: String
-    init(_ description: String) { self.description = description }
-}
-
-extension SearchSite.TLSFiles {
-    /// TLS 1.2 and later, with the library's choice of ciphers.
-    fileprivate func configuration() throws(TLSFilesError) -> TLSConfiguration {
-        let chain: [NIOSSLCertificate]
-        do {
-            chain = try NIOSSLCertificate.fromPEMFile(certificate)
-        } catch {
-            throw TLSFilesError(
-                "the TLS certificate \(certificate) cannot be read: it must be a PEM file")
-        }
-        let privateKey: NIOSSLPrivateKey
-        do {
-            privateKey = try NIOSSLPrivateKey(file: key, format: .pem)
-        } catch {
-            throw TLSFilesError(
-                "the TLS key \(key) cannot be read: it must be a PEM file without a password")
-        }
-        var configuration = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
-        configuration.minimumTLSVersion = .tlsv12
-        return configuration
     }
 }

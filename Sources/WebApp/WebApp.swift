@@ -198,7 +198,7 @@ struct WebApp: AsyncParsableCommand {
         configuration.logsRequests = logRequests || logQueries
         configuration.logsQueries = logQueries
         if let tlsCertificate, let tlsKey {
-            configuration.tls = .init(certificate: tlsCertificate, key: tlsKey)
+            configuration.tls = TLSFiles(certificate: tlsCertificate, key: tlsKey)
         }
         return configuration
     }

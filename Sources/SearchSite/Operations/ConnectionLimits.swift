@@ -211,7 +211,7 @@ private final class HostFieldCheck: ChannelInboundHandler {
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if case .head(let head) = unwrapInboundIn(data), !Self.isConsistent(head) {
             hasFailed = true
-            context.fireErrorCaught(HTTPParserError.invalidHost)
+            context.fireErrorCaught(HTTPParserError.invalidHeaderToken)
         }
         if !hasFailed { context.fireChannelRead(data) }
     }

@@ -22,7 +22,7 @@ final class PictureFile: Sendable {
         let time = file.modified
         let identity = [Int(file.inode), file.size, time.seconds, time.nanoseconds]
         entityTag = "\"\(identity.map { String($0, radix: 36) }.joined(separator: "-"))\""
-        lastModified = HTTPDate.text(secondsSince1970: time.seconds)
+        lastModified = HTTPDate.text(time.seconds)
     }
 
     /// Up to `count` bytes from an offset on; fewer only at the end of the file.
