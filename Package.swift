@@ -19,7 +19,6 @@ let package = Package(
     // deploy/Package.resolved has the exact versions of release builds.
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
-        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0"),
         .package(url: "https://github.com/hummingbird-project/swift-mustache.git", from: "2.0.0"),
@@ -49,7 +48,7 @@ let package = Package(
         .target(
             name: "SearchSite",
             dependencies: [
-                "ImageSearch",
+                "Bytes", "ImageSearch",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -70,10 +69,7 @@ let package = Package(
         // The domain: settings, the pictures table, ingest, search, the model file.
         .target(
             name: "ImageSearch",
-            dependencies: [
-                "ClipCore", "PGClient", "S3Client",
-                .product(name: "Crypto", package: "swift-crypto"),
-            ]),
+            dependencies: ["Bytes", "ClipCore", "PGClient", "S3Client"]),
 
         // Three libraries that never import each other.
         .target(
@@ -83,9 +79,10 @@ let package = Package(
                 "CWebP",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
-        .target(
-            name: "S3Client",
-            dependencies: ["CCurl", "CFiles", .product(name: "Crypto", package: "swift-crypto")]),
+        .target(name: "S3Client", dependencies: ["Bytes", "CCurl", "CExpat", "CFiles"]),
+
+        // Digests and encodings of bytes, used by everything above but ClipCore and PGClient.
+        .target(name: "Bytes", dependencies: ["CCrypto"]),
 
         // C: module maps and small shims.
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
@@ -104,6 +101,9 @@ let package = Package(
             name: "CWebP",
             linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpdemux")]),
         .systemLibrary(
+            name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
+        .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(
             name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
@@ -118,7 +118,8 @@ let package = Package(
             exclude: ["Fixtures"]),
         .testTarget(name: "PGClientTests", dependencies: ["PGClient", "TestSupport"]),
         .testTarget(
-            name: "S3ClientTests", dependencies: ["S3Client", "TestSupport"], exclude: ["Fixtures"]),
+            name: "S3ClientTests", dependencies: ["Bytes", "S3Client", "TestSupport"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "ImageSearchTests", dependencies: ["ImageSearch", "TestSupport"],
             exclude: ["Fixtures"]),

@@ -50,17 +50,9 @@ enum PlainPNG {
 
     private static func append(_ type: String, _ data: [UInt8], to file: inout [UInt8]) {
         let body = Array(type.utf8) + data
-        file += bigEndian(UInt32(data.count)) + body + bigEndian(checksum(body))
-    }
-
-    /// RFC 2083, 3.4: CRC-32.
-    private static func checksum(_ bytes: [UInt8]) -> UInt32 {
-        var sum: UInt32 = 0xFFFF_FFFF
-        for byte in bytes {
-            sum ^= UInt32(byte)
-            for _ in 0..<8 { sum = sum & 1 == 1 ? sum >> 1 ^ 0xEDB8_8320 : sum >> 1 }
-        }
-        return ~sum
+        file +=
+            bigEndian(UInt32(data.count)) + body
+            + bigEndian(body.withUnsafeBytes(ZipArchive.checksum))
     }
 
     private static func bigEndian(_ value: UInt32) -> [UInt8] {

@@ -1,3 +1,5 @@
+import Bytes
+
 /// The address of an S3 service: scheme, host, port and path prefix.
 package struct Endpoint: Sendable, Equatable {
     package enum Scheme: String, Sendable { case http, https }
@@ -86,7 +88,7 @@ package struct Endpoint: Sendable, Equatable {
             let after = authority[authority.index(after: bracket)...]
             guard after.isEmpty || after.hasPrefix(":"), name.utf8.contains(UInt8(ascii: ":")),
                 name.utf8.allSatisfy({
-                    PercentEncoding.hexadecimalValue($0) != nil || $0 == UInt8(ascii: ":")
+                    Hexadecimal.value($0) != nil || $0 == UInt8(ascii: ":")
                         || $0 == UInt8(ascii: ".")
                 })
             else { throw refusal("has a malformed IPv6 address") }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// One answer to ListObjectsV2 (Amazon S3 API Reference).
 package struct ListPage {
     package var objects: [ObjectSummary] = []
@@ -92,32 +94,24 @@ package struct ListPage {
 
 /// S3's XML error document.
 package struct ServiceError {
-    package var code: String?
-    package var message: String?
-    package var requestID: String?
-    package var region: String?
+    package let code: String?
+    package let message: String?
+    package let requestID: String?
+    package let region: String?
 
-    /// What can be made out; nothing where the bytes are not S3's XML.
+    /// What can be read before the bytes stop being XML: AWS echoes keys with control characters, which
+    /// XML does not allow.
     package init(parsing bytes: [UInt8]) {
-        var found = Self()
-        do {
-            try XMLReader.read(bytes) { path, text in
-                // Some stores wrap it: <ErrorResponse><Error>…
-                guard path.count >= 2, path[path.count - 2] == "Error", text.isEmpty == false
-                else { return }
-                switch path[path.count - 1] {
-                case "Code": found.code = printable(text, limit: 100)
-                case "Message": found.message = printable(text)
-                case "RequestId": found.requestID = printable(text, limit: 100)
-                case "Region": found.region = text
-                default: break
-                }
-            }
-            self = found
-        } catch {
-            self.init()
+        var found = [String: String]()
+        try? XMLReader.read(bytes) { path, text in
+            // Some stores wrap it: <ErrorResponse><Error>…
+            guard path.count >= 2, path[path.count - 2] == "Error", text.isEmpty == false
+            else { return }
+            found[path[path.count - 1]] = text
         }
+        code = found["Code"].map { printable($0, limit: 100) }
+        message = found["Message"].map { printable($0) }
+        requestID = found["RequestId"].map { printable($0, limit: 100) }
+        region = found["Region"]
     }
-
-    private init() {}
 }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// What a person configures to reach a bucket.
 public struct ObjectStoreSettings: Sendable {
     /// `https://HOST`, `http://HOST`, `file:///DIRECTORY`, or empty for AWS.

@@ -1,3 +1,5 @@
+import Bytes
+
 /// Which region a request is signed for.
 package enum Region {
     package static let fallback = "us-east-1"

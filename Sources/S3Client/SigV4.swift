@@ -1,4 +1,4 @@
-import Crypto
+import Bytes
 import FoundationEssentials
 
 /// AWS Signature Version 4, each stage named after AWS's document ("Authenticating Requests (AWS
@@ -107,14 +107,15 @@ package enum SigV4 {
 
     package static func signingKey(secretKey: String, scope: Scope) -> [UInt8] {
         [scope.timestamp.day, scope.region, scope.service, "aws4_request"]
-            .reduce(Array("AWS4\(secretKey)".utf8)) { key, part in hmac(part, key: key) }
+            .reduce(Array("AWS4\(secretKey)".utf8)) { SHA256.hmac(of: $1.utf8, key: $0) }
     }
 
     package static func signature(
         of request: Request, secretKey: String, scope: Scope
     ) -> String {
         let text = stringToSign(canonicalRequest(request), scope: scope)
-        return hexadecimal(hmac(text, key: signingKey(secretKey: secretKey, scope: scope)))
+        let key = signingKey(secretKey: secretKey, scope: scope)
+        return Hexadecimal.encode(SHA256.hmac(of: text.utf8, key: key))
     }
 
     // MARK: The two ways to carry a signature
@@ -166,22 +167,7 @@ package enum SigV4 {
     // MARK: Hashes
 
     package static func sha256(_ bytes: some Sequence<UInt8>) -> String {
-        hexadecimal(SHA256.hash(data: Array(bytes)))
-    }
-
-    static func hmac(_ text: String, key: [UInt8]) -> [UInt8] {
-        Array(
-            HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: SymmetricKey(data: key)))
-    }
-
-    package static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
+        Hexadecimal.encode(SHA256.digest(of: bytes))
     }
 }
 

@@ -15,8 +15,8 @@ TOOLS = ["create-table", "process-images", "find-images", "web-app"]
 
 # The packages of Ubuntu 24.04 that hold the libraries. Debian's libjpeg has another number.
 PACKAGES = {
-    "libpq": "libpq5", "libcurl": "libcurl4t64", "libopenblas": "libopenblas0-pthread",
-    "libjpeg": "libjpeg-turbo8", "libpng16": "libpng16-16t64", "libtiff": "libtiff6",
+    "libpq": "libpq5", "libcurl": "libcurl4t64", "libcrypto": "libssl3t64", "libexpat": "libexpat1",
+    "libopenblas": "libopenblas0-pthread", "libjpeg": "libjpeg-turbo8", "libpng16": "libpng16-16t64", "libtiff": "libtiff6",
     "libwebp": "libwebp7", "libwebpdemux": "libwebpdemux2", "libz": "zlib1g",
 }
 # Of the base image, or linked statically there (Swift's own).

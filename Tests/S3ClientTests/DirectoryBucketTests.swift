@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import S3Client
 import Synchronization

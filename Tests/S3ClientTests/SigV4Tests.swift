@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import S3Client
 import Testing
@@ -111,7 +112,7 @@ import Testing
                 timestamp: Timestamp(Date(timeIntervalSince1970: seconds)), region: "us-east-1",
                 service: "iam")
             #expect(
-                SigV4.hexadecimal(SigV4.signingKey(secretKey: secretKey, scope: scope)) == key)
+                Hexadecimal.encode(SigV4.signingKey(secretKey: secretKey, scope: scope)) == key)
         }
     }
 }

@@ -51,11 +51,22 @@ import Testing
         "<!DOCTYPE a><a/>",
         "<a>&nbsp;</a>",
         "<?xml version=\"1.0\" encoding=\"UTF-16\"?><a/>",
+        "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>é</a>",
     ])
     func refuses(_ document: String) {
         #expect(throws: XMLReader.Fault.self) {
             try XMLReader.read(Array(document.utf8)) { _, _ in }
         }
+    }
+
+    @Test(
+        arguments: [
+            [0xFE, 0xFF, 0x00, 0x3C, 0x00, 0x61, 0x00, 0x2F, 0x00, 0x3E],  // UTF-16, <a/>
+            [0xFF, 0xFE, 0x3C, 0x00, 0x61, 0x00, 0x2F, 0x00, 0x3E, 0x00],
+            [0x3C, 0x61, 0x3E, 0xC3, 0x3C, 0x2F, 0x61, 0x3E],  // Half of an é.
+        ] as [[UInt8]])
+    func refusesOtherEncodings(_ document: [UInt8]) {
+        #expect(read(document) == nil)
     }
 
     @Test func boundsDepth() {
@@ -69,10 +80,24 @@ import Testing
         #expect(read(Array(String(repeating: "<a>", count: 1_000_000).utf8)) == nil)
     }
 
-    /// XML 1.0 has no control characters; AWS sends them by number all the same.
-    @Test func takesControlCharactersByNumber() {
-        #expect(read(Array("<a>x&#x1;&#31;</a>".utf8)) == [["a", "x\u{1}\u{1F}"]])
+    /// XML 1.0 has no control characters, not even by number; a listing's keys are percent-encoded.
+    @Test func refusesControlCharactersByNumber() {
+        #expect(read(Array("<a>x&#x1;</a>".utf8)) == nil)
         #expect(read(Array("<a>&#0;</a>".utf8)) == nil)
+    }
+
+    @Test func anErrorOfTheCallerComesThrough() {
+        struct Enough: Error {}
+        #expect(throws: Enough.self) {
+            try XMLReader.read(Array("<a><b/><c/></a>".utf8)) { _, _ in throw Enough() }
+        }
+    }
+
+    /// One byte after another is cut off: never half a document.
+    @Test func refusesTruncatedDocuments() {
+        let document = Array("<?xml version='1.0'?><a><b c='d'>e&amp;</b><!-- f --></a>".utf8)
+        #expect(read(document) == [["a/b", "e&"], ["a", ""]])
+        for count in 0..<document.count { #expect(read(Array(document[..<count])) == nil) }
     }
 }
 

@@ -191,7 +191,7 @@ package struct ZipArchive {
 }
 
 extension ZipArchive {
-    /// CRC-32 as zip uses it (reflected polynomial 0xEDB88320); for the small entries only.
+    /// CRC-32 as zip and PNG use it (reflected polynomial 0xEDB88320); for a few kilobytes.
     package static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
         var crc: UInt32 = 0xFFFF_FFFF
         checksumTable.withUnsafeBufferPointer { table in

@@ -1,4 +1,4 @@
-import Crypto
+import Bytes
 import FoundationEssentials
 import Glibc
 import S3Client
@@ -79,7 +79,7 @@ struct ModelDownload {
     private func digest(of path: String) throws -> String {
         let file = try openRegular(path, O_RDONLY)
         defer { close(file) }
-        var hash = SHA256()
+        let hash = SHA256()
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         while true {
             let count = buffer.withUnsafeMutableBytes { read(file, $0.baseAddress, $0.count) }
@@ -88,12 +88,9 @@ struct ModelDownload {
                 if errno == EINTR { continue }
                 throw cannotWrite(path)
             }
-            buffer.withUnsafeBytes { hash.update(bufferPointer: .init(rebasing: $0[..<count])) }
+            buffer.withUnsafeBytes { hash.update(.init(rebasing: $0[..<count])) }
         }
-        return hash.finalize().map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        return Hexadecimal.encode(hash.digest())
     }
 }
 

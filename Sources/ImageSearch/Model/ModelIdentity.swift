@@ -1,5 +1,5 @@
+import Bytes
 import ClipCore
-import Crypto
 
 /// Which model made an embedding: embeddings of two models must never be compared.
 public struct ModelIdentity: Sendable, Equatable {
@@ -28,22 +28,22 @@ public struct ModelIdentity: Sendable, Equatable {
     /// Any further training changes all weights, and so the digest. It is not a checksum of the file: it
     /// reads 0.3 MB of 354, which takes about a millisecond.
     public init(_ checkpoint: Checkpoint, precision: Precision) {
-        var hash = SHA256()
+        let hash = SHA256()
         func add(_ number: Int) {
-            withUnsafeBytes(of: UInt64(number).littleEndian) { hash.update(bufferPointer: $0) }
+            withUnsafeBytes(of: UInt64(number).littleEndian) { hash.update($0) }
         }
         checkpoint.forEachSample(limit: Self.sampleLimit) { name, shape, elements in
             add(name.utf8.count)
-            hash.update(data: Array(name.utf8))
+            hash.update(name.utf8)
             add(shape.count)
             shape.forEach(add)
             // Little-endian on every machine that this runs on.
-            elements.withUnsafeBytes { hash.update(bufferPointer: $0) }
+            elements.withUnsafeBytes { hash.update($0) }
         }
-        let weights = Self.hexadecimal(hash)
+        let weights = Hexadecimal.encode(hash.digest())
         if let deviations = checkpoint.configuration.deviations {
-            hash.update(data: Array(deviations.utf8))
-            digest = Self.hexadecimal(hash)
+            hash.update(deviations.utf8)
+            digest = Hexadecimal.encode(hash.digest())
             weightsDigest = weights
         } else {
             digest = weights
@@ -52,10 +52,6 @@ public struct ModelIdentity: Sendable, Equatable {
         name = String(checkpoint.path.split(separator: "/").last ?? "model")
         dimension = checkpoint.configuration.embeddingDimension
         self.precision = precision.rawValue
-    }
-
-    private static func hexadecimal(_ hash: SHA256) -> String {
-        hash.finalize().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 
     package init(name: String, digest: String, dimension: Int, precision: String) {
@@ -68,7 +64,7 @@ public struct ModelIdentity: Sendable, Equatable {
 
     /// The model's number in `pictures.model`: 31 bits of a SHA-256 of digest and precision.
     var number: Int32 {
-        let hash = SHA256.hash(data: Array("\(digest) \(precision)".utf8))
+        let hash = SHA256.digest(of: "\(digest) \(precision)".utf8)
         let bits = hash.prefix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         return Int32(bits & 0x7FFF_FFFF)
     }

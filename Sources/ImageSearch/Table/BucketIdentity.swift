@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import PGClient
 import S3Client

@@ -1,3 +1,5 @@
+import Bytes
+
 /// The fields of an `application/x-www-form-urlencoded` text: a form's body or an address's query
 /// (URL Standard, 5.1).
 struct FormFields {

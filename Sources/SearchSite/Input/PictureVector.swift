@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// An uploaded picture's embedding as a piece of an address, so that a search by picture has an
 /// address like every other: it needs nothing kept on the server, and works after a restart and for
 /// whoever it is sent to. The picture itself cannot be made from it again.
@@ -53,47 +55,28 @@ struct PictureVector: Equatable {
 
 /// Base64 with the alphabet for addresses and without padding (RFC 4648, sections 5 and 3.2).
 enum Base64URL {
-    private static let alphabet = Array(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
-    private static let values: [UInt8?] = {
-        var values = [UInt8?](repeating: nil, count: 256)
-        for (value, character) in alphabet.enumerated() { values[Int(character)] = UInt8(value) }
-        return values
-    }()
-
     static func encode(_ bytes: [UInt8]) -> String {
-        var characters: [UInt8] = []
-        characters.reserveCapacity((bytes.count * 4 + 2) / 3)
-        var (bits, count): (UInt32, Int) = (0, 0)
-        for byte in bytes {
-            bits = bits << 8 | UInt32(byte)
-            count += 8
-            while count >= 6 {
-                count -= 6
-                characters.append(alphabet[Int(bits >> UInt32(count) & 63)])
-            }
-        }
-        if count > 0 { characters.append(alphabet[Int(bits << UInt32(6 - count) & 63)]) }
-        return String(decoding: characters, as: UTF8.self)
+        String(
+            Data(bytes).base64EncodedString().compactMap { character -> Character? in
+                switch character {
+                case "+": "-"
+                case "/": "_"
+                case "=": nil
+                default: character
+                }
+            })
     }
 
-    /// - Returns: `nil` for other characters, a length that no bytes have, and bits left over that
-    ///   are not zero; so there is one text for each sequence of bytes.
+    /// - Returns: `nil` for anything but what `encode` gives, so that there is one text for each sequence
+    ///   of bytes.
     static func decode(_ characters: some Collection<UInt8>) -> [UInt8]? {
-        guard characters.count % 4 != 1 else { return nil }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(characters.count * 3 / 4)
-        var (bits, count): (UInt32, Int) = (0, 0)
-        for character in characters {
-            guard let value = values[Int(character)] else { return nil }
-            bits = bits << 6 | UInt32(value)
-            count += 6
-            if count >= 8 {
-                count -= 8
-                bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-            }
+        let text = String(decoding: characters, as: UTF8.self)
+        let padded =
+            text.replacing("-", with: "+").replacing("_", with: "/")
+            + String(repeating: "=", count: (4 - characters.count % 4) % 4)
+        guard let data = Data(base64Encoded: padded), encode(Array(data)) == text else {
+            return nil
         }
-        guard bits & (1 << UInt32(count) - 1) == 0 else { return nil }
-        return bytes
+        return Array(data)
     }
 }

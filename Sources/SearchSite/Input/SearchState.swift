@@ -1,3 +1,4 @@
+import Bytes
 import ImageSearch
 
 /// What a visitor looks at, exactly as an address has it: what is searched for, which part of the

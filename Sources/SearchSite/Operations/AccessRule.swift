@@ -1,4 +1,5 @@
-import Crypto
+import Bytes
+import FoundationEssentials
 import HTTPTypes
 
 /// Who may use the site, as `WEB_AUTH` says: `basic:USER:PASSWORD` (RFC 7617) or `bearer:TOKEN`
@@ -14,7 +15,7 @@ public struct AccessRule: Sendable {
     /// For the `WWW-Authenticate` field of a 401.
     let challenge: String
     /// Of the whole credentials; neither they nor their length are kept.
-    private let digest: SHA256Digest
+    private let digest: [UInt8]
     private let scheme: String
 
     /// - Throws: ``Malformed`` for a text of neither form, and for an empty part.
@@ -28,13 +29,13 @@ public struct AccessRule: Sendable {
             guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty else { throw Malformed() }
             scheme = "basic"
             challenge = "Basic realm=\"Picture Search\", charset=\"UTF-8\""
-            digest = SHA256.hash(data: Array(Base64.encode(Array(parts[1].utf8)).utf8))
+            digest = SHA256.digest(of: Data(parts[1].utf8).base64EncodedString().utf8)
         case "bearer":
             // The characters of a token68 (RFC 9110, 11.2); others could never be sent.
             guard parts[1].utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { throw Malformed() }
             scheme = "bearer"
             challenge = "Bearer realm=\"Picture Search\""
-            digest = SHA256.hash(data: Array(parts[1].utf8))
+            digest = SHA256.digest(of: parts[1].utf8)
         default: throw Malformed()
         }
     }
@@ -46,20 +47,6 @@ public struct AccessRule: Sendable {
         let parts = authorization.split(separator: " ", maxSplits: 1)
         guard parts.count == 2, parts[0].lowercased() == scheme else { return false }
         let credentials = parts[1].drop { $0 == " " }
-        return SHA256.hash(data: Array(credentials.utf8)) == digest
-    }
-}
-
-/// Base64 with padding (RFC 4648, section 4), in which browsers send user and password.
-enum Base64 {
-    static func encode(_ bytes: [UInt8]) -> String {
-        let plain = Base64URL.encode(bytes).map { character -> Character in
-            switch character {
-            case "-": "+"
-            case "_": "/"
-            default: character
-            }
-        }
-        return String(plain) + String(repeating: "=", count: (3 - bytes.count % 3) % 3)
+        return equalInConstantTime(SHA256.digest(of: credentials.utf8), digest)
     }
 }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// The address under which the site itself serves a picture: `/pictures/` and the key as one
 /// percent-encoded path segment.
 enum PicturePath {
