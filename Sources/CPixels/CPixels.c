@@ -170,3 +170,20 @@ void cpx_normalize(const uint8_t *restrict rgb, ptrdiff_t count, float mean, flo
     for (ptrdiff_t i = 0; i < count; i++)
         plane[i] = ((float)rgb[i * 3] / 255.0f - mean) / deviation;
 }
+
+static inline void scatter(const uint8_t *pixels, ptrdiff_t count, int bytes, uint8_t *target,
+                           ptrdiff_t step) {
+    for (ptrdiff_t i = 0; i < count; i++)
+        memcpy(target + i * step * bytes, pixels + i * bytes, (size_t)bytes);
+}
+
+void cpx_scatter(const uint8_t *pixels, ptrdiff_t count, int bytes, uint8_t *target,
+                 ptrdiff_t step) {
+    // A constant size makes each copy one or two instructions.
+    switch (bytes) {
+    case 1: scatter(pixels, count, 1, target, step); break;
+    case 2: scatter(pixels, count, 2, target, step); break;
+    case 3: scatter(pixels, count, 3, target, step); break;
+    default: scatter(pixels, count, 4, target, step); break;
+    }
+}

@@ -42,7 +42,7 @@ struct BMPReader {
         if compression == 1 || compression == 2 {
             try limits.checkMemory(pixels)
             let runs = self
-            return try WholePictureReader(shape) { (canvas) throws(ImageError) in
+            return WholePictureReader(shape) { canvas throws(ImageError) in
                 try runs.readRuns(into: canvas)
             }
         }

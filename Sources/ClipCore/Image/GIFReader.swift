@@ -46,11 +46,12 @@ struct GIFReader {
         let shape = PictureShape(
             width: width, height: height, mode: palette == nil ? .grey : .palette,
             palette: palette ?? [])
-        var decoder = GIFDecoder(
+        let frame = GIFDecoder(
             cursor, codeBits: Int(codeBits), width: frameWidth, height: frameHeight,
             isInterlaced: flags & 64 != 0)
-        return try WholePictureReader(shape) { (canvas) throws(ImageError) in
+        return WholePictureReader(shape) { canvas throws(ImageError) in
             if transparentIndex != 0 { canvas.update(repeating: transparentIndex) }
+            var decoder = frame
             try decoder.decode(into: canvas, at: top * width + left, stride: width)
         }
     }

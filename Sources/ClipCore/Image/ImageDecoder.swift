@@ -1,64 +1,104 @@
-/// Turns a picture file's bytes into pixels.
+/// Turns an image file's bytes into pixels.
 ///
-/// The rule is Pillow's `Image.open(file)` followed by `load()`: the same pixels, in the same mode,
-/// and an error for a picture that ends early. Orientation in EXIF and colour profiles are left
-/// alone, as upstream leaves them. Values are independent of one another: any number of threads may
-/// decode at once.
+/// The rule is Pillow's `Image.open(file)` and `load()`: the same pixels, in the same mode, and an error for
+/// an image that ends early; then `ImageOps.exif_transpose`, unless ``orientation`` says otherwise.
+/// Colour profiles are left alone, as upstream leaves them. Values are independent of one another: any
+/// number of threads may decode at once.
 public struct ImageDecoder: Sendable {
-    /// Rises whenever pictures can be decoded that could not be before, so that those that were
+    /// Rises whenever images can be decoded that could not be before, so that those that were
     /// refused then get another chance.
     public static let version = 2
 
-    public var limits: ImageLimits
+    /// What is done about the EXIF orientation of JPEG, PNG and WebP files. TIFF's orientation tag always
+    /// applies, as Pillow applies it when it loads the file.
+    public enum Orientation: String, CaseIterable, Sendable {
+        /// The image is turned as EXIF says.
+        case upright
+        /// The image is used as it is stored, as upstream's example does.
+        case stored
+    }
 
-    public init(limits: ImageLimits = ImageLimits()) {
+    public var limits: ImageLimits
+    public var orientation: Orientation
+
+    public init(limits: ImageLimits = ImageLimits(), orientation: Orientation = .upright) {
         self.limits = limits
+        self.orientation = orientation
     }
 
     /// Decodes a whole file held in memory.
     ///
     /// - Throws: ``ImageError``
     public func decode(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> PixelImage {
-        try read(bytes) { WholePicture($0) }
+        try read(bytes) { WholePicture($0) }.image
+    }
+
+    /// Decodes a whole file held in memory.
+    ///
+    /// - Throws: ``ImageError``
+    public func decode(_ bytes: [UInt8]) throws(ImageError) -> PixelImage {
+        try bytes.withUnsafeBufferPointer { (buffer) throws(ImageError) in
+            try decode(UnsafeRawBufferPointer(buffer))
+        }
+    }
+
+    /// Reads size and EXIF of a whole file held in memory, without its pixels: an image that ends early has
+    /// metadata.
+    ///
+    /// - Throws: ``ImageError``
+    public func metadata(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> ImageMetadata {
+        try open(bytes).metadata
+    }
+
+    /// The ICC profile of an image file; empty without one.
+    public static func profile(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
+        PictureFormat(prefix: bytes.prefix(PictureFormat.prefixLength))
+            .map { MetadataBlocks(bytes, $0).profile } ?? []
     }
 
     /// Decodes a whole file held in memory, line by line.
     ///
     /// - Parameter consumer: makes of the header what takes the lines. It is asked again, for another
     ///   one, when the first attempt met damage.
-    /// - Returns: what the consumer made of the lines
+    /// - Returns: what the consumer made of the lines, and the file's metadata
     /// - Throws: ``ImageError``
     package func read(
         _ bytes: UnsafeRawBufferPointer,
         into consumer: (PictureShape) throws(ImageError) -> any LineConsumer
-    ) throws(ImageError) -> PixelImage {
+    ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata) {
+        do throws(ImageError) {
+            let (reader, metadata) = try open(bytes)
+            return (try run(reader, into: consumer), metadata)
+        } catch JPEGReader.damage {
+            // What becomes of damage is decided by a decoder that works as Pillow's does.
+            let (reader, metadata) = try open(bytes, isSavingJPEG: false)
+            return (try run(reader, into: consumer), metadata)
+        }
+    }
+
+    /// Reads a file's header.
+    private func open(
+        _ bytes: UnsafeRawBufferPointer, isSavingJPEG: Bool = true
+    ) throws(ImageError) -> (reader: any LineReader, metadata: ImageMetadata) {
         guard !bytes.isEmpty else { throw .empty }
         let prefix = bytes.prefix(PictureFormat.prefixLength)
         guard let format = PictureFormat(prefix: prefix) else {
             throw PictureFormat.unsupportedName(prefix: prefix).map { .unsupportedFormat($0) }
                 ?? .notAPicture
         }
-        switch format {
-        case .jpeg:
-            do throws(ImageError) {
-                return try run(
-                    JPEGReader(bytes, limits: limits, isSaving: true), into: consumer)
-            } catch JPEGReader.damage {
-                // What becomes of damage is decided by a decoder that works as Pillow's does.
-                return try run(
-                    JPEGReader(bytes, limits: limits, isSaving: false), into: consumer)
+        let reader: any LineReader =
+            switch format {
+            case .jpeg: try JPEGReader(bytes, limits: limits, isSaving: isSavingJPEG)
+            case .png: try PNGReader(bytes, limits: limits)
+            case .webP: try WebPReader.open(bytes, limits: limits)
+            case .gif: try GIFReader.open(bytes, limits: limits)
+            case .bmp: try BMPReader.open(bytes, limits: limits)
+            case .tiff: try TIFFReader.open(bytes, limits: limits)
             }
-        case .png:
-            return try run(PNGReader(bytes, limits: limits), into: consumer)
-        case .webP:
-            return try run(WebPReader.open(bytes, limits: limits), into: consumer)
-        case .gif:
-            return try run(GIFReader.open(bytes, limits: limits), into: consumer)
-        case .bmp:
-            return try run(BMPReader.open(bytes, limits: limits), into: consumer)
-        case .tiff:
-            return try run(TIFFReader.open(bytes, limits: limits), into: consumer)
-        }
+        let exif = format == .tiff ? EXIF(bytes) : EXIF(MetadataBlocks(bytes, format))
+        let metadata = ImageMetadata(exif, of: reader.shape, isUpright: format == .tiff)
+        guard orientation == .upright else { return (reader, metadata) }
+        return (UprightReader.open(reader, metadata.orientation, limits: limits), metadata)
     }
 
     private func run(
@@ -70,14 +110,5 @@ public struct ImageDecoder: Sendable {
         for _ in consumer.sourceRows { consumer.add(try reader.nextLine()) }
         try reader.finish()
         return consumer.result()
-    }
-
-    /// Decodes a whole file held in memory.
-    ///
-    /// - Throws: ``ImageError``
-    public func decode(_ bytes: [UInt8]) throws(ImageError) -> PixelImage {
-        try bytes.withUnsafeBufferPointer { (buffer) throws(ImageError) in
-            try decode(UnsafeRawBufferPointer(buffer))
-        }
     }
 }

@@ -71,12 +71,12 @@ public struct ImagePreprocessor: Sendable {
 
     /// Decoding of what the square needs, resize, centre crop and conversion.
     ///
-    /// - Returns: `[resolution, resolution, 3]`, red, green and blue bytes
+    /// - Returns: `[resolution, resolution, 3]`, red, green and blue bytes, and the file's metadata
     /// - Throws: ``ImageError``
     public func rgb(
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder()
-    ) throws(ImageError) -> [UInt8] {
-        let square = try decoder.read(encoded) { (shape) throws(ImageError) in
+    ) throws(ImageError) -> (square: [UInt8], metadata: ImageMetadata) {
+        let (square, metadata) = try decoder.read(encoded) { (shape) throws(ImageError) in
             // Pillow would want hundreds of gigabytes for these.
             let sides = (min(shape.width, shape.height), max(shape.width, shape.height))
             guard sides.1 / sides.0 <= Self.maximumAspect else {
@@ -86,7 +86,7 @@ public struct ImagePreprocessor: Sendable {
             return resampler(size).window(
                 of: shape, columns: columns, rows: rows)
         }
-        return square.convertedToRGB().pixels
+        return (square.convertedToRGB().pixels, metadata)
     }
 
     /// How many times as long as the other a picture's side may be.
@@ -118,14 +118,18 @@ public struct ImagePreprocessor: Sendable {
     ///   - encoded: the whole file
     ///   - values: receives `[3, resolution, resolution]`, planes of red, green and blue; left alone
     ///     when an error is thrown
+    /// - Returns: the file's metadata
     /// - Precondition: `values` holds ``valueCount`` floats.
     /// - Throws: ``ImageError``
+    @discardableResult
     public func write(
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder(),
         into values: UnsafeMutableBufferPointer<Float>
-    ) throws(ImageError) {
+    ) throws(ImageError) -> ImageMetadata {
         precondition(values.count == valueCount, "the buffer must hold the normalised picture")
-        normalize(try rgb(encoded: encoded, decoder: decoder), into: values)
+        let (square, metadata) = try rgb(encoded: encoded, decoder: decoder)
+        normalize(square, into: values)
+        return metadata
     }
 
     /// Decodes a picture file and normalises it.
@@ -136,7 +140,7 @@ public struct ImagePreprocessor: Sendable {
         encoded: [UInt8], decoder: ImageDecoder = ImageDecoder()
     ) throws(ImageError) -> [Float] {
         let square = try encoded.withUnsafeBufferPointer { (bytes) throws(ImageError) in
-            try rgb(encoded: UnsafeRawBufferPointer(bytes), decoder: decoder)
+            try rgb(encoded: UnsafeRawBufferPointer(bytes), decoder: decoder).square
         }
         return [Float](unsafeUninitializedCapacity: valueCount) { buffer, count in
             normalize(square, into: UnsafeMutableBufferPointer(rebasing: buffer[..<valueCount]))

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// What a picture file's header says.
 package struct PictureShape: Equatable, Sendable {
@@ -58,36 +54,39 @@ package protocol LineConsumer: AnyObject {
 /// Bytes that the passes over a line may read beyond its end; what they hold does not matter.
 package let linePadding = 64
 
-/// A reader of a picture that its format, or its decoder, gives only as a whole.
+/// A reader of a picture that its format, or its decoder, gives only as a whole. It is decoded when lines
+/// are asked for.
 package final class WholePictureReader: LineReader {
+    package typealias Decode = (UnsafeMutableBufferPointer<UInt8>) throws(ImageError) -> Void
+
     package let shape: PictureShape
-    private let pixels: UnsafeMutableBufferPointer<UInt8>
+    private let decode: Decode
     private let rowBytes: Int
+    private var pixels: UnsafeMutablePointer<UInt8>?
     private var next = UnsafePointer<UInt8>(bitPattern: 1)!
 
     /// - Parameter decode: writes `[height, width]` pixels into a buffer of exactly that size, which
     ///   holds zeros.
-    package init(
-        _ shape: PictureShape,
-        decode: (UnsafeMutableBufferPointer<UInt8>) throws(ImageError) -> Void
-    ) throws(ImageError) {
+    package init(_ shape: PictureShape, decode: @escaping Decode) {
         self.shape = shape
+        self.decode = decode
         rowBytes = shape.width * shape.mode.bytesPerPixel
-        let size = rowBytes * shape.height
-        // calloc's zeros cost nothing until they are written over.
-        guard let memory = calloc(size + linePadding, 1) else { throw .outOfMemory }
-        pixels = UnsafeMutableBufferPointer(
-            start: memory.assumingMemoryBound(to: UInt8.self), count: size)
-        try decode(pixels)
     }
 
     deinit {
-        free(pixels.baseAddress)
+        free(pixels)
     }
 
-    package func start(rows: Range<Int>, columns: Range<Int>) {
-        let offset = rows.lowerBound * rowBytes + columns.lowerBound * shape.mode.bytesPerPixel
-        next = UnsafePointer(pixels.baseAddress!) + offset
+    package func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
+        let size = rowBytes * shape.height
+        // calloc's zeros cost nothing until they are written over.
+        guard let memory = calloc(size + linePadding, 1) else { throw .outOfMemory }
+        let start = memory.assumingMemoryBound(to: UInt8.self)
+        pixels = start
+        try decode(UnsafeMutableBufferPointer(start: start, count: size))
+        next =
+            UnsafePointer(start)
+            + (rows.lowerBound * rowBytes + columns.lowerBound * shape.mode.bytesPerPixel)
     }
 
     package func nextLine() -> UnsafePointer<UInt8> {

@@ -44,12 +44,13 @@ final class TIFFReader: LineReader {
     ) throws(ImageError) -> any LineReader {
         let reader = try TIFFReader(bytes, limits: limits)
         let isSeparate = reader.header.planar == 2 && reader.shape.mode.channels > 1
-        let upright = Orientation.inDirectory(of: bytes)
+        var stored: any LineReader = reader
         if case .converted = reader.samples {
-            return try Orientation.upright(reader.converted(limits), upright, limits: limits)
+            stored = try reader.converted(limits)
+        } else if isSeparate {
+            stored = try reader.separatePlanes(limits)
         }
-        return try Orientation.upright(
-            isSeparate ? reader.separatePlanes(limits) : reader, upright, limits: limits)
+        return UprightReader.open(stored, EXIF(bytes).orientation, limits: limits)
     }
 
     private init(_ bytes: UnsafeRawBufferPointer, limits: ImageLimits) throws(ImageError) {
@@ -76,7 +77,7 @@ final class TIFFReader: LineReader {
             _ = try limits.pixels(width: width, height: height)
             let mode: PixelImage.Mode
             // libtiff fills in a missing tag.
-            let hasExtraSamples = TIFFDirectory(bytes)?.entry(338) != nil
+            let hasExtraSamples = TIFFDirectory(bytes)?.contains(338) == true
             (mode, samples) = try Self.kind(header, hasExtraSamples: hasExtraSamples)
             shape = PictureShape(
                 width: width, height: height, mode: mode,
@@ -181,7 +182,7 @@ final class TIFFReader: LineReader {
         }
         let size = shape.width * shape.height
         try limits.checkMemory(size * channels + Int(header.line_bytes) * Int(header.tile_height))
-        return try WholePictureReader(shape) { (canvas) throws(ImageError) in
+        return WholePictureReader(shape) { [self] canvas throws(ImageError) in
             /// - Parameter line: `count` samples of a channel, stored
             func put(_ line: UnsafePointer<UInt8>, _ count: Int, _ channel: Int, x: Int, y: Int) {
                 for i in 0..<count {
@@ -219,7 +220,7 @@ final class TIFFReader: LineReader {
     private func converted(_ limits: ImageLimits) throws(ImageError) -> any LineReader {
         let count = shape.width * shape.height
         try limits.checkMemory(count * 7)
-        return try WholePictureReader(shape) { (canvas) throws(ImageError) in
+        return WholePictureReader(shape) { [self] canvas throws(ImageError) in
             guard let memory = malloc(count * 4) else { throw .outOfMemory }
             defer { free(memory) }
             let pixels = memory.assumingMemoryBound(to: UInt8.self)

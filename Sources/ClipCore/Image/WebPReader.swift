@@ -19,7 +19,8 @@ enum WebPReader {
         let inside = header.is_lossless != 0 ? 4 : hasAlpha ? 2 : 0
         try limits.checkMemory(pixels * (channels + inside))
         let shape = PictureShape(width: width, height: height, mode: hasAlpha ? .rgba : .rgb)
-        return try WholePictureReader(shape) { (canvas) throws(ImageError) in
+        return WholePictureReader(shape) { [header] canvas throws(ImageError) in
+            var header = header
             try check(
                 cwebp_read_pixels(
                     start, bytes.count, &header, Int32(channels), canvas.baseAddress))

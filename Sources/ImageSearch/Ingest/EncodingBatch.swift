@@ -32,7 +32,7 @@ final class EncodingBatch {
     func add(_ object: ObjectSummary, _ file: [UInt8]) throws {
         let start = objects.count * size
         let target = UnsafeMutableBufferPointer(rebasing: pixels[start..<start + size])
-        try file.withUnsafeBytes { bytes in
+        _ = try file.withUnsafeBytes { bytes in
             try preprocessor.write(encoded: bytes, decoder: decoder, into: target)
         }
         objects.append(object)

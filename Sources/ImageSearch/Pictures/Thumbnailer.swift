@@ -41,10 +41,9 @@ public struct Thumbnailer: Sendable {
         let height = max(1, Int((Double(image.height) * scale).rounded()))
         let small = Resampler(width: width, height: height)
             .resize(image, columns: 0..<width, rows: 0..<height)
-        let metadata = file.withUnsafeBytes { JPEGMetadata($0) }
         // A profile says what CMYK's inks look like, not what became of them in RGB.
-        let profile = image.mode == .cmyk ? [] : metadata.profile
-        return encoder.encode(
-            small.oriented(metadata.orientation), profile: profile, maximumBytes: file.count - 1)
+        let profile =
+            image.mode == .cmyk ? [] : file.withUnsafeBytes { ImageDecoder.profile(of: $0) }
+        return encoder.encode(small, profile: profile, maximumBytes: file.count - 1)
     }
 }

@@ -47,7 +47,7 @@ struct GoldenFormat: Decodable, CustomTestStringConvertible {
 
     @Test("Pictures of every format decode to Pillow's pixels", arguments: read)
     func pixels(_ expected: GoldenFormat) throws {
-        let image = try ImageDecoder().decode(expected.bytes())
+        let image = try ImageDecoder(orientation: .stored).decode(expected.bytes())
         #expect(image.mode.rawValue == expected.mode)
         #expect(image.width == expected.width)
         #expect(image.height == expected.height)
@@ -60,8 +60,11 @@ struct GoldenFormat: Decodable, CustomTestStringConvertible {
     func squares(_ expected: GoldenFormat) throws {
         let preprocessor = ImagePreprocessor(resolution: 224)
         let bytes = try expected.bytes()
-        #expect(crc32(preprocessor.rgb(try ImageDecoder().decode(bytes))) == expected.square)
-        let square = try bytes.withUnsafeBytes { try preprocessor.rgb(encoded: $0) }
+        let decoder = ImageDecoder(orientation: .stored)
+        #expect(crc32(preprocessor.rgb(try decoder.decode(bytes))) == expected.square)
+        let square = try bytes.withUnsafeBytes {
+            try preprocessor.rgb(encoded: $0, decoder: decoder).square
+        }
         #expect(crc32(square) == expected.square)
     }
 

@@ -7,7 +7,7 @@ import Testing
 
     @Test("Pictures decode to Pillow's pixels", arguments: golden.filter { $0.error == nil })
     func pixels(_ expected: GoldenImages.Decoding) throws {
-        let image = try ImageDecoder().decode(expected.bytes())
+        let image = try ImageDecoder(orientation: .stored).decode(expected.bytes())
         #expect(image.mode.rawValue == expected.mode)
         #expect(image.width == expected.width)
         #expect(image.height == expected.height)

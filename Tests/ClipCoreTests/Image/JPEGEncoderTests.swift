@@ -16,7 +16,7 @@ import Testing
         let decoded = try ImageDecoder().decode(file)
         #expect(decoded.width == 40 && decoded.height == 30)
         #expect(decoded.pixels.allSatisfy { abs(Int($0) - 90) <= 2 })
-        #expect(file.withUnsafeBytes { JPEGMetadata($0) }.profile == [1, 2, 3])
+        #expect(file.withUnsafeBytes { ImageDecoder.profile(of: $0) } == [1, 2, 3])
     }
 
     /// An error after the buffer has grown freed it twice.

@@ -49,7 +49,7 @@ import Testing
         defer { pixels.deallocate() }
         for (index, picture) in pictures.enumerated() {
             let start = index * exact.pixelCount
-            try Data(contentsOf: picture).withUnsafeBytes {
+            _ = try Data(contentsOf: picture).withUnsafeBytes {
                 try preprocessor.write(
                     encoded: $0,
                     into: UnsafeMutableBufferPointer(

@@ -1,0 +1,119 @@
+/// One directory of a TIFF structure (TIFF 6.0, section 2; BigTIFF), which EXIF data use too.
+///
+/// Reads what lies within the bytes. Damage makes an entry absent; nothing is an error.
+struct TIFFDirectory {
+    private let bytes: UnsafeRawBufferPointer
+    private let isBigEndian: Bool
+    private let isBigTIFF: Bool
+    private let entries: Int
+    private let count: Int
+
+    /// The first directory.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count >= 8 else { return nil }
+        let isBigEndian: Bool
+        switch (bytes[0], bytes[1]) {
+        case (0x49, 0x49): isBigEndian = false
+        case (0x4D, 0x4D): isBigEndian = true
+        default: return nil
+        }
+        func number(_ size: Int, at offset: Int) -> UInt64? {
+            Self.number(size, at: offset, in: bytes, isBigEndian: isBigEndian)
+        }
+        let isBigTIFF = number(2, at: 2) == 43
+        // Pillow accepts a 42 in the other byte order too.
+        guard isBigTIFF || [42, 42 << 8].contains(number(2, at: 2)),
+            let start = isBigTIFF ? number(8, at: 8) : number(4, at: 4)
+        else { return nil }
+        self.init(bytes, at: start, isBigEndian: isBigEndian, isBigTIFF: isBigTIFF)
+    }
+
+    private init?(
+        _ bytes: UnsafeRawBufferPointer, at start: UInt64, isBigEndian: Bool, isBigTIFF: Bool
+    ) {
+        guard let start = Int(exactly: start), start <= bytes.count,
+            let count = Self.number(
+                isBigTIFF ? 8 : 2, at: start, in: bytes, isBigEndian: isBigEndian)
+        else { return nil }
+        self.bytes = bytes
+        self.isBigEndian = isBigEndian
+        self.isBigTIFF = isBigTIFF
+        self.count = Int(min(count, 65_535))
+        entries = start + (isBigTIFF ? 8 : 2)
+    }
+
+    /// The directory that an entry points to.
+    func directory(_ tag: UInt64) -> TIFFDirectory? {
+        integer(tag).flatMap {
+            TIFFDirectory(
+                bytes, at: UInt64($0), isBigEndian: isBigEndian, isBigTIFF: isBigTIFF)
+        }
+    }
+
+    func contains(_ tag: UInt64) -> Bool { entry(tag) != nil }
+
+    /// The entry's first value, if it is stored as a whole number and is not negative. BYTE is none, as
+    /// for Pillow, which therefore ignores an orientation of that type.
+    func integer(_ tag: UInt64) -> Int? {
+        guard let entry = entry(tag), ![1, 2, 7].contains(entry.type), entry.count >= 1,
+            let size = Self.sizes[entry.type],
+            let place = values(of: entry, size: size),
+            let value = number(size, at: place)
+        else { return nil }
+        let isNegative = [6, 8, 9].contains(entry.type) && value >> UInt64(size * 8 - 1) == 1
+        return isNegative ? nil : Int(exactly: value)
+    }
+
+    /// The bytes of an entry of type BYTE, ASCII or UNDEFINED.
+    func bytes(_ tag: UInt64) -> UnsafeRawBufferPointer? {
+        guard let entry = entry(tag), [1, 2, 7].contains(entry.type),
+            let place = values(of: entry, size: 1), entry.count <= bytes.count - place
+        else { return nil }
+        return UnsafeRawBufferPointer(rebasing: bytes[place..<place + entry.count])
+    }
+
+    private struct Entry {
+        var type: Int
+        var count: Int
+        var valueOffset: Int
+    }
+
+    /// Bytes of a value, by type.
+    private static let sizes = [1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4, 16: 8]
+
+    private func entry(_ tag: UInt64) -> Entry? {
+        for index in 0..<count {
+            let start = entries + index * (isBigTIFF ? 20 : 12)
+            guard let found = number(2, at: start) else { return nil }
+            guard found == tag else { continue }
+            guard let type = number(2, at: start + 2),
+                let values = number(isBigTIFF ? 8 : 4, at: start + 4)
+            else { return nil }
+            return Entry(
+                type: Int(type), count: Int(clamping: values),
+                valueOffset: start + (isBigTIFF ? 12 : 8))
+        }
+        return nil
+    }
+
+    /// Where an entry's values are: in it, if they fit, or where it points to.
+    private func values(of entry: Entry, size: Int) -> Int? {
+        let inline = isBigTIFF ? 8 : 4
+        if entry.count <= inline / size { return entry.valueOffset }
+        return number(inline, at: entry.valueOffset).flatMap { Int(exactly: $0) }
+            .flatMap { $0 <= bytes.count ? $0 : nil }
+    }
+
+    private func number(_ size: Int, at offset: Int) -> UInt64? {
+        Self.number(size, at: offset, in: bytes, isBigEndian: isBigEndian)
+    }
+
+    private static func number(
+        _ size: Int, at offset: Int, in bytes: UnsafeRawBufferPointer, isBigEndian: Bool
+    ) -> UInt64? {
+        guard offset >= 0, offset <= bytes.count - size else { return nil }
+        return (0..<size).reduce(0) { sum, i in
+            sum << 8 | UInt64(bytes[offset + (isBigEndian ? i : size - 1 - i)])
+        }
+    }
+}

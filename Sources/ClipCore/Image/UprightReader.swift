@@ -1,0 +1,74 @@
+import CPixels
+import Glibc
+
+/// Turns what another reader gives as EXIF's orientation says (Exif 2.32, 4.6.4): the pixels of
+/// `ImageOps.exif_transpose`. Only the wanted part is decoded; it is held as a whole.
+final class UprightReader: LineReader {
+    let shape: PictureShape
+    private let stored: any LineReader
+    private let orientation: Int
+    private let limits: ImageLimits
+    private var turned: WholePictureReader?
+
+    /// - Parameter orientation: 1 to 8
+    static func open(
+        _ stored: any LineReader, _ orientation: Int, limits: ImageLimits
+    ) -> any LineReader {
+        orientation == 1 ? stored : UprightReader(stored, orientation, limits)
+    }
+
+    private init(_ stored: any LineReader, _ orientation: Int, _ limits: ImageLimits) {
+        self.stored = stored
+        self.orientation = orientation
+        self.limits = limits
+        var shape = stored.shape
+        if orientation >= 5 { swap(&shape.width, &shape.height) }
+        self.shape = shape
+    }
+
+    func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
+        let (width, height) = (stored.shape.width, stored.shape.height)
+        var (storedRows, storedColumns) = orientation >= 5 ? (columns, rows) : (rows, columns)
+        // Counted from the other side.
+        if [2, 3, 7, 8].contains(orientation) {
+            storedColumns = width - storedColumns.upperBound..<width - storedColumns.lowerBound
+        }
+        if [3, 4, 6, 7].contains(orientation) {
+            storedRows = height - storedRows.upperBound..<height - storedRows.lowerBound
+        }
+        var part = shape
+        (part.width, part.height) = (columns.count, rows.count)
+        let pixelBytes = part.mode.bytesPerPixel
+        try limits.checkMemory(part.width * part.height * pixelBytes)
+        let turned = WholePictureReader(part) { [stored, orientation] canvas throws(ImageError) in
+            let (right, bottom) = (storedColumns.count - 1, storedRows.count - 1)
+            // The place of the part's stored pixel (0, 0), and how it changes along a stored row and
+            // from row to row.
+            let (first, step, rowStep) =
+                switch orientation {
+                case 2: (right, -1, right + 1)
+                case 3: (bottom * (right + 1) + right, -1, -right - 1)
+                case 4: (bottom * (right + 1), 1, -right - 1)
+                case 5: (0, bottom + 1, 1)
+                case 6: (bottom, bottom + 1, -1)
+                case 7: (right * (bottom + 1) + bottom, -bottom - 1, -1)
+                default: (right * (bottom + 1), -bottom - 1, 1)
+                }
+            try stored.start(rows: storedRows, columns: storedColumns)
+            for row in 0..<storedRows.count {
+                cpx_scatter(
+                    try stored.nextLine(), storedColumns.count, Int32(pixelBytes),
+                    canvas.baseAddress! + (first + row * rowStep) * pixelBytes, step)
+            }
+            try stored.finish()
+        }
+        try turned.start(rows: 0..<part.height, columns: 0..<part.width)
+        self.turned = turned
+    }
+
+    func nextLine() throws(ImageError) -> UnsafePointer<UInt8> {
+        turned!.nextLine()
+    }
+
+    func finish() {}
+}
