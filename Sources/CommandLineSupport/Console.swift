@@ -20,6 +20,11 @@ public enum Console {
         write(text + "\n", to: STDOUT_FILENO)
     }
 
+    /// Writes data as it is.
+    public static func data(_ text: String) {
+        write(text, to: STDOUT_FILENO)
+    }
+
     /// Rewrites the current line of the terminal; an empty text clears it.
     public static func rewriteLine(_ text: String) {
         write("\r" + text + "\u{1B}[K", to: STDERR_FILENO)

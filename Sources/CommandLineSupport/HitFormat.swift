@@ -10,7 +10,8 @@ public enum HitFormat {
         return "\(line)\n   URL: \(url ?? "none, the store has no such picture")"
     }
 
-    /// One JSON object on a line: `rank`, `key`, `score`, `url`, which may be null.
+    /// One JSON object on a line: `rank`, `key`, `score`, what is known of the picture, and `url`, which
+    /// may be null.
     /// - Parameters:
     ///   - query: put first, where there are several.
     ///   - url: as in ``text(_:url:)``.
@@ -20,6 +21,11 @@ public enum HitFormat {
         members += [
             ("rank", .integer(hit.rank)), ("key", .string(hit.key)), ("score", .number(hit.score)),
         ]
+        let facts = hit.facts
+        if let width = facts.width { members.append(("width", .integer(width))) }
+        if let height = facts.height { members.append(("height", .integer(height))) }
+        if let takenAt = facts.takenAt { members.append(("taken_at", .string(takenAt))) }
+        if let camera = facts.camera { members.append(("camera", .string(camera))) }
         if let url { members.append(("url", url.map(JSON.string) ?? .null)) }
         return JSON.object(members).text
     }
@@ -36,8 +42,9 @@ public enum HitFormat {
         if let minimumScore = query.minimumScore {
             return "no picture has a score of \(minimumScore) or more: lower --min-score"
         }
-        if let prefix = query.prefix {
-            return "no picture's key begins with \"\(Console.printable(prefix))\": check --prefix"
+        if !query.filter.isEmpty {
+            return
+                "no picture matches the filters (--prefix, --after, --before, --camera, --shape, --min-width, --min-height)"
         }
         return "every stored embedding is zero or invalid: run process-images again"
     }

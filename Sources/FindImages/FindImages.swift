@@ -18,7 +18,7 @@ struct FindImages: AsyncParsableCommand {
             A query has up to \(SearchQuery.maximumTerms) terms, in any order:
 
             TEXT                    What to look for; - reads searches from stdin,
-                                    one per line. (default: man jumping)
+                                    one per line.
             --plus TEXT             Another text to look for.
             --minus TEXT            A text to avoid.
             --image PICTURE         A picture to look for: a file, an address (http
@@ -49,17 +49,24 @@ struct FindImages: AsyncParsableCommand {
     )
     var minScore: Double?
 
-    @Option(help: "Print only pictures whose key begins with this.")
-    var prefix: String?
+    @OptionGroup(title: "Filters") var filters: FilterOptions
 
     @Flag(help: "Compare every picture instead of using an index, which may miss some.")
     var exact = false
 
     @Flag(
         help:
-            "Print one JSON object per line: rank, key, score, url; with searches from stdin, query first."
+            "Print one JSON object per line: rank, key, score, url, and where known width, height, taken_at, camera; with searches from stdin, query first."
     )
     var json = false
+
+    @Flag(help: "Print only the keys, one per line.")
+    var keys = false
+
+    @Flag(
+        name: [.customShort("0"), .customLong("null")],
+        help: "With --keys: end each key with a NUL character instead, as xargs -0 reads them.")
+    var nul = false
 
     @Flag(inversion: .prefixedNo, help: "Print a link to each picture.")
     var url = true
@@ -80,9 +87,7 @@ struct FindImages: AsyncParsableCommand {
 
     private func terms() throws -> [TermArguments.Term] {
         do {
-            let terms = try TermArguments(arguments).terms
-            // Without any, the search that the Python demo begins with.
-            return terms.isEmpty ? try TermArguments(["man jumping"]).terms : terms
+            return try TermArguments(arguments).terms
         } catch {
             throw ValidationError(error.description)
         }
@@ -101,9 +106,12 @@ struct FindImages: AsyncParsableCommand {
         guard (1...604_800).contains(expires) else {
             throw ValidationError("--expires must be 1 to 604800.")
         }
-        guard try terms().count <= SearchQuery.maximumTerms else {
-            throw ValidationError("Give at most \(SearchQuery.maximumTerms) texts and pictures.")
+        guard try (1...SearchQuery.maximumTerms).contains(terms().count) else {
+            throw ValidationError(
+                "Give 1 to \(SearchQuery.maximumTerms) texts and pictures to search for.")
         }
+        guard !keys || !json else { throw ValidationError("Give either --keys or --json.") }
+        guard !nul || keys else { throw ValidationError("-0 is for --keys.") }
     }
 
     func run() async {
@@ -118,8 +126,8 @@ struct FindImages: AsyncParsableCommand {
 
     private func query(_ terms: [SearchQuery.Term]) -> SearchQuery {
         SearchQuery(
-            terms: terms, limit: limit, offset: offset, minimumScore: minScore, prefix: prefix,
-            isExact: exact)
+            terms: terms, limit: limit, offset: offset, minimumScore: minScore,
+            filter: filters.filter, isExact: exact)
     }
 
     /// Needs only the model's settings.
@@ -152,12 +160,12 @@ struct FindImages: AsyncParsableCommand {
             try await searcher.load(loadsTexts: hasText) { try Console.locateModel(settings) }
         }
         let terms = try await Self.terms(arguments, pictures) { try searcher.embed($0) }
-        let graphics = thumbnails && !json ? TerminalGraphics.detected : nil
+        let graphics = thumbnails && !json && !keys ? TerminalGraphics.detected : nil
         return try await forEachSearch(terms) { terms, line in
             let query = query(terms)
             let result = try await searcher.search(query)
             if result.isTruncated { noteTruncation(try searcher.contextLength()) }
-            if let line, !json { Console.line(Console.printable(line)) }
+            if let line, !json, !keys { Console.line(Console.printable(line)) }
             if result.hits.isEmpty {
                 let hasPictures = try await searcher.hasPictures()
                 Console.note("find-images: \(HitFormat.nothing(query, hasPictures: hasPictures))")
@@ -228,6 +236,11 @@ struct FindImages: AsyncParsableCommand {
     private func show(
         _ hit: SearchHit, _ line: String?, _ searcher: Searcher, _ graphics: TerminalGraphics?
     ) throws {
+        if keys {
+            // As it is: a key with a line break needs -0.
+            Console.data(hit.key + (nul ? "\0" : "\n"))
+            return
+        }
         let store = searcher.store
         // A row's key may be one that the store cannot have.
         let link = url ? try? store.presignedURL(for: hit.key, expiresIn: expires) : nil
@@ -262,3 +275,46 @@ extension QueryPicture {
         if case .bytes = self { true } else { false }
     }
 }
+
+/// What narrows a search.
+struct FilterOptions: ParsableArguments {
+    @Option(help: "Only pictures whose key begins with this.")
+    var prefix: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Only pictures taken then or later: 2024, 2024-05, 2024-05-01 or 2024-05-01T12:30.",
+            valueName: "time"))
+    var after: WallTime?
+
+    @Option(help: ArgumentHelp("Only pictures taken before then.", valueName: "time"))
+    var before: WallTime?
+
+    @Option(help: "Only pictures of cameras whose name contains this.")
+    var camera: String?
+
+    @Option(help: "Only pictures of this shape.")
+    var shape: PictureFilter.Shape?
+
+    @Option(help: ArgumentHelp("Only pictures with at least this width.", valueName: "pixels"))
+    var minWidth: Int?
+
+    @Option(help: ArgumentHelp("Only pictures with at least this height.", valueName: "pixels"))
+    var minHeight: Int?
+
+    var filter: PictureFilter {
+        PictureFilter(
+            prefix: prefix, after: after, before: before, camera: camera, shape: shape,
+            minimumWidth: minWidth, minimumHeight: minHeight)
+    }
+
+    func validate() throws {
+        do { try filter.check() } catch { throw ValidationError("\(error).") }
+    }
+}
+
+extension WallTime: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
+extension PictureFilter.Shape: ExpressibleByArgument {}

@@ -161,7 +161,7 @@ def test_pages_prefixes_scores_and_links(album):
     # Nothing found has a reason each time.
     for arguments, words in {
         ("--min-score", "0.999"): "no picture has a score of 0.999 or more",
-        ("--prefix", "never"): 'no picture\'s key begins with "never"',
+        ("--prefix", "never"): 'no picture matches the filters',
         ("--offset", "1000"): "no more pictures",
     }.items():
         result = album.run("find-images", "cat", *arguments)
@@ -173,6 +173,30 @@ def test_pages_prefixes_scores_and_links(album):
         assert "has no table pictures" in album.run("find-images", "cat", code=1).stderr
     away = "postgres://u:p@127.0.0.1:1/d"
     assert "cannot connect" in album.run("find-images", "cat", code=1, env={"PG_SERVICE_URI": away}).stderr
+
+
+def test_keys_for_pipes(album):
+    everything = [hit["key"] for hit in hits(album, "cat", "-k", "50")]
+    odd = album.album / "line\nbreak.jpg"
+    odd.write_bytes((PICTURES / "grey.jpg").read_bytes())
+    album.run("process-images")
+    separated = album.run("find-images", "cat", "-k", "50", "--keys", "-0").stdout
+    assert separated.endswith("\0")
+    keys = separated.split("\0")[:-1]
+    assert [key for key in keys if key != odd.name] == everything and odd.name in keys
+    lines = album.run("find-images", "cat", "--keys").stdout
+    assert lines == "".join(f"{key}\n" for key in keys[:4])
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--prefix", "a"], ["cat", "-0"], ["cat", "--keys", "--json"], ["cat", "--after", "yesterday"],
+    ["cat", "--shape", "round"], ["cat", "--min-width", "0"],
+    ["cat", "--after", "2024", "--before", "2023"],
+])
+def test_wrong_usage(workplace, arguments):
+    """Without anything to search for, the usage is printed instead of a search made up."""
+    result = workplace.run("find-images", *arguments, code=64)
+    assert "Usage: find-images" in result.stderr and result.stdout == ""
 
 
 def ask(place, text, *arguments):

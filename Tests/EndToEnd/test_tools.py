@@ -80,7 +80,7 @@ def test_from_bucket_to_browser(workplace, pictures):
         )
 
         # Nothing to find yet is neither an error nor silence.
-        empty = workplace.run("find-images")
+        empty = workplace.run("find-images", "man jumping")
         assert empty.stdout == ""
         assert "no pictures yet: run process-images" in empty.stderr
 
@@ -112,8 +112,8 @@ def test_from_bucket_to_browser(workplace, pictures):
             parts = urllib.parse.parse_qs(urllib.parse.urlsplit(hit["url"]).query)
             assert parts["X-Amz-Expires"] == ["3600"]
 
-        # What a person sees: by default four pictures of a man jumping.
-        shown = workplace.run("find-images")
+        # What a person sees: four pictures by default.
+        shown = workplace.run("find-images", "man jumping")
         assert shown.stderr == ""
         lines = shown.stdout.splitlines()
         assert len(lines) == 8
@@ -240,10 +240,10 @@ def test_keys_cannot_move_the_cursor(workplace, tmp_path):
     )
     workplace.run("create-table")
     ingest = workplace.run("process-images", code=2)
-    found = workplace.run("find-images")
+    found = workplace.run("find-images", "man jumping")
     assert "\x1b" not in ingest.stderr + found.stdout
     assert len(found.stdout.splitlines()) == 2
-    assert json.loads(workplace.run("find-images", "--json").stdout)["key"] == key
+    assert json.loads(workplace.run("find-images", "cat", "--json").stdout)["key"] == key
 
 
 @pytest.mark.parametrize("name", ["create-table", "process-images", "find-images", "web-app"])
@@ -253,9 +253,10 @@ def test_missing_settings_are_named(name, workplace):
         "process-images": ["PG_SERVICE_URI", "S3_ENDPOINT", "S3_BUCKET_NAME", "S3_ACCESS_KEY", "S3_SECRET_KEY"],
     }
     complete = workplace.settings | s3_settings("bucket")
+    terms = ["cat"] if name == "find-images" else []
     for missing in needed.get(name, needed["process-images"]):
         workplace.write({key: value for key, value in complete.items() if key != missing})
-        result = workplace.run(name, code=1)
+        result = workplace.run(name, *terms, code=1)
         assert result.stdout == ""
         assert result.stderr == (
             f"{name}: {missing} is not set: set it in the environment or in .env "
@@ -265,7 +266,7 @@ def test_missing_settings_are_named(name, workplace):
     workplace.write(complete)
     elsewhere = "postgres://nobody:sesame-1@127.0.0.1:1/nowhere"
     if name in ("create-table", "process-images", "find-images"):
-        result = workplace.run(name, code=1, env={"PG_SERVICE_URI": elsewhere})
+        result = workplace.run(name, *terms, code=1, env={"PG_SERVICE_URI": elsewhere})
         assert "127.0.0.1" in result.stderr and "sesame" not in result.stderr
 
 
@@ -309,12 +310,13 @@ def test_faults_have_one_sentence_each(workplace, tmp_path):
         good = workplace.settings | s3_settings(bucket)
         workplace.write(good)
         assert "run create-table first" in workplace.run("process-images", code=1).stderr
-        assert "run create-table first" in workplace.run("find-images", code=1).stderr
+        assert "run create-table first" in workplace.run("find-images", "cat", code=1).stderr
         workplace.run("create-table")
 
         def say(name, **changed):
             workplace.write(good | changed)
-            stderr = workplace.run(name, code=1).stderr
+            terms = ["cat"] if name == "find-images" else []
+            stderr = workplace.run(name, *terms, code=1).stderr
             assert stderr.count("\n") == 1 and stderr.startswith(f"{name}: "), stderr
             return stderr
 
@@ -361,9 +363,9 @@ def test_results_are_never_lost_silently(workplace, tmp_path):
 
     assert shell(f"{tool('process-images')} 2>&-").returncode == 2
     assert len(rows(workplace.database)) == 1
-    full = shell(f"{tool('find-images')} > /dev/full")
+    full = shell(f"{tool('find-images')} cat > /dev/full")
     assert full.returncode == 1 and "cannot be written" in full.stderr
-    closed = shell(f"{tool('find-images')} >&-")
+    closed = shell(f"{tool('find-images')} cat >&-")
     assert closed.returncode == 1 and "cannot be written" in closed.stderr
 
 
@@ -377,9 +379,9 @@ def test_rows_that_others_stored(workplace, tmp_path):
     with psycopg.connect(workplace.database) as connection:
         connection.execute("INSERT INTO pictures VALUES ('zero', array_fill(0, array[512])::vector)")
         connection.execute("INSERT INTO pictures VALUES ('../up.jpg', array_fill(1, array[512])::vector)")
-    hits = [json.loads(line) for line in workplace.run("find-images", "--json").stdout.splitlines()]
+    hits = [json.loads(line) for line in workplace.run("find-images", "cat", "--json").stdout.splitlines()]
     assert [(hit["key"], hit["url"]) for hit in hits] == [("../up.jpg", None)]
-    assert "URL: none" in workplace.run("find-images").stdout
+    assert "URL: none" in workplace.run("find-images", "man jumping").stdout
 
 
 def test_web_app_ends_when_told_to(workplace, tmp_path):

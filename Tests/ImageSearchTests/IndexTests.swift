@@ -69,7 +69,7 @@ struct IndexTests {
         var (right, all) = (0, 0)
         for query in Self.queries {
             let truth = try truth(
-                database, query, limit: selection.limit, prefix: selection.prefix ?? "")
+                database, query, limit: selection.limit, prefix: selection.filter.prefix ?? "")
             let hits = try table.nearest(to: query, selection).hits
             right += Set(truth).intersection(hits.map(\.key)).count
             all += truth.count
@@ -127,7 +127,8 @@ struct IndexTests {
         try withFilledTable { database, table in
             _ = try build(database, .hnsw)
             // 300 of 1,500 rows: the nearest ones of the whole table hold too few of them.
-            #expect(try found(database, table, .init(limit: 60, prefix: "few/")) >= 0.95)
+            #expect(
+                try found(database, table, .init(limit: 60, filter: .init(prefix: "few/"))) >= 0.95)
             let query = Self.queries[3]
             let whole = try table.nearest(to: query, .init(limit: 40)).hits
             let pages = try stride(from: 0, to: 40, by: 10).flatMap {
@@ -141,7 +142,8 @@ struct IndexTests {
             let least = whole[4].score
             let near = try table.nearest(to: query, .init(limit: 10, minimumScore: least))
             #expect(near.hits == Array(whole.prefix(5)) && !near.hasMore)
-            let none = try table.nearest(to: query, .init(limit: 10, prefix: "few/%"))
+            let none = try table.nearest(
+                to: query, .init(limit: 10, filter: .init(prefix: "few/%")))
             #expect(none.hits == [])
         }
     }

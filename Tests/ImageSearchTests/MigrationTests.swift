@@ -131,7 +131,41 @@ struct MigrationTests {
                 INSERT INTO picture_models (name, digest, dimension, precision)
                     VALUES ('m', 'd', 512, 'fp32');
                 INSERT INTO picture_refusals VALUES ('b.jpg', 'e', 1, 'r', NULL);
+                INSERT INTO picture_previews VALUES ('b.jpg', 'e', 'image/jpeg', 'x');
                 """)
+        }
+    }
+
+    /// Previews may be dropped; the next upgrade makes their table again, and whoever could read the
+    /// pictures can read them.
+    @Test func previewsMayBeDropped() throws {
+        try TestDatabase.with { database in
+            let owner = try database.connect()
+            try Self.makeDemoTable(owner)
+            let role = "r_" + String(UInt64.random(in: 0 ... .max), radix: 36)
+            try owner.executeScript(
+                "CREATE ROLE \(role); GRANT SELECT ON pictures TO \(role)")
+            defer { try? owner.executeScript("DROP OWNED BY \(role); DROP ROLE \(role)") }
+            try database.table().upgrade()
+            try owner.executeScript("DROP TABLE picture_previews")
+            #expect(try database.table().preview(of: "demo.jpg") == nil)
+            #expect(try database.table().upgrade() == [7])
+            try owner.executeScript(
+                """
+                INSERT INTO picture_previews VALUES ('demo.jpg', NULL, 'image/jpeg', 'x');
+                SET ROLE \(role);
+                """)
+            let rights = try owner.execute(
+                """
+                SELECT privilege_type::text FROM information_schema.role_table_grants
+                WHERE grantee = '\(role)' AND table_name = 'picture_previews'
+                """)
+            #expect(try rights.map { try $0.string(0) } == ["SELECT"])
+            let preview = try database.table().preview(of: "demo.jpg")
+            #expect(preview == PicturePreview(type: "image/jpeg", bytes: [120]))
+            // One of a former object of the same key is not shown.
+            try owner.executeScript("RESET ROLE; UPDATE pictures SET etag = 'new'")
+            #expect(try database.table().preview(of: "demo.jpg") == nil)
         }
     }
 

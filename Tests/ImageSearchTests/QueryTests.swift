@@ -112,7 +112,7 @@ struct QueryTests {
             queries[1].limit = 0
             queries[2].offset = -1
             queries[3].minimumScore = .nan
-            queries[4].prefix = "a\0"
+            queries[4].filter.prefix = "a\0"
             queries[5].terms = [.init(.text("cat"), weight: .infinity)]
             for query in queries {
                 guard case .invalid = await failure(query) else {

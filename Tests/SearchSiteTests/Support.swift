@@ -101,6 +101,13 @@ final class FakeSearch: PictureSearch {
     }
 }
 
+/// Searches without a database.
+extension PictureSearch {
+    func facts(of key: String) async throws -> PictureFacts? { nil }
+
+    func preview(of key: String) async throws -> PicturePreview? { nil }
+}
+
 let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 /// Keeps what is logged, at every level.

@@ -50,20 +50,19 @@ public struct SearchQuery: Sendable, Equatable {
     /// No level fits every query: with CLIP, a text that describes a picture well has a cosine of 0.2
     /// to 0.35 with it, and similar pictures have 0.5 to 1.
     public var minimumScore: Double?
-    /// Only pictures whose key begins with this, byte by byte.
-    public var prefix: String?
+    public var filter: PictureFilter
     /// Whether to compare every row instead of asking an index, which may miss some.
     public var isExact: Bool
 
     public init(
         terms: [Term] = [], limit: Int = 4, offset: Int = 0, minimumScore: Double? = nil,
-        prefix: String? = nil, isExact: Bool = false
+        filter: PictureFilter = PictureFilter(), isExact: Bool = false
     ) {
         self.terms = terms
         self.limit = limit
         self.offset = offset
         self.minimumScore = minimumScore
-        self.prefix = prefix
+        self.filter = filter
         self.isExact = isExact
     }
 
@@ -92,9 +91,7 @@ public struct SearchQuery: Sendable, Equatable {
                 throw .invalid("a score lies between -1 and 1")
             }
         }
-        if let prefix, prefix.utf8.contains(0) {
-            throw .invalid("no key contains a NUL character, so no key begins with that prefix")
-        }
+        try filter.check()
     }
 }
 

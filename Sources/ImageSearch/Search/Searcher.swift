@@ -10,11 +10,14 @@ public struct SearchHit: Sendable, Equatable {
     public let key: String
     /// Cosine of the angle between query and picture, -1 to 1.
     public let score: Double
+    /// All nil where the row does not say.
+    public let facts: PictureFacts
 
-    public init(rank: Int, key: String, score: Double) {
+    public init(rank: Int, key: String, score: Double, facts: PictureFacts = PictureFacts()) {
         self.rank = rank
         self.key = key
         self.score = score
+        self.facts = facts
     }
 }
 
@@ -54,6 +57,12 @@ public protocol PictureSearch: Sendable {
 
     /// Where a picture can be fetched from, valid for an hour.
     func location(of key: String) throws -> PictureLocation
+
+    /// What is known of a stored picture; nil when it is not in the table.
+    func facts(of key: String) async throws -> PictureFacts?
+
+    /// The small copy of a stored picture; nil when the database has none, or it is out of date.
+    func preview(of key: String) async throws -> PicturePreview?
 
     /// Throws when searches cannot be answered now.
     func checkHealth() async throws
@@ -171,6 +180,14 @@ public final class Searcher: PictureSearch {
             }
         }
         return .presigned(url: try store.presignedURL(for: key))
+    }
+
+    public func facts(of key: String) async throws -> PictureFacts? {
+        try await ask { try $0.facts(of: key) }
+    }
+
+    public func preview(of key: String) async throws -> PicturePreview? {
+        try await ask { try $0.preview(of: key) }
     }
 
     public func checkHealth() async throws {

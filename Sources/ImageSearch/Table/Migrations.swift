@@ -17,12 +17,14 @@ struct Migration: Sendable {
 /// ingest, 20 to 39 to searching.
 enum Migrations {
     static let all = [
-        pictureModels, objectColumns, formerClaims, refusals, collection, claims, storage,
+        pictureModels, objectColumns, formerClaims, refusals, collection, claims, pictureFacts,
+        storage,
     ]
 
     /// The tables beside `pictures` to which every role that stores pictures needs full access.
     static let sideTables = [
         "picture_collection", "picture_models", "picture_claims", "picture_refusals",
+        "picture_previews",
     ]
 
     /// The models whose embeddings the table holds. At most one is active: the one whose embeddings
@@ -114,6 +116,30 @@ enum Migrations {
         );
         CREATE INDEX ON \(names["picture_claims"]) (owner);
         """
+    }
+
+    /// What a row knows of its picture (docs/sql.md), the rule that made its pixels, and small copies in
+    /// a table beside it. JPEG does not compress further, so `bytes` is stored as it is.
+    private static let pictureFacts = Migration(number: 7) { names in
+        let columns = """
+            ADD COLUMN IF NOT EXISTS width integer,
+            ADD COLUMN IF NOT EXISTS height integer,
+            ADD COLUMN IF NOT EXISTS taken_at timestamp,
+            ADD COLUMN IF NOT EXISTS taken_offset interval,
+            ADD COLUMN IF NOT EXISTS camera text,
+            ADD COLUMN IF NOT EXISTS decoding text
+            """
+        return """
+            ALTER TABLE \(names.pictures) \(columns);
+            ALTER TABLE IF EXISTS \(names["pictures_next"]) \(columns);
+            CREATE TABLE IF NOT EXISTS \(names["picture_previews"]) (
+                filename text PRIMARY KEY,
+                etag text,
+                type text NOT NULL,
+                bytes bytea NOT NULL
+            );
+            ALTER TABLE \(names["picture_previews"]) ALTER COLUMN bytes SET STORAGE EXTERNAL;
+            """
     }
 
     /// Keeps embeddings in their rows.
@@ -209,12 +235,15 @@ extension PicturesTable {
         let rows = try connection.execute(
             """
             SELECT \(names.regclass()) IS NOT NULL,
-                \(names.regclass("picture_schema")) IS NOT NULL
+                \(names.regclass("picture_schema")) IS NOT NULL,
+                \(names.regclass("picture_previews")) IS NOT NULL
             """)
         guard let row = rows.first, try row.bool(0) else { throw TableError.noTable }
         guard try row.bool(1), try isUpgraded() else { return Migrations.all }
         let recorded = try connection.execute("SELECT version FROM \(names["picture_schema"])")
-        let numbers = Set(try recorded.map { try $0.int(0) })
+        var numbers = Set(try recorded.map { try $0.int(0) })
+        // Previews may be dropped at any time.
+        if try !row.bool(2) { numbers.remove(7) }
         return Migrations.all.filter { !numbers.contains($0.number) }
     }
 
@@ -253,20 +282,25 @@ extension PicturesTable {
         }
     }
 
-    /// Roles that may store pictures need the side tables too.
+    /// Roles that may store pictures need the side tables too, and roles that may read them the previews.
     private func shareSideTables() throws {
         let tables = Migrations.sideTables.map { names[$0] }.joined(separator: ", ")
         let rows = try connection.execute(
             """
-            SELECT DISTINCT CASE acl.grantee WHEN 0 THEN 'PUBLIC'
-                ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
+            SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC'
+                ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
+                bool_or(acl.privilege_type = 'INSERT')
             FROM pg_class, aclexplode(relacl) AS acl
             WHERE pg_class.oid = \(names.regclass()) AND acl.grantee <> relowner
-                AND acl.privilege_type = 'INSERT'
+                AND acl.privilege_type IN ('INSERT', 'SELECT')
+            GROUP BY acl.grantee
             """)
         for row in rows {
-            try connection.execute(
-                "GRANT SELECT, INSERT, UPDATE, DELETE ON \(tables) TO \(try row.string(0))")
+            let grants =
+                try row.bool(1)
+                ? "SELECT, INSERT, UPDATE, DELETE ON \(tables)"
+                : "SELECT ON \(names["picture_previews"])"
+            try connection.execute("GRANT \(grants) TO \(try row.string(0))")
         }
     }
 }

@@ -32,7 +32,7 @@ struct NearestPlan {
     }
 
     /// Whether an index is asked for rows of which a filter takes only some.
-    var mayMissFiltered: Bool { index != nil && query.prefix?.isEmpty == false }
+    var mayMissFiltered: Bool { index != nil && !query.filter.isEmpty }
 
     /// The search with the settings that it needs, for a transaction of its own.
     func queries(for embedding: [Float]) -> [PGQuery] {
@@ -43,7 +43,7 @@ struct NearestPlan {
     /// further, and stops there even when a filter leaves none of them.
     var settings: [(name: String, value: String)] {
         guard let index else { return [] }
-        let isFiltered = query.prefix?.isEmpty == false
+        let isFiltered = !query.filter.isEmpty
         let isBeyondWidth = index.method == .hnsw && candidates > Self.searchWidths.upperBound
         var settings: [(String, String)] = []
         // The planner does not know what fetching embeddings costs that are out of line, and takes the
@@ -76,16 +76,51 @@ struct NearestPlan {
     /// `hnsw.ef_search` for a number of candidates: docs/scaling.md has the measurements.
     private static func width(for candidates: Int) -> Int { max(200, 2 * candidates) }
 
+    /// The columns beside `filename`, with a comma before them; none in a table of an earlier version.
+    private var facts: String { state.hasFacts ? ", width, height, taken_at, camera" : "" }
+    private var outerFacts: String { state.hasFacts ? ", \(PictureFacts.columns)" : "" }
+
+    /// The filter's conditions on a row. A column that is NULL meets none.
+    private func conditions(_ bind: (PGValue) -> String) -> [String] {
+        let filter = query.filter
+        var conditions: [String] = []
+        if let prefix = filter.prefix {
+            conditions.append("starts_with(filename, \(bind(.text(prefix))))")
+        }
+        if let after = filter.after {
+            conditions.append("taken_at >= \(bind(.text(after.text)))::text::timestamp")
+        }
+        if let before = filter.before {
+            conditions.append("taken_at < \(bind(.text(before.text)))::text::timestamp")
+        }
+        if let camera = filter.camera {
+            conditions.append("strpos(lower(camera), lower(\(bind(.text(camera))))) > 0")
+        }
+        // In whole numbers: a side is longer if it is more than 1.05 times the other.
+        switch filter.shape {
+        case .landscape: conditions.append("20 * width::bigint > 21 * height::bigint")
+        case .portrait: conditions.append("20 * height::bigint > 21 * width::bigint")
+        case .square:
+            conditions.append(
+                "20 * greatest(width, height)::bigint <= 21 * least(width, height)::bigint")
+        case nil: break
+        }
+        if let width = filter.minimumWidth {
+            conditions.append("width >= \(bind(.int32(Int32(width))))")
+        }
+        if let height = filter.minimumHeight {
+            conditions.append("height >= \(bind(.int32(Int32(height))))")
+        }
+        return conditions
+    }
+
     private func search(_ embedding: [Float]) -> PGQuery {
         var values: [PGValue] = [.vector(embedding)]
         func bind(_ value: PGValue) -> String {
             values.append(value)
             return "$\(values.count)"
         }
-        var filter = "embedding IS NOT NULL"
-        if let prefix = query.prefix, !prefix.isEmpty {
-            filter += " AND starts_with(filename, \(bind(.text(prefix))))"
-        }
+        let filter = (["embedding IS NOT NULL"] + conditions(bind)).joined(separator: " AND ")
         let limit = bind(.int64(Int64(query.limit + 1)))
         let offset = bind(.int64(Int64(query.offset)))
         let (cosine, vector) = (names.vectorOperator("<=>"), "$1::\(names.vector)")
@@ -94,9 +129,9 @@ struct NearestPlan {
             // score computed beside it, every row would be compared twice.
             return PGQuery(
                 """
-                SELECT filename, 1 - distance AS score
+                SELECT filename, 1 - distance AS score\(outerFacts)
                 FROM (
-                    SELECT filename, (embedding \(cosine) \(vector)) + 0 AS distance
+                    SELECT filename, (embedding \(cosine) \(vector)) + 0 AS distance\(facts)
                     FROM \(names.pictures)
                     WHERE \(filter)
                     ORDER BY distance, filename
@@ -109,9 +144,9 @@ struct NearestPlan {
         let nearer = names.vectorOperator(index.distance.sqlOperator)
         return PGQuery(
             """
-            SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score
+            SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score\(outerFacts)
             FROM (
-                SELECT filename, embedding
+                SELECT filename, embedding\(facts)
                 FROM \(names.pictures)
                 WHERE \(filter)
                 ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
@@ -120,5 +155,19 @@ struct NearestPlan {
             ORDER BY (embedding \(cosine) \(vector)) + 0, filename
             LIMIT \(limit) OFFSET \(offset)
             """, values)
+    }
+}
+
+extension PictureFacts {
+    /// What ``init(_:from:)`` reads.
+    static let columns = "width, height, to_char(taken_at, 'YYYY-MM-DD\"T\"HH24:MI:SS'), camera"
+
+    /// - Parameter first: the place of the first column in the row.
+    init(_ row: PGRow, from first: Int) throws {
+        self.init(
+            width: try row.isNull(first) ? nil : row.int(first),
+            height: try row.isNull(first + 1) ? nil : row.int(first + 1),
+            takenAt: try row.isNull(first + 2) ? nil : row.string(first + 2),
+            camera: try row.isNull(first + 3) ? nil : row.string(first + 3))
     }
 }

@@ -60,7 +60,8 @@ extension PicturesTable {
             UNION ALL SELECT 'contents of column ' || attname
                 FROM pg_attribute JOIN pictures ON pictures.oid = attrelid
                 WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname NOT IN
-                    ('filename', 'embedding', 'etag', 'size', 'model', 'stored_at')
+                    ('filename', 'embedding', 'etag', 'size', 'model', 'stored_at', 'width',
+                    'height', 'taken_at', 'taken_offset', 'camera', 'decoding')
             UNION ALL SELECT 'grants on column ' || attname
                 FROM pg_attribute JOIN pictures ON pictures.oid = attrelid WHERE attacl IS NOT NULL
             UNION ALL SELECT 'comment on the table'

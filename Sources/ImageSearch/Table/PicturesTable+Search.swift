@@ -22,6 +22,7 @@ extension PicturesTable {
     public func nearest(to embedding: [Float], _ query: SearchQuery) throws -> Nearest {
         try explainingFailures(dimension: embedding.count) {
             let state = try searchState()
+            guard state.hasFacts || !query.filter.needsFacts else { throw TableError.noFacts }
             let plan = NearestPlan(query, state: state, names: names)
             var rows = try run(plan, embedding)
             // An index gives up after so many rows that a filter refuses: then every row that the
@@ -34,7 +35,8 @@ extension PicturesTable {
             let hits = try rows.enumerated().map { index, row in
                 SearchHit(
                     rank: query.offset + index + 1, key: try row.string(0),
-                    score: try row.double(1))
+                    score: try row.double(1),
+                    facts: state.hasFacts ? try PictureFacts(row, from: 2) : PictureFacts())
             }
             // A row that some other program stored with a zero vector has no angle with anything;
             // PostgreSQL sorts NaN last.
@@ -78,6 +80,40 @@ extension PicturesTable {
                 "SELECT embedding FROM \(names.pictures) WHERE filename = $1 AND embedding IS NOT NULL",
                 [.text(key)])
             return try rows.first?.vector(0)
+        }
+    }
+
+    /// What a row knows of its picture; nil when there is no such row, or it has no embedding yet.
+    /// - Throws: as ``nearest(to:_:)``.
+    public func facts(of key: String) throws -> PictureFacts? {
+        guard !key.utf8.contains(0) else { return nil }
+        return try explainingFailures(dimension: nil) {
+            let hasFacts = try searchState().hasFacts
+            let rows = try read(
+                """
+                SELECT \(hasFacts ? PictureFacts.columns : "1") FROM \(names.pictures)
+                WHERE filename = $1 AND embedding IS NOT NULL
+                """, [.text(key)])
+            return try rows.first.map { hasFacts ? try PictureFacts($0, from: 0) : PictureFacts() }
+        }
+    }
+
+    /// The small copy of a picture; nil when there is none, or it is of a former object of that key.
+    /// - Throws: as ``nearest(to:_:)``.
+    public func preview(of key: String) throws -> PicturePreview? {
+        guard !key.utf8.contains(0) else { return nil }
+        return try explainingFailures(dimension: nil) {
+            guard try searchState().hasPreviews else { return nil }
+            let rows = try read(
+                """
+                SELECT preview.type, preview.bytes FROM \(names["picture_previews"]) AS preview
+                JOIN \(names.pictures) AS picture ON picture.filename = preview.filename
+                    AND picture.etag IS NOT DISTINCT FROM preview.etag
+                WHERE preview.filename = $1 AND picture.embedding IS NOT NULL
+                """, [.text(key)])
+            return try rows.first.map {
+                PicturePreview(type: try $0.string(0), bytes: try $0.bytes(1))
+            }
         }
     }
 

@@ -8,6 +8,11 @@ struct SearchState: Sendable {
     let extensionVersion: [Int]
     /// Whether there is a table that tells whose embeddings the pictures' are; the demo makes none.
     let hasModels: Bool
+    /// Whether rows have columns for size, date and camera: not in a table of the demo's or of an
+    /// earlier version.
+    let hasFacts: Bool
+    /// Whether there are small copies that this role may read.
+    let hasPreviews: Bool
 
     /// Whether an index is asked on when a filter left too little of what it gave (pgvector 0.8.0).
     var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
@@ -41,13 +46,18 @@ extension PicturesTable {
             let row = try read(
                 """
                 SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'), ''),
-                    \(names.regclass("picture_models")) IS NOT NULL
+                    \(names.regclass("picture_models")) IS NOT NULL,
+                    EXISTS (SELECT FROM pg_attribute WHERE attrelid = \(names.regclass())
+                        AND attname = 'decoding' AND NOT attisdropped),
+                    coalesce(
+                        has_table_privilege(\(names.regclass("picture_previews")), 'SELECT'), false)
                 """
             ).first
             return SearchState(
                 index: SearchIndex.best(of: try searchIndexes()),
                 extensionVersion: versionNumbers(try row?.string(0) ?? ""),
-                hasModels: try row?.bool(1) ?? false)
+                hasModels: try row?.bool(1) ?? false, hasFacts: try row?.bool(2) ?? false,
+                hasPreviews: try row?.bool(3) ?? false)
         }
     }
 

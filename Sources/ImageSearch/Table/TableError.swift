@@ -4,6 +4,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case mayNotCreateExtension(role: String)
     case mayNotCreateTable(role: String)
     case noTable
+    case noFacts
     case differentTable
     case noUniqueKey
     case otherDimension(table: Int, asked: Int)
@@ -43,6 +44,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the role \"\(role)\" may not create the table pictures: let an administrator run GRANT CREATE ON SCHEMA public TO \"\(role)\""
         case .noTable:
             "the database has no table pictures: run create-table first"
+        case .noFacts:
+            "the table pictures is of an earlier version and knows neither sizes nor dates of pictures: run create-table, then process-images --refresh"
         case .differentTable:
             "the database has a table pictures of another shape: it needs the columns filename (text) and embedding (vector with a dimension); rename that table and run create-table"
         case .noUniqueKey:
