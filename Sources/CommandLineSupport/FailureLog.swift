@@ -1,10 +1,10 @@
 import Glibc
 import ImageSearch
 
-/// A file that gets one JSON object per line for each picture that failed: `key` and `reason`.
+/// A file with one JSON object per line for each picture that failed: `key` and `reason`.
 ///
-/// An interrupted run, or a full disk, leaves whole lines. The list of an earlier run stays until this
-/// one has begun.
+/// An interrupted run, or a full disk, leaves whole lines. An earlier run's list stays until this run has
+/// begun.
 public final class FailureLog {
     private let descriptor: Int32
     private let path: String
@@ -25,7 +25,7 @@ public final class FailureLog {
     public func begin() throws {
         guard !hasBegun else { return }
         hasBegun = true
-        // What is not a file, such as a pipe, has no length.
+        // A pipe has no length.
         guard ftruncate(descriptor, 0) == 0 || errno == EINVAL else { throw error() }
     }
 
@@ -37,26 +37,12 @@ public final class FailureLog {
 
     private func error() -> FailureLogError { FailureLogError(path: path, number: errno) }
 
-    /// A JSON string (RFC 8259, section 7).
-    private func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\u{0}"..<"\u{20}":
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
-
-    /// - Throws: one sentence when the line cannot be written; then the file ends with the line before.
+    /// - Throws: one sentence when the line cannot be written; the file then ends with the previous line.
     public func add(_ failure: IngestFailure) throws {
         try begin()
-        let line = "{\"key\":\(quoted(failure.key)),\"reason\":\(quoted(failure.reason))}\n"
+        let line =
+            JSON.object([("key", .string(failure.key)), ("reason", .string(failure.reason))]).text
+            + "\n"
         var bytes = Array(line.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }

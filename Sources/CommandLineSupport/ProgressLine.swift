@@ -8,8 +8,8 @@ public struct ProgressLine {
     private let clock = ContinuousClock()
     private let start: ContinuousClock.Instant
     private var shown: ContinuousClock.Instant
-    /// What was done, and when, some seconds ago: the rate is that of the last seconds, so that what
-    /// was unchanged and went by in a moment does not count.
+    /// Counts over the last ten seconds: the rate must not include unchanged pictures, which pass
+    /// quickly at the start.
     private var samples: [(time: Double, done: Int, encoded: Int)] = []
     private let isTerminal: Bool
     private let isQuiet: Bool
@@ -24,7 +24,7 @@ public struct ProgressLine {
     /// Seconds since the beginning.
     public var seconds: Double { (clock.now - start) / .seconds(1) }
 
-    /// Shows where the ingest is: on a terminal all the time, elsewhere every five seconds.
+    /// Shows the progress: on a terminal at every call, elsewhere every five seconds.
     public mutating func show(_ progress: IngestProgress) {
         guard !isQuiet else { return }
         sample(progress)
@@ -38,12 +38,12 @@ public struct ProgressLine {
         }
     }
 
-    /// Takes the line away, for a message or for the end.
+    /// Clears the line.
     public func clear() {
         if isTerminal, !isQuiet { Console.rewriteLine("") }
     }
 
-    /// A sentence for people, above the line.
+    /// Prints a message above the line.
     public func note(_ text: String) {
         clear()
         Console.note(text)
@@ -83,8 +83,7 @@ public struct ProgressLine {
         return parts.joined(separator: ", ")
     }
 
-    /// The text with a bar before it; without one while nobody knows the total, or if the terminal is
-    /// narrow.
+    /// The text after a bar; without the bar while the total is unknown or on a narrow terminal.
     static func bar(_ progress: IngestProgress, rates: Rates, width: Int) -> String {
         let text = text(progress, rates: rates)
         let room = min(30, width - text.count - 3)
@@ -101,9 +100,8 @@ public struct ProgressLine {
         return Int(size.ws_col)
     }
 
-    // MARK: The end
+    // MARK: Summaries
 
-    /// What is said at the end.
     public static func summary(_ progress: IngestProgress, seconds: Double) -> String {
         let rate = seconds > 0 ? Double(progress.stored) / seconds : 0
         var parts = ["stored \(progress.stored)"]
@@ -115,7 +113,6 @@ public struct ProgressLine {
             + " in \(oneDecimal(seconds)) s (\(oneDecimal(rate)) pictures/s)"
     }
 
-    /// What a dry run says.
     public static func drySummary(_ progress: IngestProgress) -> String {
         var parts = [
             "would fetch \(progress.changed)", "unchanged \(progress.unchanged)",
@@ -125,7 +122,7 @@ public struct ProgressLine {
         return parts.joined(separator: ", ")
     }
 
-    /// The same as one JSON object on one line.
+    /// The summary as one JSON object on one line.
     public static func json(
         _ progress: IngestProgress, seconds: Double, isComplete: Bool, isDryRun: Bool = false
     ) -> String {
@@ -137,11 +134,13 @@ public struct ProgressLine {
         ]
         if isDryRun { fields.append(("changed", progress.changed)) }
         if let pruned = progress.pruned { fields.append(("pruned", pruned)) }
-        let milliseconds = Int((seconds * 1_000).rounded())
-        let fraction = String(milliseconds % 1_000 + 1_000).dropFirst()
-        return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",")
-            + ",\"replaced_model\":\(progress.hasReplacedModel),\"dry_run\":\(isDryRun)"
-            + ",\"complete\":\(isComplete),\"seconds\":\(milliseconds / 1_000).\(fraction)}"
+        let members: [(String, JSON)] =
+            fields.map { ($0.0, .integer($0.1)) } + [
+                ("replaced_model", .bool(progress.hasReplacedModel)), ("dry_run", .bool(isDryRun)),
+                ("complete", .bool(isComplete)),
+                ("seconds", .number((seconds * 1_000).rounded() / 1_000)),
+            ]
+        return JSON.object(members).text
     }
 
     private static func oneDecimal(_ value: Double) -> String {
@@ -163,7 +162,7 @@ extension String {
     }
 }
 
-/// The progress of an index's build as one line: on a terminal all the time, elsewhere every five
+/// The progress of an index build: on a terminal one line that changes, elsewhere a line every five
 /// seconds.
 public final class IndexProgressLine: Sendable {
     private let isTerminal = Console.isTerminal
@@ -185,7 +184,6 @@ public final class IndexProgressLine: Sendable {
         if isDue { Console.note(text) }
     }
 
-    /// Takes the line away.
     public func clear() {
         if isTerminal { Console.rewriteLine("") }
     }

@@ -1,6 +1,6 @@
 import ClipCore
 
-/// Pictures as sixels: bands of six rows, one colour after the other, a character for six pixels.
+/// Pictures as sixels: in bands of six rows, for each colour a character per column.
 enum SixelImage {
     /// Steps of each of red, green and blue: 216 colours, within the 256 that terminals have.
     private static let steps = 6
@@ -53,8 +53,7 @@ enum SixelImage {
         }
     }
 
-    /// Each pixel's colour, with what it is off by handed on to its neighbours (Floyd and Steinberg,
-    /// 1976).
+    /// Each pixel's colour, its error spread to its neighbours (Floyd and Steinberg, 1976).
     private static func dithered(_ image: PixelImage) -> [UInt8] {
         let (width, height) = (image.width, image.height)
         var samples = image.pixels.map(Int.init)
@@ -66,14 +65,14 @@ enum SixelImage {
                 let level = (wanted * (steps - 1) + 127) / 255
                 colour = colour * steps + level
                 let error = wanted - level * 255 / (steps - 1)
-                func hand(_ part: Int, right: Int, down: Int) {
+                func spread(_ part: Int, right: Int, down: Int) {
                     guard (0..<width).contains(x + right), y + down < height else { return }
                     samples[(pixel + right + down * width) * 3 + channel] += error * part / 16
                 }
-                hand(7, right: 1, down: 0)
-                hand(3, right: -1, down: 1)
-                hand(5, right: 0, down: 1)
-                hand(1, right: 1, down: 1)
+                spread(7, right: 1, down: 0)
+                spread(3, right: -1, down: 1)
+                spread(5, right: 0, down: 1)
+                spread(1, right: 1, down: 1)
             }
             return UInt8(colour)
         }

@@ -1,9 +1,8 @@
-import FoundationEssentials
 import ImageSearch
 
-/// How `create-table` prints what it found.
+/// How `create-table` prints the state of the table and its index.
 public enum StatusFormat {
-    /// Lines for people: what is counted, then how much.
+    /// Lines for people: a name, then its value.
     public static func text(_ status: TableStatus) -> String {
         var lines: [(String, String)] = []
         var pictures = "\(status.pictures)"
@@ -48,7 +47,7 @@ public enum StatusFormat {
         }.joined(separator: "\n")
     }
 
-    /// What became of an index, in one sentence.
+    /// What was done with an index, in one sentence.
     public static func text(_ change: IndexChange) -> String {
         let name = Console.printable(change.name ?? "")
         return switch change.outcome {
@@ -57,54 +56,48 @@ public enum StatusFormat {
         case .dropped: "The index \(name) was dropped."
         case .noneWasThere: "There was no index to drop."
         case .tooFewPictures(let rows):
-            "No index was built: \(rows) pictures are compared one by one in a moment."
+            "No index was built: comparing \(rows) pictures one by one is fast enough."
         }
     }
 
     /// One JSON object on a line.
-    public static func json(_ status: TableStatus) throws -> String {
-        struct Index: Encodable {
-            let name, method, type, distance: String
-            let valid: Bool
-            let bytes: Int
+    public static func json(_ status: TableStatus) -> String {
+        let models = status.models.map { model in
+            JSON.object([
+                ("name", .string(model.name)), ("digest", .string(model.digest)),
+                ("precision", .string(model.precision)),
+            ])
         }
-        struct Model: Encodable { let name, digest, precision: String }
-        struct Status: Encodable {
-            let pictures, withoutEmbedding: Int
-            let failures: Int?
-            let models: [Model]
-            let dimension: Int
-            let indexes: [Index]
-            let partitions, tableBytes, indexBytes, outOfLineBytes: Int
-            let meanNorm: Double?
-            let server: String
-            let replica: Bool
-            let extensions: [String: String]
-            let migrations: [Int]
-            let warnings: [String]
+        let indexes = status.indexes.map { index in
+            JSON.object([
+                ("name", .string(index.name)), ("method", .string(index.method)),
+                ("type", .string(index.type)), ("distance", .string(index.distance)),
+                ("valid", .bool(index.isValid)), ("bytes", .integer(index.bytes)),
+            ])
         }
-        return try encoded(
-            Status(
-                pictures: status.pictures, withoutEmbedding: status.withoutEmbedding,
-                failures: status.failures,
-                models: status.models.map {
-                    Model(name: $0.name, digest: $0.digest, precision: $0.precision)
-                },
-                dimension: status.dimension,
-                indexes: status.indexes.map {
-                    Index(
-                        name: $0.name, method: $0.method, type: $0.type, distance: $0.distance,
-                        valid: $0.isValid, bytes: $0.bytes)
-                },
-                partitions: status.partitions, tableBytes: status.tableBytes,
-                indexBytes: status.indexBytes, outOfLineBytes: status.outOfLineBytes,
-                meanNorm: status.meanNorm, server: status.server, replica: status.isReplica,
-                extensions: Dictionary(
-                    status.extensions.map { ($0.name, $0.version) }, uniquingKeysWith: { $1 }),
-                migrations: status.migrations, warnings: status.warnings))
+        var members: [(String, JSON)] = [
+            ("pictures", .integer(status.pictures)),
+            ("without_embedding", .integer(status.withoutEmbedding)),
+        ]
+        if let failures = status.failures { members.append(("failures", .integer(failures))) }
+        members += [
+            ("models", .array(models)), ("dimension", .integer(status.dimension)),
+            ("indexes", .array(indexes)), ("partitions", .integer(status.partitions)),
+            ("table_bytes", .integer(status.tableBytes)),
+            ("index_bytes", .integer(status.indexBytes)),
+            ("out_of_line_bytes", .integer(status.outOfLineBytes)),
+        ]
+        if let norm = status.meanNorm { members.append(("mean_norm", .number(norm))) }
+        members += [
+            ("server", .string(status.server)), ("replica", .bool(status.isReplica)),
+            ("extensions", .object(status.extensions.map { ($0.name, .string($0.version)) })),
+            ("migrations", .array(status.migrations.map(JSON.integer))),
+            ("warnings", .array(status.warnings.map(JSON.string))),
+        ]
+        return JSON.object(members).text
     }
 
-    /// How good an index is, in lines for people.
+    /// An index's recall and speed, in lines for people.
     public static func text(_ recall: IndexRecall) -> String {
         func line(_ latency: IndexRecall.Latency) -> String {
             "median \(tenths(latency.median)) ms, 99 of 100 within \(tenths(latency.percentile99)) ms"
@@ -118,27 +111,15 @@ public enum StatusFormat {
     }
 
     /// One JSON object on a line; times are milliseconds.
-    public static func json(_ recall: IndexRecall) throws -> String {
-        struct Latency: Encodable { let median, p99: Double }
-        struct Recall: Encodable {
-            let recall: Double
-            let neighbours, queries: Int
-            let indexed, exact: Latency
+    public static func json(_ recall: IndexRecall) -> String {
+        func latency(_ value: IndexRecall.Latency) -> JSON {
+            .object([("median", .number(value.median)), ("p99", .number(value.percentile99))])
         }
-        func latency(_ value: IndexRecall.Latency) -> Latency {
-            Latency(median: value.median, p99: value.percentile99)
-        }
-        return try encoded(
-            Recall(
-                recall: recall.recall, neighbours: IndexRecall.neighbours, queries: recall.queries,
-                indexed: latency(recall.indexed), exact: latency(recall.exact)))
-    }
-
-    private static func encoded(_ value: some Encodable) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
+        return JSON.object([
+            ("recall", .number(recall.recall)), ("neighbours", .integer(IndexRecall.neighbours)),
+            ("queries", .integer(recall.queries)), ("indexed", latency(recall.indexed)),
+            ("exact", latency(recall.exact)),
+        ]).text
     }
 
     private static func tenths(_ value: Double) -> Double { (value * 10).rounded() / 10 }
@@ -146,5 +127,36 @@ public enum StatusFormat {
     /// Megabytes of 1,000,000 bytes; small tables in kilobytes.
     static func size(_ bytes: Int) -> String {
         bytes < 10_000_000 ? "\(bytes / 1_000) kB" : "\(bytes / 1_000_000) MB"
+    }
+}
+
+/// Text queries to measure an index with: a subject, a place and a manner, as people search.
+public enum RecallQueries {
+    private static let subjects = [
+        "a dog", "a cat", "two children", "an old man", "a woman laughing", "a red car",
+        "a bicycle", "a boat", "a train", "birds", "a horse", "flowers", "a bowl of food",
+        "a cup of coffee", "a crowd", "a house", "a bridge", "mountains", "a waterfall",
+        "a man jumping", "someone asleep", "a football match", "a birthday cake", "a market stall",
+        "a sign with writing",
+    ]
+    private static let places = [
+        "on a beach", "in the snow", "in a forest", "in a kitchen", "in a city street",
+        "on a table", "beside a lake", "in a garden", "at a window", "under a blue sky",
+        "in the rain", "on a stage",
+    ]
+    private static let manners = ["", " at sunset", " at night", ", black and white", ", close up"]
+
+    /// How many different texts there are.
+    public static let maximumCount = subjects.count * places.count * manners.count
+
+    /// The first `count` texts, the same every time; each subject comes once before any is repeated.
+    public static func texts(_ count: Int) -> [String] {
+        (0..<min(count, maximumCount)).map { number in
+            let (round, subject) = number.quotientAndRemainder(dividingBy: subjects.count)
+            let (manner, place) = round.quotientAndRemainder(dividingBy: places.count)
+            // Shifted by the subject, so that a round does not put everything into one place.
+            return subjects[subject] + " " + places[(place + subject) % places.count]
+                + manners[manner]
+        }
     }
 }

@@ -2,7 +2,7 @@ import ClipCore
 import FoundationEssentials
 import Glibc
 
-/// Small pictures in a terminal, in the way that the terminal knows.
+/// Small pictures in a terminal, by the protocol that the terminal supports.
 public enum TerminalGraphics: String, Sendable, CaseIterable {
     /// https://sw.kovidgoyal.net/kitty/graphics-protocol
     case kitty
@@ -14,17 +14,17 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
     /// Pixels of a small picture's longer side, at most.
     public static let maximumSide = 240
 
-    /// What the terminal at stdout can show; nil when stdout is none, or it can show nothing.
+    /// The protocol of the terminal at stdout; nil when stdout is not a terminal or it shows no pictures.
     public static var detected: TerminalGraphics? {
         guard isatty(STDOUT_FILENO) == 1 else { return nil }
         let environment = ProcessInfo.processInfo.environment
         return named(by: environment) ?? (reportsSixel() ? .sixel : nil)
     }
 
-    /// What a terminal's own variables tell.
+    /// The protocol that a terminal announces in its environment variables.
     package static func named(by environment: [String: String]) -> TerminalGraphics? {
         func value(_ name: String) -> String { environment[name] ?? "" }
-        // A multiplexer hands the variables of the terminal down but not its pictures.
+        // A multiplexer passes the terminal's variables on, but not pictures.
         let term = value("TERM")
         guard value("TMUX").isEmpty, value("STY").isEmpty, !term.hasPrefix("screen"),
             !term.hasPrefix("tmux")
@@ -42,7 +42,7 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
         return nil
     }
 
-    /// A picture's bytes as what makes the terminal show it small; nil when they cannot be decoded.
+    /// The escape sequence that shows a picture file small; nil when it cannot be decoded.
     public func thumbnail(of file: [UInt8]) -> String? {
         guard let image = try? ImageDecoder(limits: .query).decode(file) else { return nil }
         return escape(Self.reduced(image))
@@ -67,7 +67,7 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
         }
     }
 
-    /// Raw pixels in base64, in pieces of 4,096 characters, the most that the protocol takes at once.
+    /// Raw pixels in base64, in pieces of 4,096 characters, the protocol's limit.
     private static func kittyEscape(_ image: PixelImage) -> String {
         let data = Array(Data(image.pixels).base64EncodedString().utf8)
         var text = ""
@@ -75,7 +75,7 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
         while start < data.count {
             let end = min(start + 4_096, data.count)
             let isLast = end == data.count
-            // q=2: no reply, which nobody would read.
+            // q=2: no reply.
             let head = start == 0 ? "a=T,q=2,f=24,s=\(image.width),v=\(image.height)," : ""
             let piece = String(decoding: data[start..<end], as: UTF8.self)
             text += "\u{1B}_G\(head)m=\(isLast ? 0 : 1);\(piece)\u{1B}\\"
@@ -85,7 +85,8 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
     }
 
     private static func iTerm2Escape(_ image: PixelImage) -> String {
-        let file = PlainPNG.encode(image)
+        // A small picture always fits into a JPEG file.
+        let file = JPEGEncoder(quality: 95).encode(image) ?? []
         let data = Data(file).base64EncodedString()
         return
             "\u{1B}]1337;File=inline=1;size=\(file.count);width=\(image.width)px;height=\(image.height)px:\(data)\u{07}"
@@ -93,13 +94,13 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
 
     // MARK: Asking the terminal
 
-    /// Whether the terminal's answer to DA1 ("what are you") lists 4, sixel graphics. Waits a fifth
-    /// of a second at most, for terminals that answer nothing.
+    /// Whether the terminal's answer to DA1 (device attributes) lists 4, sixel graphics. Waits at most
+    /// 0.2 s, for terminals that do not answer.
     private static func reportsSixel() -> Bool {
         let terminal = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)
         guard terminal >= 0 else { return false }
         defer { close(terminal) }
-        // Someone who types, or another program in the foreground, is not to be disturbed.
+        // Another program in the foreground must not be disturbed.
         guard tcgetpgrp(terminal) == getpgrp() else { return false }
         var former = termios()
         guard tcgetattr(terminal, &former) == 0 else { return false }

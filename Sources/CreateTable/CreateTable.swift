@@ -139,7 +139,7 @@ struct CreateTable: ParsableCommand {
     }
 
     private func show(_ status: TableStatus) throws {
-        Console.line(json ? try StatusFormat.json(status) : StatusFormat.text(status))
+        Console.line(json ? StatusFormat.json(status) : StatusFormat.text(status))
         for warning in status.warnings { Console.note("create-table: \(warning)") }
     }
 
@@ -151,7 +151,7 @@ struct CreateTable: ParsableCommand {
             if Console.isTerminal { Console.rewriteLine("\(done)/\(queries) queries") }
         }
         if Console.isTerminal { Console.rewriteLine("") }
-        Console.line(json ? try StatusFormat.json(recall) : StatusFormat.text(recall))
+        Console.line(json ? StatusFormat.json(recall) : StatusFormat.text(recall))
     }
 }
 

@@ -222,6 +222,16 @@ def test_queries_from_stdin(album):
            combined((1, TEXTS[b]), (-1, TEXTS[a])), album.keys)
 
 
+def test_blank_lines_from_stdin(album):
+    """Blank lines are skipped. A space with a combining mark is not blank, although every character of
+    the line begins with white space; the line printed before the results is the one that was read."""
+    marked = " \u0301 \u0308"
+    result = ask(album, f"\n   \t\n{marked}\n\u3000\u00a0\n\n", "-", "--json", "-k", "1", "--no-url")
+    assert result.returncode == 0, result
+    assert [json.loads(line)["query"] for line in result.stdout.splitlines()] == [marked]
+    assert ask(album, "\n \n", "-", "--json").stdout == ""
+
+
 def on_terminal(place, arguments, **variables):
     """What a terminal receives."""
     leader, follower = pty.openpty()
@@ -252,8 +262,8 @@ def test_thumbnails_only_where_they_can_be_seen(album):
     kitty = on_terminal(album, arguments, TERM="xterm-kitty")
     assert kitty.count(b"\x1b_G") > 1 and b"s=240,v=160" in kitty
     iterm = on_terminal(album, arguments, TERM="xterm-256color", TERM_PROGRAM="iTerm.app")
-    png = base64.b64decode(re.search(rb"1337;File=[^:]*:([^\x07]*)\x07", iterm).group(1))
-    assert png.startswith(b"\x89PNG")
+    jpeg = base64.b64decode(re.search(rb"1337;File=[^:]*:([^\x07]*)\x07", iterm).group(1))
+    assert jpeg.startswith(b"\xff\xd8\xff")
     assert b"\x1b" not in on_terminal(album, arguments, TERM="dumb")
     assert b"\x1b" not in on_terminal(album, [*arguments, "--no-thumbnails"], TERM="xterm-kitty")
     assert "\x1b" not in album.run("find-images", *arguments, env={"TERM": "xterm-kitty"}).stdout

@@ -2,7 +2,7 @@ import PGClient
 import S3Client
 
 /// How long an ingest keeps retrying when the database or the store is unavailable.
-struct RetryBudget: Sendable {
+package struct RetryBudget: Sendable {
     /// From the first failure to the last attempt.
     let limit: Duration
     /// Whether the run is ending, so that retrying makes no sense.
@@ -10,14 +10,23 @@ struct RetryBudget: Sendable {
     /// Gets one sentence when an outage begins and one when it ends.
     let note: @Sendable (String) -> Void
 
-    /// The wait after so many failures in a row: doubled from 0.1 s up to 5 s.
-    static func delay(afterFailures failures: Int) -> Duration {
+    package init(
+        limit: Duration, isOver: @escaping @Sendable () -> Bool,
+        note: @escaping @Sendable (String) -> Void
+    ) {
+        self.limit = limit
+        self.isOver = isOver
+        self.note = note
+    }
+
+    /// The wait after this many failures in a row: doubled from 0.1 s up to 5 s.
+    package static func delay(afterFailures failures: Int) -> Duration {
         min(.milliseconds(100) * (1 << min(max(failures - 1, 0), 10)), .seconds(5))
     }
 
     /// Waits, but not longer than the run lasts.
     /// - Returns: whether to go on.
-    func wait(_ duration: Duration) -> Bool {
+    package func wait(_ duration: Duration) -> Bool {
         let clock = ContinuousClock()
         let end = clock.now + duration
         while clock.now < end {
@@ -29,24 +38,31 @@ struct RetryBudget: Sendable {
 }
 
 /// One outage, from the first failure on.
-struct Outage {
-    private let clock = ContinuousClock()
+package struct Outage {
     private var began: ContinuousClock.Instant?
-    private(set) var failures = 0
+    package private(set) var failures = 0
+
+    package init() {}
 
     /// Counts a failure and waits before the next attempt.
     /// - Returns: false when the budget is spent.
     mutating func backOff(_ budget: RetryBudget, _ sentence: @autoclosure () -> String) -> Bool {
-        let now = clock.now
+        if failures == 0, budget.limit > .zero { budget.note(sentence()) }
+        guard let delay = delayAfterFailure(at: .now, limit: budget.limit) else { return false }
+        return budget.wait(delay)
+    }
+
+    /// Counts a failure.
+    /// - Returns: how long to wait before the next attempt; nil when the limit, counted from the first
+    ///   failure, has passed.
+    package mutating func delayAfterFailure(
+        at now: ContinuousClock.Instant, limit: Duration
+    ) -> Duration? {
         let start = began ?? now
-        if began == nil {
-            began = now
-            if budget.limit > .zero { budget.note(sentence()) }
-        }
+        began = start
         failures += 1
-        let left = start + budget.limit - now
-        guard left > .zero else { return false }
-        return budget.wait(min(RetryBudget.delay(afterFailures: failures), left))
+        let left = start + limit - now
+        return left > .zero ? min(RetryBudget.delay(afterFailures: failures), left) : nil
     }
 }
 

@@ -10,37 +10,48 @@ struct SearchRoute: Sendable {
     let bucket: BucketIdentity?
 }
 
-/// One thread's connection: opened when first needed, opened anew after it was lost, to a replica
-/// if there are any and to the primary if none answers.
+/// One thread's connection: opened on first use, replaced after it was lost. It prefers a replica and
+/// falls back to the primary.
 final class SearchConnection {
+    typealias Connect = @Sendable (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
+
     private let route: SearchRoute
-    private let applicationName: String
-    private let responseTimeout: Duration
+    private let connect: Connect
     private var table: PicturesTable?
-    /// Whether `table` is at the primary for want of a replica.
+    /// Whether `table` is at the primary because no replica answered.
     private var isFallback = false
-    /// The replicas are left alone until then.
+    /// Replicas are not tried before this time.
     private var replicasMissedUntil: ContinuousClock.Instant?
 
-    /// Replicas that did not answer are asked again after so long.
+    /// How long replicas that did not answer are left alone.
     private static let pause = Duration.seconds(30)
-    /// A replica that does not answer within this is passed over; `connect_timeout` in the string
-    /// says otherwise.
+    /// How long to wait for a replica, unless the connection string has a `connect_timeout`.
     private static let longestConnecting = Duration.seconds(2)
-    /// The server gives a query up so much earlier than its answer is waited for, so that it does not go on
-    /// for nobody.
-    private static let lead = Duration.milliseconds(500)
-    /// A lost connection and its replacement may each have been at a server that is being stopped.
+    /// A lost connection and its replacement may each have been to a server that is shutting down.
     private static let attempts = 3
 
-    init(_ route: SearchRoute, applicationName: String, responseTimeout: Duration) {
+    init(_ route: SearchRoute, connect: @escaping Connect) {
         self.route = route
-        self.applicationName = applicationName
-        self.responseTimeout = responseTimeout
+        self.connect = connect
     }
 
-    /// Runs a query. A connection that turns out to be dead is replaced and the query run once more,
-    /// so that a restart of the server costs no search that comes after it.
+    /// Connects to a real server.
+    static func connect(applicationName: String, responseTimeout: Duration) -> Connect {
+        { uri, isReplica in
+            var table = try PicturesTable(
+                PGConnection(
+                    uri: uri, applicationName: applicationName,
+                    connectTimeout: isReplica ? longestConnecting : .seconds(10),
+                    responseTimeout: responseTimeout, shufflesHosts: isReplica))
+            // The server cancels a statement before the client stops waiting for it, so that no
+            // statement outlives its search.
+            table.limitStatements(to: responseTimeout - .milliseconds(500))
+            return table
+        }
+    }
+
+    /// Runs a query. A lost connection is replaced and the query repeated, so that a restart of the
+    /// server fails no later search.
     func withTable<T>(_ body: (PicturesTable) throws -> T) throws -> T {
         for _ in 1..<Self.attempts {
             let isNew = table?.isUsable != true
@@ -49,12 +60,12 @@ final class SearchConnection {
                 return try body(table)
             } catch let error as PGError where error.isConnectionLost {
                 self.table = nil
-                // A server that is there but silent would be silent again.
+                // A server that is up but silent would be silent again.
                 if error.kind == .timeout { throw error }
-                // Without replicas there is no other server to find behind a second loss.
+                // Without replicas there is no other server to try after a second loss.
                 if isNew, route.replicas == nil { throw error }
             } catch let error as PGError where error.isSerializationFailure && !isFallback {
-                // A replica gives a query up that stands in the way of what it has to replay.
+                // A replica cancels queries that conflict with its recovery.
                 self.table = try primary()
                 replicasMissedUntil = .now + Self.pause
             }
@@ -63,21 +74,16 @@ final class SearchConnection {
     }
 
     private func usableTable() throws -> PicturesTable {
-        if let table, table.isUsable, !(isFallback && mayAskReplicas) { return table }
-        if let replicas = route.replicas, mayAskReplicas {
+        let mayTryReplicas = replicasMissedUntil.map { $0 <= .now } ?? true
+        if let table, table.isUsable, !(isFallback && mayTryReplicas) { return table }
+        if let replicas = route.replicas, mayTryReplicas {
             do {
-                var found = try PicturesTable(
-                    PGConnection(
-                        uri: replicas, applicationName: applicationName,
-                        connectTimeout: Self.longestConnecting, responseTimeout: responseTimeout,
-                        shufflesHosts: true))
-                found.searchBucket = route.bucket
-                found.limitStatements(to: responseTimeout - Self.lead)
+                let found = try open(replicas, isReplica: true)
                 replicasMissedUntil = nil
                 (table, isFallback) = (found, false)
                 return found
             } catch let error as PGError {
-                // What is written wrongly stays wrong, and would be found out by nobody.
+                // A mistake in the settings must not be hidden by the fallback.
                 if error.kind == .invalidUse || error.isAuthenticationFailure { throw error }
                 replicasMissedUntil = .now + Self.pause
                 if let table, table.isUsable { return table }
@@ -89,18 +95,14 @@ final class SearchConnection {
     }
 
     private func primary() throws -> PicturesTable {
-        var found = try PicturesTable(
-            PGConnection(
-                uri: route.primary, applicationName: applicationName,
-                responseTimeout: responseTimeout))
-        found.searchBucket = route.bucket
-        found.limitStatements(to: responseTimeout - Self.lead)
+        let found = try open(route.primary, isReplica: false)
         isFallback = route.replicas != nil
         return found
     }
 
-    private var mayAskReplicas: Bool {
-        guard route.replicas != nil else { return false }
-        return replicasMissedUntil.map { $0 <= .now } ?? true
+    private func open(_ uri: String, isReplica: Bool) throws -> PicturesTable {
+        var table = try connect(uri, isReplica)
+        table.searchBucket = route.bucket
+        return table
     }
 }

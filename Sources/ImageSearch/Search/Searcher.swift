@@ -37,7 +37,7 @@ public struct SearchResult: Sendable, Equatable {
     }
 }
 
-/// Where a browser or a person gets a picture from.
+/// Where to get a picture from.
 public enum PictureLocation: Sendable {
     /// A link that works for a limited time without further rights.
     case presigned(url: String)
@@ -46,13 +46,13 @@ public enum PictureLocation: Sendable {
     case file(open: @Sendable () throws -> OpenedFile)
 }
 
-/// Searching pictures, as the web pages need it. ``Searcher`` is the real one. Implementations keep
-/// blocking work off Swift's cooperative threads.
+/// What the web pages need of a search; ``Searcher`` implements it. Implementations keep blocking work
+/// off Swift's cooperative threads.
 public protocol PictureSearch: Sendable {
     /// The pictures nearest to a query.
-    /// - Throws: ``SearchError`` when the query is wrong or something is unavailable for the moment;
-    ///   any other error is a fault of the installation. All describe themselves in one sentence for
-    ///   the operator, without secrets: what failed and what to do.
+    /// - Throws: ``SearchError`` when the query is wrong or something is temporarily unavailable; any
+    ///   other error is a fault of the installation. Every description is one sentence for the
+    ///   operator, without secrets.
     func search(_ query: SearchQuery) async throws -> SearchResult
 
     /// Where a picture can be fetched from, valid for an hour.
@@ -68,11 +68,10 @@ public protocol PictureSearch: Sendable {
     func checkHealth() async throws
 }
 
-/// Answers searches, many at once: terms become vectors (texts through a cache), the vectors become
-/// one, and one statement finds the pictures nearest to it.
+/// Answers concurrent searches: terms become vectors (texts through a cache), the vectors become one,
+/// and one statement finds the nearest pictures.
 ///
-/// A searcher is loading until ``load(modelPath:)`` has returned; until then it answers only queries
-/// that need no model.
+/// Until ``load(loadsTexts:modelPath:)`` has returned, it answers only queries that need no model.
 public final class Searcher: PictureSearch {
     /// The query needs a model, which is still being loaded.
     public struct NotReady: Error, CustomStringConvertible {
@@ -93,12 +92,23 @@ public final class Searcher: PictureSearch {
     ///   - applicationName: what the database's administrator sees.
     ///   - longestStatement: how long to wait for an answer from the database.
     ///   - threads: searches that run at the same time, each with a database connection. The default
-    ///     is two for each processor, since a search spends about half its time waiting for the
-    ///     database, but at most 16.
+    ///     is two per processor, at most 16: a search spends about half its time waiting for the
+    ///     database.
     /// - Throws: `SettingsError` for a missing variable, or the error of an unusable one.
-    public init(
+    public convenience init(
         _ settings: Settings, applicationName: String = "web-app",
         longestStatement: Duration = .seconds(10), threads: Int? = nil
+    ) throws {
+        try self.init(
+            settings, threads: threads,
+            connect: SearchConnection.connect(
+                applicationName: applicationName, responseTimeout: longestStatement))
+    }
+
+    /// - Parameter connect: connects to the database at a URI, which may be a replica.
+    package init(
+        _ settings: Settings, threads: Int?,
+        connect: @escaping @Sendable (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
     ) throws {
         let route = try settings.searchRoute()
         store = try settings.objectStore()
@@ -107,10 +117,7 @@ public final class Searcher: PictureSearch {
         connections = ThreadPool(
             threads: threads ?? min(2 * WorkerThread.processorCount, 16), waiting: 256,
             longestWait: .seconds(10)
-        ) {
-            SearchConnection(
-                route, applicationName: applicationName, responseTimeout: longestStatement)
-        }
+        ) { SearchConnection(route, connect: connect) }
     }
 
     /// Loads the model on a thread of its own.
@@ -139,7 +146,7 @@ public final class Searcher: PictureSearch {
     public func search(_ query: SearchQuery) async throws -> SearchResult {
         try query.check()
         do {
-            // Stored embeddings are of the table's model, whichever that is.
+            // A query by keys uses stored embeddings, whatever model they are of.
             let embedder = query.needsModel ? try ready() : nil
             let (terms, isTruncated) =
                 try await embedder?.embedTexts(of: query.terms) ?? (query.terms, false)

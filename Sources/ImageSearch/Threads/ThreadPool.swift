@@ -1,11 +1,8 @@
-import FoundationEssentials
-import Glibc
-
 /// A pool or a limiter is full; try again in a moment.
 package struct Overload: Error, CustomStringConvertible {
     package init() {}
 
-    package var description: String { "too much is going on at once: try again in a moment" }
+    package var description: String { "too many requests at once: try again in a moment" }
 }
 
 /// A few threads for blocking work (libpq, curl, BLAS), each with a resource of its own such as a
@@ -69,7 +66,7 @@ package final class ThreadPool<Resource>: Sendable {
                 } else {
                     Result { try body(resource) }
                 }
-            // First, so that whoever asks again after the answer finds room.
+            // Before the answer, so that a caller that asks again finds room.
             state.update { $0.load -= 1 }
             switch outcome {
             case .success(let value):
@@ -107,49 +104,5 @@ package final class ThreadPool<Resource>: Sendable {
 extension ThreadPool<Void> {
     package convenience init(threads: Int, waiting: Int, longestWait: Duration? = nil) {
         self.init(threads: threads, waiting: waiting, longestWait: longestWait, resource: {})
-    }
-}
-
-/// The system refused to start a thread.
-package struct ThreadError: Error, CustomStringConvertible {
-    package init() {}
-
-    package var description: String {
-        "cannot create another thread: raise the process's limit or use fewer --workers"
-    }
-}
-
-/// Single threads for blocking work, which must not sit on Swift's cooperative threads.
-package enum WorkerThread {
-    /// Starts a detached thread with a stack of 8 MiB, whatever the system's default is.
-    package static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) {
-        final class Box {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, 8 << 20)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        let box = Unmanaged.passRetained(Box(body))
-        var thread = pthread_t()
-        let code = pthread_create(
-            &thread, &attributes,
-            { argument in
-                // `pthread_create` passes on what it was given, which is never nil.
-                let box = Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue()
-                box.body()
-                return nil
-            }, box.toOpaque())
-        guard code == 0 else {
-            box.release()
-            throw ThreadError()
-        }
-    }
-
-    /// Processors that this process may use.
-    package static var processorCount: Int {
-        max(1, ProcessInfo.processInfo.activeProcessorCount)
     }
 }
