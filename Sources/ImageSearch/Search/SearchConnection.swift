@@ -38,7 +38,7 @@ final class SearchConnection {
     /// Connects to a real server.
     static func connect(applicationName: String, responseTimeout: Duration) -> Connect {
         { uri, isReplica in
-            var table = try PicturesTable(
+            let table = try PicturesTable(
                 PGConnection(
                     uri: uri, applicationName: applicationName,
                     connectTimeout: isReplica ? longestConnecting : .seconds(10),
