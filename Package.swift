@@ -48,7 +48,7 @@ let package = Package(
         .target(
             name: "SearchSite",
             dependencies: [
-                "Bytes", "ImageSearch",
+                "Bytes", "CSiteAssets", "ImageSearch",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -64,7 +64,8 @@ let package = Package(
                 .product(
                     name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-            ]),
+            ],
+            exclude: ["Assets"]),
 
         // The domain: settings, the pictures table, ingest, search, the model file.
         .target(
@@ -93,6 +94,7 @@ let package = Package(
             cSettings: [.define("CLIP_SEARCH_COMMIT", to: "\"\(commit)\"")]),
         .target(name: "CPixels"),
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("z")]),
+        .target(name: "CSiteAssets"),
         .target(name: "CTIFF", linkerSettings: [.linkedLibrary("tiff")]),
         .target(
             name: "CVocabulary",

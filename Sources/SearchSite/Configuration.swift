@@ -2,7 +2,7 @@ extension SearchSite {
     /// Whether only this machine can reach a site that listens on `host`.
     public static func isLoopback(_ host: String) -> Bool { AllowedHosts.isLoopback(host) }
 
-    /// What whoever runs the site can choose.
+    /// What the operator can choose.
     public struct Configuration: Sendable {
         /// Whether pages, `/ready` and problems say why a search failed. A reason names servers and
         /// tables, so it is for sites that only their operator can reach; the log has it always.
@@ -34,6 +34,7 @@ extension SearchSite {
         package var maximumUnsentBytes = 64 << 20
         /// How long and how slowly clients may send and read.
         package var limits = ConnectionLimits.Limits()
+        package var now: @Sendable () -> ContinuousClock.Instant = { .now }
         /// Certificate and key, to answer over TLS.
         public var tls: TLSFiles?
 

@@ -31,7 +31,7 @@ struct ErrorPages: RouterMiddleware {
         case let error as any HTTPResponseError where error.status == .notFound:
             // Only the router throws this.
             return unrouted(request)
-        case is BlockingWork.Overload: return .overloaded
+        case is Overload: return .overloaded
         case let error as PictureSourceError:
             if case .unavailable(let reason) = error {
                 context.logger.error("The store did not hand out a picture: \(reason)")
@@ -79,13 +79,10 @@ enum Problem {
             ("detail", .string(failure.message)),
         ]
         if let reason = failure.operatorDetail { members.append(("reason", .string(reason))) }
-        var headers: HTTPFields = [
-            .contentType: "application/problem+json", .cacheControl: "no-store",
-        ]
-        headers.append(contentsOf: failure.headers)
-        return Response(
-            status: failure.status, headers: headers,
-            body: ResponseBody(byteBuffer: ByteBuffer(string: JSON.object(members).text)))
+        var response = Response(
+            JSON.object(members).text, "application/problem+json", status: failure.status)
+        response.headers.append(contentsOf: failure.headers)
+        return response
     }
 }
 
@@ -101,7 +98,7 @@ extension SiteFailure {
                 message: "Nothing is left to search for. Leave out one of them.")
         case .unsupportedPicture:
             self = SiteFailure(
-                status: .unsupportedMediaType, heading: "This is no picture that can be read",
+                status: .unsupportedMediaType, heading: "This is not a picture that can be read",
                 message: "Please choose another file, such as a JPEG.")
         case .damagedPicture:
             self = SiteFailure(
@@ -111,7 +108,7 @@ extension SiteFailure {
         case .unknownKey:
             self = SiteFailure(
                 status: .notFound, heading: "There is no such picture",
-                message: "No picture of that key is in the index. It may have been removed.")
+                message: "No picture with that key is in the index. It may have been removed.")
         case .overloaded: self = .overloaded
         case .databaseUnavailable(let reason), .modelMismatch(let reason):
             self = .searchUnavailable(reason: showsReasons ? reason : nil)

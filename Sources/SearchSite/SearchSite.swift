@@ -30,7 +30,7 @@ public struct SearchSite: Sendable {
     let pictures: PictureStock
     let metrics: Metrics
     /// Decodes and encodes the pictures of visitors.
-    let encodings: BlockingWork
+    let encodings: ThreadPool<Void>
     /// Places in the queue of `encodings`.
     let encodingPlaces: Budget
     /// Bytes of uploads, from their arrival to their embedding.
@@ -39,9 +39,12 @@ public struct SearchSite: Sendable {
     package let unsent: Budget
     /// Searches in progress; not limited here.
     let searches = Budget()
-    private let gate: Gate
     let health: HealthCheck
     let clients: ClientAddress
+    private let refusals: Refusals
+    /// Wrong credentials.
+    private let failures: RateLimit
+    private let rates: RequestRates?
 
     /// - Parameters:
     ///   - search: answers the searches.
@@ -69,7 +72,7 @@ public struct SearchSite: Sendable {
             search: search, source: source, isProxy: configuration.proxiesPictures,
             thumbnailBytes: configuration.thumbnailCacheBytes)
         self.pictures = pictures
-        let encodings = BlockingWork(
+        let encodings = ThreadPool<Void>(
             threads: configuration.encodings, waiting: configuration.waitingEncodings)
         self.encodings = encodings
         let places = configuration.encodings + configuration.waitingEncodings
@@ -80,19 +83,31 @@ public struct SearchSite: Sendable {
         let unsentBytes = configuration.maximumUnsentBytes
         unsent = Budget(unsentBytes, perClient: unsentBytes / 2)
         let searches = searches
-        metrics = SiteMetrics.make {
-            SiteMetrics.Readings(
-                encodings: encodings.load, uploads: uploads.shares, searches: searches.shares,
-                thumbnails: pictures.statistics, texts: statistics())
+        metrics = Metrics {
+            var readings: [Metric: Int] = [
+                .searches: searches.shares, .encodings: encodings.load, .uploads: uploads.shares,
+            ]
+            let thumbnails = pictures.statistics
+            readings[.thumbnailHits] = thumbnails.hits
+            readings[.thumbnailMisses] = thumbnails.misses
+            readings[.thumbnailBytes] = thumbnails.cost
+            if let texts = statistics() {
+                readings[.textHits] = texts.hits
+                readings[.textMisses] = texts.misses
+                readings[.textEntries] = texts.count
+            }
+            return readings
         }
-        clients = ClientAddress(trustedProxies: configuration.trustedProxies)
+        let clients = ClientAddress(trustedProxies: configuration.trustedProxies)
+        self.clients = clients
+        let refusals = Refusals(metrics: metrics)
+        self.refusals = refusals
+        failures = RateLimit(perMinute: 60, now: configuration.now)
+        rates = configuration.requestsPerMinute.map {
+            RequestRates(
+                perMinute: $0, now: configuration.now, clients: clients, refusals: refusals)
+        }
         health = HealthCheck(search)
-        gate = Gate(
-            hosts: configuration.hosts, access: configuration.access,
-            rateLimit: configuration.requestsPerMinute.map { RateLimit(perMinute: $0) },
-            thumbnailLimit: configuration.requestsPerMinute.map {
-                RateLimit(perMinute: Self.thumbnailsPerRequest * $0)
-            }, clients: clients, metrics: metrics)
     }
 
     private static func standardErrorLogger() -> Logger {
@@ -101,10 +116,7 @@ public struct SearchSite: Sendable {
         return logger
     }
 
-    /// Small pictures that an address may ask for besides each request that counts: a page's.
-    private static let thumbnailsPerRequest = SearchState.defaultLimit
-
-    /// Everything a request passes through, without a server: what the server and the tests run.
+    /// Everything a request passes through, without a server.
     package func responder() -> RouterResponder<SiteContext> {
         let router = Router(context: SiteContext.self)
         router.add(
@@ -116,7 +128,14 @@ public struct SearchSite: Sendable {
             middleware: ErrorPages(
                 pages: pages, allowedMethods: Self.allowedMethods,
                 showsReasons: configuration.showsReasons))
-        router.add(middleware: gate)
+        router.add(middleware: HostCheck(hosts: configuration.hosts, refusals: refusals))
+        if let access = configuration.access {
+            router.add(
+                middleware: AccessCheck(
+                    access: access, clients: clients, refusals: refusals, failures: failures))
+        }
+        if let rates { router.add(middleware: rates) }
+        router.add(middleware: CrossSiteCheck(refusals: refusals))
         addSearchRoutes(to: router)
         addPictureRoutes(to: router)
         addOperatorRoutes(to: router)

@@ -522,7 +522,7 @@ def test_what_is_no_picture(visit, tmp_path):
     visit.open()
     visit.page.locator(".upload summary").click()
     visit.page.get_by_label("Find pictures that look like yours").set_input_files(tmp_path / "a.jpg")
-    expect(visit.page.get_by_role("heading", name="This is no picture")).to_be_visible()
+    expect(visit.page.get_by_role("heading", name="This is not a picture")).to_be_visible()
 
 
 def test_further_words(visit):

@@ -24,7 +24,9 @@ import Testing
         ("image/gif", Array("GIF87a......".utf8)),
         ("image/webp", Array("RIFF\0\0\0\0WEBPVP8 ".utf8)),
         ("image/png", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13]),
-        ("image/bmp", Array("BM..........".utf8)), ("image/tiff", [0x49, 0x49, 42, 0, 8, 0, 0, 0]),
+        (
+            "image/bmp", Array("BM".utf8) + [UInt8](repeating: 0, count: 12) + [40, 0, 0, 0]
+        ), ("image/tiff", [0x49, 0x49, 42, 0, 8, 0, 0, 0]),
         ("image/tiff", [0x4D, 0x4D, 0, 42, 0, 0, 0, 8]),
     ])
     func contentTellsTheType(type: String, bytes: [UInt8]) async throws {
@@ -39,7 +41,7 @@ import Testing
     @Test(arguments: [
         "", "<svg xmlns='http://www.w3.org/2000/svg'/>", "<!doctype html>", "%PDF-1.7",
         "root:x:0:0",
-        "RIFF\0\0\0\0WAVE", "GIF88a", "\u{89}PNG", "II*", "B",
+        "RIFF\0\0\0\0WAVE", "GIF88a", "BM..........", "\u{89}PNG", "II*", "B",
     ])
     func otherFilesAreRefused(content: String) async throws {
         let folder = try TemporaryFolder()

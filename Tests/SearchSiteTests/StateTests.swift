@@ -99,7 +99,7 @@ import Testing
     @Test func noPicturesSayWhy() async throws {
         let site = SearchSite(search: FakeSearch(result: FakeSearch.found([])))
         let far = try await site.ask("/search?q=cat&offset=24")
-        #expect(far.text.contains("That were all pictures"))
+        #expect(far.text.contains("No more pictures"))
         #expect(far.text.contains("href=\"/search?q=cat\""))
         let strict = try await site.ask("/search?q=cat&min_score=0.9")
         #expect(strict.text.contains("No picture is that similar"))

@@ -1,7 +1,9 @@
+import ClipCore
 import S3Client
 
 /// An open file of a store that is a directory.
 public typealias OpenedFile = S3Client.OpenedFile
+public typealias PictureFormat = ClipCore.PictureFormat
 public typealias ObjectHead = S3Client.ObjectHead
 
 /// Why a picture could not be read from the store.

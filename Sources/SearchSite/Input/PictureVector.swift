@@ -36,10 +36,11 @@ struct PictureVector: Equatable {
 
     /// - Returns: `nil` for anything that ``init(_:)`` cannot have written.
     init?(text: some StringProtocol) {
-        guard let bytes = Base64URL.decode(text.utf8), (1...Self.maximumDimension) ~= bytes.count,
+        let text = String(text)
+        guard let bytes = Base64URL.decode(text), (1...Self.maximumDimension) ~= bytes.count,
             !bytes.contains(0x80), bytes.contains(where: { $0 == 127 || $0 == 0x81 })
         else { return nil }
-        self.text = String(text)
+        self.text = text
         components = Self.components(bytes)
     }
 
@@ -54,29 +55,18 @@ struct PictureVector: Equatable {
 }
 
 /// Base64 with the alphabet for addresses and without padding (RFC 4648, sections 5 and 3.2).
-enum Base64URL {
+private enum Base64URL {
     static func encode(_ bytes: [UInt8]) -> String {
-        String(
-            Data(bytes).base64EncodedString().compactMap { character -> Character? in
-                switch character {
-                case "+": "-"
-                case "/": "_"
-                case "=": nil
-                default: character
-                }
-            })
+        Data(bytes).base64EncodedString().filter { $0 != "=" }
+            .replacing("+", with: "-").replacing("/", with: "_")
     }
 
-    /// - Returns: `nil` for anything but what `encode` gives, so that there is one text for each sequence
-    ///   of bytes.
-    static func decode(_ characters: some Collection<UInt8>) -> [UInt8]? {
-        let text = String(decoding: characters, as: UTF8.self)
-        let padded =
-            text.replacing("-", with: "+").replacing("_", with: "/")
-            + String(repeating: "=", count: (4 - characters.count % 4) % 4)
-        guard let data = Data(base64Encoded: padded), encode(Array(data)) == text else {
-            return nil
-        }
-        return Array(data)
+    /// - Returns: nil for every text that ``encode(_:)`` does not write.
+    static func decode(_ text: String) -> [UInt8]? {
+        let padding = String(repeating: "=", count: (4 - text.utf8.count % 4) % 4)
+        let plain = text.replacing("-", with: "+").replacing("_", with: "/") + padding
+        guard let data = Data(base64Encoded: plain) else { return nil }
+        let bytes = Array(data)
+        return encode(bytes) == text ? bytes : nil
     }
 }

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import ImageSearch
 import Logging
@@ -49,18 +50,6 @@ public struct JSONLog: LogHandler {
 
     /// `2024-05-01T12:34:56.789Z` (RFC 3339).
     private static func now() -> String {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        var time = tm()
-        gmtime_r(&now.tv_sec, &time)
-        func digits(_ value: Int, _ count: Int) -> String {
-            let text = "\(value)"
-            return String(repeating: "0", count: max(0, count - text.count)) + text
-        }
-        let date = [Int(time.tm_year) + 1_900, Int(time.tm_mon) + 1, Int(time.tm_mday)]
-            .map { digits($0, 2) }.joined(separator: "-")
-        let clock = [time.tm_hour, time.tm_min, time.tm_sec].map { digits(Int($0), 2) }
-            .joined(separator: ":")
-        return "\(date)T\(clock).\(digits(now.tv_nsec / 1_000_000, 3))Z"
+        Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 }

@@ -1,6 +1,50 @@
+import ImageSearch
 import Synchronization
 
-/// Numbers about the running site, in the text format that Prometheus reads (version 0.0.4).
+/// The site's numbers, in the order in which `/metrics` shows them.
+enum Metric: String, CaseIterable {
+    case requests = "clip_search_requests_total"
+    case requestSeconds = "clip_search_request_seconds"
+    case searchSeconds = "clip_search_search_seconds"
+    case pictureSeconds = "clip_search_picture_encoding_seconds"
+    case refused = "clip_search_refused_total"
+    case searches = "clip_search_searches_in_progress"
+    case encodings = "clip_search_encodings_in_progress"
+    case uploads = "clip_search_uploads_in_progress"
+    case textHits = "clip_search_text_cache_hits_total"
+    case textMisses = "clip_search_text_cache_misses_total"
+    case textEntries = "clip_search_text_cache_entries"
+    case thumbnailHits = "clip_search_thumbnail_cache_hits_total"
+    case thumbnailMisses = "clip_search_thumbnail_cache_misses_total"
+    case thumbnailBytes = "clip_search_thumbnail_cache_bytes"
+
+    var help: String {
+        switch self {
+        case .requests: "Requests by method, route and status."
+        case .requestSeconds: "Seconds from a request's head to the response's, by route."
+        case .searchSeconds: "Seconds of searches, embedding and database together, by outcome."
+        case .pictureSeconds:
+            "Seconds of decoding and encoding visitors' pictures, waiting included."
+        case .refused: "Requests refused by the admission checks, by status."
+        case .searches: "Searches in progress."
+        case .encodings: "Visitors' pictures being encoded or waiting."
+        case .uploads: "Uploads being received or encoded."
+        case .textHits: "Texts whose embedding was cached."
+        case .textMisses: "Texts whose embedding was computed."
+        case .textEntries: "Texts whose embeddings are cached."
+        case .thumbnailHits: "Thumbnails that were cached."
+        case .thumbnailMisses: "Thumbnails that were made."
+        case .thumbnailBytes: "Bytes of cached thumbnails."
+        }
+    }
+
+    var kind: String {
+        if rawValue.hasSuffix("_total") { return "counter" }
+        return rawValue.hasSuffix("_seconds") ? "histogram" : "gauge"
+    }
+}
+
+/// Counts and times, in the text format that Prometheus reads (version 0.0.4).
 ///
 /// Labels come from the program only (routes, methods, status codes), never from a visitor, so that the
 /// number of series is bounded.
@@ -10,11 +54,6 @@ final class Metrics: Sendable {
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
     ]
 
-    /// What a number is and means; written once before its series.
-    enum Kind: String, Sendable {
-        case counter, gauge, histogram
-    }
-
     private struct Histogram {
         /// Observations in each bucket, and beyond the last.
         var counts = [Int](repeating: 0, count: bounds.count + 1)
@@ -22,7 +61,7 @@ final class Metrics: Sendable {
     }
 
     private struct Series: Hashable {
-        let name: String
+        let metric: Metric
         /// `route="/search",status="200"`, or empty.
         let labels: String
     }
@@ -33,28 +72,20 @@ final class Metrics: Sendable {
     }
 
     private let state = Mutex(State())
-    private let descriptions: [(name: String, kind: Kind, help: String)]
-    /// Asked for when the numbers are read.
-    private let gauges: @Sendable () -> [(name: String, value: Double)]
+    /// Values that are kept elsewhere, read when `/metrics` is.
+    private let readings: @Sendable () -> [Metric: Int]
 
-    /// - Parameters:
-    ///   - descriptions: every number that there is, in the order in which they are written.
-    ///   - gauges: current values, also of counters that are kept elsewhere.
-    init(
-        _ descriptions: [(name: String, kind: Kind, help: String)],
-        gauges: @escaping @Sendable () -> [(name: String, value: Double)]
-    ) {
-        self.descriptions = descriptions
-        self.gauges = gauges
+    init(_ readings: @escaping @Sendable () -> [Metric: Int]) {
+        self.readings = readings
     }
 
-    func count(_ name: String, _ labels: [(String, String)] = []) {
-        let series = Series(name: name, labels: Self.text(labels))
+    func count(_ metric: Metric, _ labels: [(String, String)] = []) {
+        let series = Series(metric: metric, labels: Self.text(labels))
         state.withLock { $0.counters[series, default: 0] += 1 }
     }
 
-    func observe(_ name: String, seconds: Double, _ labels: [(String, String)] = []) {
-        let series = Series(name: name, labels: Self.text(labels))
+    func observe(_ metric: Metric, seconds: Double, _ labels: [(String, String)] = []) {
+        let series = Series(metric: metric, labels: Self.text(labels))
         let bucket = Self.bounds.firstIndex { seconds <= $0 } ?? Self.bounds.count
         state.withLock { state in
             state.histograms[series, default: Histogram()].counts[bucket] += 1
@@ -65,36 +96,36 @@ final class Metrics: Sendable {
     /// All numbers, as `/metrics` answers.
     var text: String {
         let state = state.withLock { $0 }
-        let gauges = gauges()
+        let readings = readings()
         var lines: [String] = []
-        for (name, kind, help) in descriptions {
-            lines.append("# HELP \(name) \(help)")
-            lines.append("# TYPE \(name) \(kind.rawValue)")
-            for gauge in gauges where gauge.name == name {
-                lines.append("\(name) \(gauge.value)")
+        for metric in Metric.allCases {
+            let name = metric.rawValue
+            lines.append("# HELP \(name) \(metric.help)")
+            lines.append("# TYPE \(name) \(metric.kind)")
+            if let value = readings[metric] { lines.append("\(name) \(value)") }
+            for (labels, count) in Self.sorted(state.counters, metric) {
+                lines.append("\(name)\(Self.braced(labels)) \(count)")
             }
-            for (series, count) in Self.sorted(state.counters, name) {
-                lines.append("\(name)\(Self.braced(series.labels)) \(count)")
-            }
-            for (series, histogram) in Self.sorted(state.histograms, name) {
+            for (labels, histogram) in Self.sorted(state.histograms, metric) {
                 var total = 0
                 for (bound, count) in zip(Self.bounds.map { "\($0)" } + ["+Inf"], histogram.counts)
                 {
                     total += count
-                    let bucket = Self.joined(series.labels, "le=\"\(bound)\"")
-                    lines.append("\(name)_bucket{\(bucket)} \(total)")
+                    let bucket = labels.isEmpty ? "" : "\(labels),"
+                    lines.append("\(name)_bucket{\(bucket)le=\"\(bound)\"} \(total)")
                 }
-                lines.append("\(name)_sum\(Self.braced(series.labels)) \(histogram.sum)")
-                lines.append("\(name)_count\(Self.braced(series.labels)) \(total)")
+                lines.append("\(name)_sum\(Self.braced(labels)) \(histogram.sum)")
+                lines.append("\(name)_count\(Self.braced(labels)) \(total)")
             }
         }
         return lines.joined(separator: "\n") + "\n"
     }
 
     private static func sorted<Value>(
-        _ all: [Series: Value], _ name: String
-    ) -> [(key: Series, value: Value)] {
-        all.filter { $0.key.name == name }.sorted { $0.key.labels < $1.key.labels }
+        _ all: [Series: Value], _ metric: Metric
+    ) -> [(labels: String, value: Value)] {
+        all.filter { $0.key.metric == metric }.map { ($0.key.labels, $0.value) }
+            .sorted { $0.labels < $1.labels }
     }
 
     private static func text(_ labels: [(String, String)]) -> String {
@@ -102,8 +133,4 @@ final class Metrics: Sendable {
     }
 
     private static func braced(_ labels: String) -> String { labels.isEmpty ? "" : "{\(labels)}" }
-
-    private static func joined(_ labels: String, _ more: String) -> String {
-        labels.isEmpty ? more : "\(labels),\(more)"
-    }
 }

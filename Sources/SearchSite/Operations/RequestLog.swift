@@ -4,8 +4,8 @@ import Logging
 
 /// The outermost layer: counts and times every request, and logs it.
 ///
-/// An entry has the path without its query, since the query is what somebody searched for, and an
-/// uploaded picture's address without the picture.
+/// An entry has the path without its query, which is what the visitor searched for, and without an
+/// uploaded picture's vector.
 struct RequestLog: RouterMiddleware {
     let metrics: Metrics
     let clients: ClientAddress
@@ -27,8 +27,8 @@ struct RequestLog: RouterMiddleware {
             ("method", Self.methods.contains(request.method) ? request.method.rawValue : "other"),
             ("route", route), ("status", "\(response.status.code)"),
         ]
-        metrics.count(MetricName.requests, labels)
-        metrics.observe(MetricName.requestSeconds, seconds: seconds, [("route", route)])
+        metrics.count(.requests, labels)
+        metrics.observe(.requestSeconds, seconds: seconds, [("route", route)])
         let level: Logger.Level = logsRequests ? .info : .debug
         guard level >= context.logger.logLevel else { return response }
         var metadata: Logger.Metadata = [
@@ -50,13 +50,4 @@ struct RequestLog: RouterMiddleware {
         let path = request.uri.path
         return path.hasPrefix("/search/") ? "/search/…" : path.prefix(1_024)
     }
-}
-
-/// The names of the site's numbers.
-enum MetricName {
-    static let requests = "clip_search_requests_total"
-    static let requestSeconds = "clip_search_request_seconds"
-    static let searchSeconds = "clip_search_search_seconds"
-    static let pictureSeconds = "clip_search_picture_encoding_seconds"
-    static let refused = "clip_search_refused_total"
 }

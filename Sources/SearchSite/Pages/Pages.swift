@@ -8,8 +8,8 @@ struct Pages: Sendable {
 
     static let siteName = "Picture Search"
     static let description = "Find pictures by what they show, in your own words."
-    private static let examples: [[String: String]] = ["cat", "man jumping", "outer space"].map {
-        ["text": $0, "address": SearchState(text: $0).address]
+    static let examples = ["cat", "man jumping", "outer space"].map {
+        Link(text: $0, address: SearchState(text: $0).address)
     }
 
     /// Pictures that a browser fetches at once; those further down are fetched when they come near.
@@ -17,16 +17,16 @@ struct Pages: Sendable {
 
     /// The page with nothing but the search box.
     func home() -> Response {
-        page(view: "home", title: Self.siteName, query: "", content: "")
+        page(.home, title: Self.siteName, query: "", content: "")
     }
 
     /// For a search without a text.
     func hint(asFragment: Bool) -> Response {
-        let content = message(
+        let content = MessageContent(
             heading: "What are you looking for?",
             message: "Type a few words that describe the picture, then press Enter.",
             hasExamples: true)
-        return answer(content, title: Self.siteName, query: "", asFragment: asFragment)
+        return answer(content, query: "", asFragment: asFragment)
     }
 
     // MARK: A search
@@ -37,71 +37,64 @@ struct Pages: Sendable {
         let title = "\(state.subject.prefix(80)) - \(Self.siteName)"
         let query = state.text ?? ""
         guard !result.hits.isEmpty else {
-            return answer(
-                nothing(for: state, title: title), title: title, query: query,
-                asFragment: asFragment)
+            return answer(nothing(for: state), query: query, asFragment: asFragment)
         }
         let count = result.hits.count
         let first = state.offset + 1
         var found = count == 1 ? "The nearest picture" : "The \(count) nearest pictures"
         if state.offset > 0 { found = "Pictures \(first) to \(state.offset + count)" }
         let terms = state.terms
-        var values: [String: Any] = [
-            "title": title, "status": "\(found) for \(state.subject)", "query": query,
-            "subject": state.subject, "isText": state.text != nil && !state.isBesidePicture,
-            "count": found, "isTruncated": result.isTruncated, "first": first,
-            "hits": hits(result, for: state),
-            "hasTerms": !terms.isEmpty, "terms": terms, "hidden": state.fromStart.fields,
-            "path": state.picture.map { "/search/\($0.text)" } ?? "/search",
-        ]
-        if state.keys.count == 1, !state.keys[0].isEmpty {
-            values["reference"] = pictures.thumbnail(of: state.keys[0])
-        }
-        if state.offset > 0 {
-            values["back"] = state.with { $0.offset = max(0, $0.offset - $0.limit) }.queryPart
-        }
-        if result.hasMore, let more = state.more(after: count) { values["more"] = more }
-        values["hasPages"] = values["back"] != nil || values["more"] != nil
+        let isFirst = state.offset == 0
+        let more = result.hasMore ? state.more(after: count) : nil
+        let content = ResultsContent(
+            title: title, status: "\(found) for \(state.subject)", query: query,
+            subject: state.subject, isText: state.text != nil && !state.isBesidePicture,
+            count: found, isTruncated: result.isTruncated, first: first,
+            hits: hits(result, for: state), terms: terms, hasTerms: !terms.isEmpty,
+            path: state.picture.map { "/search/\($0.text)" } ?? "/search",
+            hidden: state.fromStart.fields,
+            reference: state.keys.count == 1 ? pictures.thumbnail(of: state.keys[0]) : nil,
+            back: isFirst
+                ? nil : state.with { $0.offset = max(0, $0.offset - $0.limit) }.queryPart,
+            more: more, hasPages: !isFirst || more != nil)
         return answer(
-            Templates.render(.results, values), title: title, query: query, asFragment: asFragment)
+            Templates.render(content), title: title, query: query, asFragment: asFragment)
     }
 
-    private func hits(_ result: SearchResult, for state: SearchState) -> [[String: Any]] {
+    private func hits(
+        _ result: SearchResult, for state: SearchState
+    ) -> [ResultsContent.Hit] {
         result.hits.enumerated().map { index, hit in
-            var values: [String: Any] = [
-                "rank": hit.rank, "key": hit.key, "score": Self.threeDecimals(hit.score),
-                "isFarDown": index >= Self.picturesAtOnce,
-                "view": state.with {
-                    $0.view = hit.key
-                    $0.place = hit.rank
-                }.queryPart,
-                "like": SearchState(like: hit.key).address,
-            ]
-            values["thumbnail"] = pictures.thumbnail(of: hit.key)
-            return values
+            ResultsContent.Hit(
+                rank: hit.rank, key: hit.key, score: Self.threeDecimals(hit.score),
+                isFarDown: index >= Self.picturesAtOnce, view: state.viewing(hit).queryPart,
+                like: SearchState(like: hit.key).address,
+                thumbnail: pictures.thumbnail(of: hit.key))
         }
     }
 
     /// No pictures, and why.
-    private func nothing(for state: SearchState, title: String) -> String {
+    private func nothing(for state: SearchState) -> MessageContent {
+        let query = state.text ?? ""
         if state.offset > 0 {
-            return message(
-                heading: "That were all pictures",
-                message: "The search has no pictures this far down.", title: title,
-                query: state.text ?? "", link: (state.fromStart.address, "Back to the nearest"))
+            return MessageContent(
+                heading: "No more pictures",
+                message: "The search has no pictures this far down.", query: query,
+                link: Link(text: "Back to the nearest", address: state.fromStart.address))
         }
         if state.minimumScore != nil {
-            return message(
+            return MessageContent(
                 heading: "No picture is that similar",
-                message: "None reaches the similarity that the address asks for.", title: title,
-                query: state.text ?? "",
-                link: (state.with { $0.minimumScore = nil }.address, "Show the nearest anyway"))
+                message: "None reaches the similarity that the address asks for.", query: query,
+                link: Link(
+                    text: "Show the nearest anyway",
+                    address: state.with { $0.minimumScore = nil }.address))
         }
-        return message(
+        return MessageContent(
             heading: "No pictures yet",
             message: "There is nothing to search in. Once process-images has read the bucket, "
-                + "its pictures show up here:",
-            command: "process-images", title: title, query: state.text ?? "")
+                + "its pictures appear here:",
+            query: query, command: "process-images")
     }
 
     // MARK: One picture
@@ -119,46 +112,37 @@ struct Pages: Sendable {
     ) -> Response {
         let title = "\(key.prefix(80)) - \(Self.siteName)"
         let list = state.withoutView
-        var values: [String: Any] = [
-            "title": title, "status": "Picture \(key)", "query": state.text ?? "", "key": key,
-            "like": SearchState(like: key).address,
-            "back": list.isEmpty ? "/" : list.queryPart + "#n\(state.place)",
-            "backLabel": list.isEmpty ? "Search" : "All pictures",
-        ]
-        let source = pictures.original(of: key)
-        values["source"] = source
-        if let source {
-            let isHere = source.hasPrefix(PicturePath.prefix)
-            values[isHere ? "download" : "original"] = isHere ? source + "?download" : source
-        }
-        if let bytes { values["size"] = ByteCount.text(bytes) }
-        if let mine = hits.first(where: { $0.key.utf8.elementsEqual(key.utf8) }) {
-            values["place"] = "\(mine.rank)"
-            values["score"] = Self.threeDecimals(mine.score)
-            for hit in hits where abs(hit.rank - mine.rank) == 1 {
-                values[hit.rank < mine.rank ? "previous" : "next"] =
-                    state.with {
-                        $0.view = hit.key
-                        $0.place = hit.rank
-                    }.queryPart
+        let mine = hits.first { $0.key.utf8.elementsEqual(key.utf8) }
+        func neighbour(_ step: Int) -> String? {
+            guard let mine, let hit = hits.first(where: { $0.rank == mine.rank + step }) else {
+                return nil
             }
+            return state.viewing(hit).queryPart
         }
+        let source = pictures.original(of: key)
+        let isHere = source?.hasPrefix(PicturePath.prefix) ?? false
+        let content = PictureContent(
+            title: title, status: "Picture \(key)", query: state.text ?? "", key: key,
+            source: source, download: isHere ? source.map { $0 + "?download" } : nil,
+            original: isHere ? nil : source, size: bytes.map { ByteCount.text($0) },
+            place: mine?.rank, score: mine.map { Self.threeDecimals($0.score) },
+            previous: neighbour(-1), next: neighbour(1),
+            like: SearchState(like: key).address,
+            back: list.isEmpty ? "/" : list.queryPart + "#n\(state.place)",
+            backLabel: list.isEmpty ? "Search" : "All pictures")
         return answer(
-            Templates.render(.picture, values), view: "picture", title: title,
-            query: state.text ?? "", asFragment: asFragment)
+            Templates.render(content), view: .picture, title: title, query: state.text ?? "",
+            asFragment: asFragment)
     }
 
     // MARK: What went wrong
 
     /// A fragment when the script asked, else a page.
     func failure(_ failure: SiteFailure, for request: Request) -> Response {
-        let title = "\(failure.heading) - \(Self.siteName)"
-        let content = message(
-            heading: failure.heading, message: failure.message,
-            operatorDetail: failure.operatorDetail, isError: true, title: title,
-            query: failure.query)
-        var response = answer(
-            content, title: title, query: failure.query, asFragment: request.wantsFragment)
+        let content = MessageContent(
+            heading: failure.heading, message: failure.message, query: failure.query,
+            isError: true, operatorDetail: failure.operatorDetail)
+        var response = answer(content, query: failure.query, asFragment: request.wantsFragment)
         response.status = failure.status
         response.headers.append(contentsOf: failure.headers)
         return response
@@ -172,64 +156,53 @@ struct Pages: Sendable {
         let sign = score < 0 && number > 0 ? "-" : ""
         return "\(sign)\(number / 1_000).\(decimals)"
     }
-
-    private func message(
-        heading: String, message: String, command: String? = nil, operatorDetail: String? = nil,
-        isError: Bool = false, hasExamples: Bool = false, title: String? = nil, query: String = "",
-        link: (address: String, label: String)? = nil
-    ) -> String {
-        var values: [String: Any] = [
-            "title": title ?? "\(heading) - \(Self.siteName)", "heading": heading,
-            "message": message, "isError": isError, "hasExamples": hasExamples,
-            "examples": Self.examples, "query": query,
-        ]
-        values["command"] = command
-        values["operatorDetail"] = operatorDetail
-        values["link"] = link.map { ["address": $0.address, "label": $0.label] }
-        return Templates.render(.message, values)
-    }
 }
 
 // MARK: Responses
 
 extension Pages {
     private func answer(
-        _ content: String, view: String = "results", title: String, query: String, asFragment: Bool
+        _ message: MessageContent, query: String, asFragment: Bool
+    ) -> Response {
+        var message = message
+        let title = "\(message.heading) - \(Self.siteName)"
+        message.title = title
+        return answer(
+            Templates.render(message), title: title, query: query, asFragment: asFragment)
+    }
+
+    private func answer(
+        _ content: String, view: PageContent.View = .results, title: String, query: String,
+        asFragment: Bool
     ) -> Response {
         if asFragment {
             return response(content, policy: "default-src 'none'; frame-ancestors 'none'")
         }
-        return page(view: view, title: title, query: query, content: content)
+        return page(view, title: title, query: query, content: content)
     }
 
-    private func page(view: String, title: String, query: String, content: String) -> Response {
-        let unreachable = message(
-            heading: "The site did not answer",
-            message: "Check the connection, then press Search again.", isError: true)
+    private func page(
+        _ view: PageContent.View, title: String, query: String, content: String
+    ) -> Response {
         let html = Templates.render(
-            .page,
-            [
-                "view": view, "title": title, "query": query, "content": content,
-                "siteName": Self.siteName, "description": Self.description,
-                "autofocus": view == "home", "unreachable": unreachable,
-                "examples": Self.examples,
-                "iconAddress": Asset.icon.address, "styleAddress": Asset.styleSheet.address,
-                "scriptAddress": Asset.script.address,
-            ])
+            PageContent(
+                view: view.rawValue, title: title, query: query, content: content,
+                autofocus: view == .home, unreachable: Self.unreachable))
         return response(html, policy: policy)
     }
 
+    private static let unreachable = Templates.render(
+        MessageContent(
+            heading: "The site did not answer",
+            message: "Check the connection, then press Search again.",
+            title: "The site did not answer - \(siteName)", isError: true))
+
     /// Not kept by browsers: presigned URLs work for an hour only.
     private func response(_ html: String, policy: String) -> Response {
-        Response(
-            status: .ok,
-            headers: [
-                .contentType: "text/html; charset=utf-8",
-                .cacheControl: "no-store",
-                .vary: RequestHeaders.fragment.rawName,
-                .contentSecurityPolicy: policy,
-            ],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: html)))
+        var response = Response(html, "text/html; charset=utf-8")
+        response.headers[.vary] = RequestHeaders.fragment.rawName
+        response.headers[.contentSecurityPolicy] = policy
+        return response
     }
 
     /// Everything from the site itself, and pictures from where the store's links lead. `blob:` is
@@ -276,39 +249,43 @@ extension SearchState {
         return parts.joined(separator: " + ")
     }
 
-    /// The words added and left out, each with the address of the search without them.
-    var terms: [[String: String]] {
-        let start = fromStart
-        func term(_ text: String, _ sign: String, without: (inout SearchState) -> Void)
-            -> [String: String]
-        {
-            ["text": text, "sign": sign, "address": start.with(without).address]
+    /// The same with a picture of its results large.
+    func viewing(_ hit: SearchHit) -> SearchState {
+        with {
+            $0.view = hit.key
+            $0.place = hit.rank
         }
-        var terms: [[String: String]] = []
+    }
+
+    /// The words added and left out, each with the address of the search without them.
+    var terms: [ResultsContent.Term] {
+        let start = fromStart
+        func term(
+            _ text: String, _ sign: String, without: (inout SearchState) -> Void
+        ) -> ResultsContent.Term {
+            .init(sign: sign, text: text, address: start.with(without).address)
+        }
+        var terms: [ResultsContent.Term] = []
         if let text, isBesidePicture { terms.append(term(text, "+ ") { $0.text = nil }) }
         terms += more.indices.map { index in term(more[index], "+ ") { $0.more.remove(at: index) } }
-        terms += less.indices.map { index in
-            term(less[index], "− ") { $0.less.remove(at: index) }
-        }
+        terms += less.indices.map { index in term(less[index], "− ") { $0.less.remove(at: index) } }
         return terms
     }
 
     /// What a form repeats of the search, besides its path.
-    var fields: [[String: String]] {
-        func field(_ name: String, _ value: String) -> [String: String] {
-            ["name": name, "value": value]
-        }
-        var fields = [text].compactMap(\.self).map { field("q", $0) }
-        fields += more.map { field("more", $0) } + less.map { field("less", $0) }
-        fields += keys.map { field("image_key", $0) }
-        if let minimumScore { fields.append(field("min_score", "\(minimumScore)")) }
+    var fields: [ResultsContent.Field] {
+        var fields = [text].compactMap(\.self).map { ResultsContent.Field(name: "q", value: $0) }
+        fields += more.map { .init(name: "more", value: $0) }
+        fields += less.map { .init(name: "less", value: $0) }
+        fields += keys.map { .init(name: "image_key", value: $0) }
+        if let minimumScore { fields.append(.init(name: "min_score", value: "\(minimumScore)")) }
         return fields
     }
 
     /// Addresses of more pictures: of a page that shows them below those there are, as far as a page
     /// goes, and of the part that is new.
     /// - Parameter count: pictures that are shown.
-    func more(after count: Int) -> [String: String]? {
+    func more(after count: Int) -> ResultsContent.More? {
         let next = offset + count
         guard next <= Self.maximumOffset else { return nil }
         let part = with {
@@ -317,9 +294,8 @@ extension SearchState {
         }
         let longer = with { $0.limit = min(count + Self.defaultLimit, largestLimit) }
         let fits = longer.limit > count
-        return [
-            "address": fits ? longer.queryPart + "#n\(next + 1)" : part.queryPart,
-            "part": part.queryPart,
-        ]
+        return .init(
+            address: fits ? longer.queryPart + "#n\(next + 1)" : part.queryPart,
+            part: part.queryPart)
     }
 }

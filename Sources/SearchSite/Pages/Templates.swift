@@ -1,44 +1,190 @@
 import Mustache
 
-/// The site's mustache templates, ready to render.
+/// The site's mustache templates, each with the values it shows. Optional values and empty lists
+/// leave their section out.
 enum Templates {
-    enum Name: String, CaseIterable {
-        case page, icon, camera, examples, results, hit, picture, message
-    }
+    private static let names = ["page", "examples", "results", "hit", "picture", "message"]
 
-    static func render(_ name: Name, _ values: [String: Any]) -> String {
-        // Every name is in the library, see below.
-        library.render(values, withTemplate: name.rawValue) ?? ""
+    static func render(_ page: PageContent) -> String { render(page, "page") }
+    static func render(_ results: ResultsContent) -> String { render(results, "results") }
+    static func render(_ picture: PictureContent) -> String { render(picture, "picture") }
+    static func render(_ message: MessageContent) -> String { render(message, "message") }
+
+    private static func render(_ values: Any, _ name: String) -> String {
+        library.render(values, withTemplate: name) ?? ""
     }
 
     private static let library: MustacheLibrary = {
-        // Mustache goes back to its own escaping in every partial, so each template says for
-        // itself that it wants ours; see HTMLEscaping.
+        // Mustache goes back to its own escaping in every partial, so each template asks for ours.
         let escaping = "SITE-HTML"
         MustacheContentTypes.register(HTMLEscaping(), named: escaping)
         var library = MustacheLibrary()
-        for name in Name.allCases {
-            do {
-                let template = "{{% CONTENT_TYPE:\(escaping)}}\n" + source(of: name)
-                try library.register(template, named: name.rawValue)
-            } catch {
-                // Constant text; the first request of any test would end here.
-                fatalError("template \(name.rawValue): \(error)")
+        do {
+            for name in names {
+                let template = Asset.text("\(name).mustache")
+                try library.register(
+                    "{{% CONTENT_TYPE:\(escaping)}}\n" + template, named: name)
             }
+            for name in ["icon", "camera"] {
+                try library.register(Asset.text("\(name).svg"), named: name)
+            }
+        } catch {
+            // Constant text: every test that asks for a page would end here.
+            fatalError("a template cannot be parsed: \(error)")
         }
         return library
     }()
+}
 
-    private static func source(of name: Name) -> String {
-        switch name {
-        case .page: pageTemplate
-        case .icon: iconTemplate
-        case .camera: cameraTemplate
-        case .examples: examplesTemplate
-        case .results: resultsTemplate
-        case .hit: hitTemplate
-        case .picture: pictureTemplate
-        case .message: messageTemplate
+/// A link with its words.
+struct Link {
+    let text: String
+    let address: String
+}
+
+/// A whole page. The style sheet and the script go by `view`.
+struct PageContent {
+    enum View: String { case home, results, picture }
+
+    let view: String
+    let title: String
+    /// What the search box holds.
+    let query: String
+    /// HTML of another template.
+    let content: String
+    let siteName = Pages.siteName
+    let description = Pages.description
+    let autofocus: Bool
+    /// HTML that the script shows when the site does not answer.
+    let unreachable: String
+    let examples = Pages.examples
+    let iconAddress = Asset.icon.address
+    let styleAddress = Asset.styleSheet.address
+    let scriptAddress = Asset.script.address
+}
+
+/// What a search found. `title`, `status` and `query` are for the script: the document's new title,
+/// what a screen reader says, and what belongs into the search box. Addresses that begin with `?` keep
+/// the page's path, which for an uploaded picture is long.
+struct ResultsContent {
+    /// Looked up by name rather than by reflection, since a page has many.
+    struct Hit: MustacheParent {
+        let rank: Int
+        let key: String
+        let score: String
+        /// Whether the browser may fetch it when it comes near.
+        let isFarDown: Bool
+        let view: String
+        let like: String
+        let thumbnail: String?
+
+        func child(named name: String) -> Any? {
+            switch name {
+            case "rank": rank
+            case "key": key
+            case "score": score
+            case "isFarDown": isFarDown
+            case "view": view
+            case "like": like
+            case "thumbnail": thumbnail
+            default: nil
+            }
         }
+    }
+
+    /// A word that was added or left out, with the address of the search without it.
+    struct Term {
+        let sign: String
+        let text: String
+        let address: String
+    }
+
+    struct Field {
+        let name: String
+        let value: String
+    }
+
+    struct More {
+        /// A page that shows more pictures below those there are.
+        let address: String
+        /// The part of it that is new.
+        let part: String
+    }
+
+    let title: String
+    let status: String
+    let query: String
+    let subject: String
+    /// Whether the subject is what the visitor typed.
+    let isText: Bool
+    let count: String
+    let isTruncated: Bool
+    /// The first picture's place.
+    let first: Int
+    let hits: [Hit]
+    let terms: [Term]
+    let hasTerms: Bool
+    /// Of the form for further words.
+    let path: String
+    let hidden: [Field]
+    let reference: String?
+    let back: String?
+    let more: More?
+    let hasPages: Bool
+}
+
+/// One picture, large, with what is known of it.
+struct PictureContent {
+    let title: String
+    let status: String
+    let query: String
+    let key: String
+    let source: String?
+    let download: String?
+    let original: String?
+    let size: String?
+    let place: Int?
+    let score: String?
+    let previous: String?
+    let next: String?
+    let like: String
+    let back: String
+    let backLabel: String
+}
+
+/// Words instead of pictures: a hint, an empty table, an error.
+struct MessageContent {
+    let heading: String
+    let message: String
+    var title: String?
+    var query = ""
+    var isError = false
+    var command: String?
+    var link: Link?
+    var operatorDetail: String?
+    var hasExamples = false
+    let examples = Pages.examples
+}
+
+/// Escapes text for element content and quoted attributes.
+///
+/// Mustache's own escaping goes by `Character`, and a quotation mark followed by a combining mark
+/// is one `Character` that it does not know: the mark would go through and end an attribute. This
+/// one goes by bytes.
+struct HTMLEscaping: MustacheContentType {
+    func escapeText(_ text: String) -> String {
+        var escaped: [UInt8] = []
+        escaped.reserveCapacity(text.utf8.count)
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "&"): escaped += "&amp;".utf8
+            case UInt8(ascii: "<"): escaped += "&lt;".utf8
+            case UInt8(ascii: ">"): escaped += "&gt;".utf8
+            case UInt8(ascii: "\""): escaped += "&quot;".utf8
+            case UInt8(ascii: "'"): escaped += "&#39;".utf8
+            default: escaped.append(byte)
+            }
+        }
+        return String(decoding: escaped, as: UTF8.self)
     }
 }

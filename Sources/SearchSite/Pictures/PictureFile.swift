@@ -1,3 +1,4 @@
+import Glibc
 import ImageSearch
 
 /// An open picture file. All its functions block and belong on a thread pool.
@@ -14,8 +15,8 @@ final class PictureFile: Sendable {
     /// - Returns: nil when it does not begin like a picture.
     /// - Throws: `PictureSourceError` when it cannot be read.
     init?(_ file: OpenedFile) throws {
-        let beginning = try Self.read(file, at: 0, count: PictureFormat.signatureLength)
-        guard let format = PictureFormat(beginning: beginning) else { return nil }
+        let beginning = try Self.read(file, at: 0, count: PictureFormat.prefixLength)
+        guard let format = PictureFormat(prefix: beginning) else { return nil }
         self.file = file
         self.format = format
         size = file.size
@@ -37,5 +38,18 @@ final class PictureFile: Sendable {
         } catch {
             throw PictureSourceError(error)
         }
+    }
+}
+
+/// Dates as HTTP fields have them.
+enum HTTPDate {
+    /// The preferred form of RFC 9110, section 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    static func text(_ secondsSince1970: Int) -> String {
+        var (seconds, time) = (secondsSince1970, tm())
+        gmtime_r(&seconds, &time)
+        var text = [CChar](repeating: 0, count: 64)
+        // The names are English: the tools never leave the C locale.
+        let length = strftime(&text, text.count, "%a, %d %b %Y %H:%M:%S GMT", &time)
+        return String(decoding: text.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

@@ -30,8 +30,8 @@ final class PictureStock: Sendable {
     /// Whether objects of a store may be handed out at all.
     private let isProxy: Bool
     private let copies: ComputedCache<Name, Small>
-    private let work: BlockingWork
-    private let sizes = BlockingWork(threads: 1, waiting: 8)
+    private let work: ThreadPool<Void>
+    private let sizes = ThreadPool<Void>(threads: 1, waiting: 8)
     private let streams = Budget(maximumStreams, perClient: maximumStreamsPerClient)
     private let streamThreads = NIOThreadPool(numberOfThreads: maximumStreams)
     private let thumbnailer = Thumbnailer()
@@ -47,7 +47,7 @@ final class PictureStock: Sendable {
             if case .copy(let bytes) = small { bytes.count } else { 0 }
         }
         // A page asks for all its pictures at once.
-        work = BlockingWork(threads: 2, waiting: 512)
+        work = ThreadPool(threads: 2, waiting: 512)
         streamThreads.start()
     }
 
@@ -74,7 +74,7 @@ final class PictureStock: Sendable {
         }
         // A page asks for more pictures at once than there are places: the others wait.
         for _ in 0..<250 {
-            if let share = streams.take(for: client) {
+            if let share = try? streams.take(for: client) {
                 return PictureStreamOwner(
                     PictureStream(key, from: source, on: streamThreads, share: share))
             }

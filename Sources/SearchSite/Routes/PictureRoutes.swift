@@ -72,7 +72,7 @@ extension SearchSite {
 
     private static func response(with file: PictureFile, to request: Request) -> Response {
         let headers: HTTPFields = [
-            .contentType: file.format.contentType,
+            .contentType: file.format.mediaType,
             .cacheControl: "private, max-age=300",
             .eTag: file.entityTag,
             .lastModified: file.lastModified,
@@ -106,15 +106,15 @@ extension SearchSite {
         let stream = owner.stream
         var head: ObjectHead?
         var beginning: [UInt8] = []
-        while beginning.count < PictureFormat.signatureLength, let piece = try await stream.next() {
+        while beginning.count < PictureFormat.prefixLength, let piece = try await stream.next() {
             head = head ?? piece.head
             beginning += piece.bytes
         }
-        guard let format = PictureFormat(beginning: beginning) else {
+        guard let format = PictureFormat(prefix: beginning) else {
             throw SiteFailure.noSuchPicture
         }
         var headers: HTTPFields = [
-            .contentType: format.contentType, .cacheControl: "private, max-age=300",
+            .contentType: format.mediaType, .cacheControl: "private, max-age=300",
         ]
         if let etag = head?.etag, etag.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
             headers[.eTag] = "\"\(etag)\""
@@ -140,7 +140,7 @@ extension SearchSite {
     ) -> Response {
         let tag = "\"\(Asset.hash(of: bytes))\""
         let headers: HTTPFields = [
-            .contentType: format.contentType,
+            .contentType: format.mediaType,
             .cacheControl: "private, max-age=\(seconds)",
             .eTag: tag,
         ]

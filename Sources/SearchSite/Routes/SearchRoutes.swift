@@ -73,7 +73,7 @@ extension SearchSite {
     private func bounded(_ response: Response, _ client: String) throws -> Response {
         let body = response.body
         guard let count = body.contentLength, count > 64 << 10 else { return response }
-        guard let share = unsent.take(count, for: client) else { throw SiteFailure.overloaded }
+        let share = try unsent.take(count, for: client)
         var response = response
         response.body = ResponseBody(contentLength: count) { writer in
             try await body.write(writer)
@@ -113,20 +113,18 @@ extension SearchSite {
         _ = try await answer(state, context)
     }
 
-    /// Makes a search, and tells the log why one failed.
+    /// Makes a search, and logs why one failed.
     /// - Throws: ``SiteFailure``.
     func answer(_ state: SearchState, _ context: SiteContext) async throws -> SearchResult {
-        let share = searches.take()
-        defer { _ = share }
         let begin = ContinuousClock.now
         var outcome = "found"
         defer {
             metrics.observe(
-                MetricName.searchSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1),
+                .searchSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1),
                 [("outcome", outcome)])
         }
         do {
-            return try await search.search(state.query)
+            return try await searches.withPermit { try await search.search(state.query) }
         } catch {
             var failure = failure(error, for: state)
             failure.query = state.text ?? ""
@@ -154,15 +152,15 @@ extension SearchSite {
     /// - Throws: ``SiteFailure``.
     func embed(_ picture: [UInt8], from client: String) async throws -> [Float] {
         guard let embedder else { throw SiteFailure.starting }
-        guard let place = encodingPlaces.take(for: client) else { throw SiteFailure.overloaded }
-        defer { _ = place }
         let begin = ContinuousClock.now
         defer {
             metrics.observe(
-                MetricName.pictureSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1))
+                .pictureSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1))
         }
         do {
-            return try await encodings.run { try embedder.embed(picture) }
+            return try await encodingPlaces.withPermit(for: client) {
+                try await encodings.run { try embedder.embed(picture) }
+            }
         } catch let error as SearchError {
             throw SiteFailure(error, showsReasons: configuration.showsReasons)
         } catch is Searcher.NotReady {
@@ -215,7 +213,7 @@ extension Request {
         do {
             for try await part in body {
                 guard bytes.count + part.readableBytes <= limit else { return nil }
-                if let share, !share.grow(by: part.readableBytes) { throw SiteFailure.overloaded }
+                try share?.grow(by: part.readableBytes)
                 bytes += part.readableBytesView
             }
         } catch let failure as SiteFailure {

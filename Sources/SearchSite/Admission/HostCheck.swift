@@ -1,3 +1,6 @@
+import HTTPTypes
+import Hummingbird
+
 /// An option of the site that cannot be used; one sentence that names it.
 public struct SiteOptionError: Error, Equatable, CustomStringConvertible {
     public let description: String
@@ -76,4 +79,75 @@ public struct AllowedHosts: Sendable {
         }
         return authority.lowercased()
     }
+}
+
+/// Answers only under allowed names. Probes ask by address.
+struct HostCheck: RouterMiddleware {
+    let hosts: AllowedHosts
+    let refusals: Refusals
+
+    func handle(
+        _ request: Request, context: SiteContext,
+        next: (Request, SiteContext) async throws -> Response
+    ) async throws -> Response {
+        guard request.isProbe || hosts.allows(request.head.authority) else {
+            throw refusals.counted(.misdirected)
+        }
+        return try await next(request, context)
+    }
+}
+
+/// Refuses forms of other sites, which would make this visitor's browser search. Browsers say where a
+/// request comes from (W3C Fetch Metadata, section 2.4); links from elsewhere are welcome.
+struct CrossSiteCheck: RouterMiddleware {
+    let refusals: Refusals
+
+    func handle(
+        _ request: Request, context: SiteContext,
+        next: (Request, SiteContext) async throws -> Response
+    ) async throws -> Response {
+        guard request.method != .post || !Self.isFromElsewhere(request) else {
+            throw refusals.counted(.fromElsewhere)
+        }
+        return try await next(request, context)
+    }
+
+    /// Browsers without `Sec-Fetch-Site` send `Origin` with every POST (RFC 6454, 7.3). Programs send
+    /// neither. The port is not compared, since proxies may have changed it.
+    private static func isFromElsewhere(_ request: Request) -> Bool {
+        if let site = request.headers[.secFetchSite] { return site == "cross-site" }
+        guard let origin = request.headers[.origin] else { return false }
+        guard let scheme = origin.firstRange(of: "://") else { return true }
+        return AllowedHosts.name(in: origin[scheme.upperBound...])
+            != request.head.authority.map { AllowedHosts.name(in: $0) }
+    }
+}
+
+/// Counts what the admission middleware refuses.
+struct Refusals: Sendable {
+    let metrics: Metrics
+
+    func counted(_ failure: SiteFailure) -> SiteFailure {
+        metrics.count(.refused, [("reason", "\(failure.status.code)")])
+        return failure
+    }
+}
+
+extension Request {
+    /// Whether it is a monitor's, whose answer tells nothing that needs guarding.
+    var isProbe: Bool { uri.path == "/health" || uri.path == "/ready" }
+}
+
+extension SiteFailure {
+    fileprivate static let misdirected = SiteFailure(
+        status: .misdirectedRequest, heading: "This site does not answer to that name",
+        message: "Its operator can allow the name with --allowed-host.")
+
+    fileprivate static let fromElsewhere = SiteFailure(
+        status: .forbidden, heading: "This was sent by another site",
+        message: "Searches with a picture have to start on this site's own pages.")
+}
+
+extension HTTPField.Name {
+    static let secFetchSite = Self("Sec-Fetch-Site")!
 }

@@ -1,6 +1,7 @@
 import Bytes
 import FoundationEssentials
 import HTTPTypes
+import Hummingbird
 
 /// Who may use the site, as `WEB_AUTH` says: `basic:USER:PASSWORD` (RFC 7617) or `bearer:TOKEN`
 /// (RFC 6750).
@@ -48,5 +49,46 @@ public struct AccessRule: Sendable {
         guard parts.count == 2, parts[0].lowercased() == scheme else { return false }
         let credentials = parts[1].drop { $0 == " " }
         return equalInConstantTime(SHA256.digest(of: credentials.utf8), digest)
+    }
+}
+
+/// Asks for credentials, and lets no address try many.
+struct AccessCheck: RouterMiddleware {
+    let access: AccessRule
+    let clients: ClientAddress
+    let refusals: Refusals
+    /// Credentials that one address may get wrong: ten, then one a second.
+    let failures: RateLimit
+
+    func handle(
+        _ request: Request, context: SiteContext,
+        next: (Request, SiteContext) async throws -> Response
+    ) async throws -> Response {
+        if !request.isProbe { try check(request, context) }
+        return try await next(request, context)
+    }
+
+    private func check(_ request: Request, _ context: SiteContext) throws(SiteFailure) {
+        let credentials = request.headers[.authorization]
+        let client = clients.group(of: request, peer: context.peer)
+        // A client that guesses too often is refused before the next guess is looked at.
+        if credentials != nil, let seconds = failures.wait(client) {
+            throw refusals.counted(.tooManyRequests(seconds: seconds))
+        }
+        guard !access.allows(credentials) else { return }
+        if credentials != nil {
+            _ = failures.take(client)
+            context.logger.notice("credentials refused", metadata: ["client": "\(client)"])
+        }
+        throw refusals.counted(.unauthorized(challenge: access.challenge))
+    }
+}
+
+extension SiteFailure {
+    fileprivate static func unauthorized(challenge: String) -> SiteFailure {
+        SiteFailure(
+            status: .unauthorized, heading: "This site asks who you are",
+            message: "Reload the page and enter the user name and password that you were given.",
+            headers: [.wwwAuthenticate: challenge])
     }
 }

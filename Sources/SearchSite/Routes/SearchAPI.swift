@@ -33,12 +33,6 @@ struct SearchAPI: Sendable {
             }
             return try await picture(key, context)
         }
-        router.getAndHead("/openapi.json") { _, _ in
-            Response(
-                status: .ok,
-                headers: [.contentType: "application/json", .cacheControl: "no-store"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: openAPIDocument)))
-        }
     }
 
     private func results(

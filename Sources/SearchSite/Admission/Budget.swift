@@ -1,43 +1,4 @@
-import NIOPosix
 import Synchronization
-
-/// A few threads for work that blocks or computes for long (decoding, encoding, fetching from the
-/// store) with a bounded queue. Work that does not fit is refused at once.
-final class BlockingWork: Sendable {
-    /// Refused because the queue is full.
-    struct Overload: Error {}
-
-    private let pool: NIOThreadPool
-    private let capacity: Int
-    /// Running and waiting.
-    private let count = Atomic(0)
-
-    /// - Parameters:
-    ///   - threads: pieces of work done at once.
-    ///   - waiting: pieces that may wait.
-    init(threads: Int, waiting: Int) {
-        pool = NIOThreadPool(numberOfThreads: threads)
-        capacity = threads + waiting
-        pool.start()
-    }
-
-    deinit { pool.shutdownGracefully { _ in } }
-
-    /// Pieces of work that run or wait.
-    var load: Int { count.load(ordering: .relaxed) }
-
-    /// Runs a piece of work on one of the threads.
-    /// - Throws: ``Overload``, or what the work throws.
-    func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value
-    {
-        guard count.wrappingAdd(1, ordering: .relaxed).newValue <= capacity else {
-            count.wrappingSubtract(1, ordering: .relaxed)
-            throw Overload()
-        }
-        defer { count.wrappingSubtract(1, ordering: .relaxed) }
-        return try await pool.runIfActive(body)
-    }
-}
 
 /// An amount (of bytes, or of places) that clients share. No client gets more than a part of it.
 package final class Budget: Sendable {
@@ -58,10 +19,20 @@ package final class Budget: Sendable {
     /// Shares that are held.
     package var shares: Int { state.withLock { $0.shares } }
 
-    /// - Returns: what gives the amount back when it goes; `nil` when too little is left, over all or
-    ///   for this client.
-    func take(_ amount: Int = 1, for client: String = "") -> Share? {
-        guard reserve(amount, client) else { return nil }
+    /// Holds a place while the body runs.
+    /// - Throws: ``SiteFailure/overloaded`` when there is none, or what the body throws.
+    func withPermit<Value>(
+        for client: String = "", _ body: () async throws -> Value
+    ) async throws -> Value {
+        let share = try take(for: client)
+        defer { withExtendedLifetime(share) {} }
+        return try await body()
+    }
+
+    /// - Returns: what gives the amount back when it goes.
+    /// - Throws: ``SiteFailure/overloaded`` when too little is left, over all or for this client.
+    func take(_ amount: Int = 1, for client: String = "") throws(SiteFailure) -> Share {
+        guard reserve(amount, client) else { throw .overloaded }
         state.withLock { $0.shares += 1 }
         return Share(self, client, amount)
     }
@@ -96,11 +67,10 @@ package final class Budget: Sendable {
             self.amount = Atomic(amount)
         }
 
-        /// - Returns: false when too little is left; the share then stays as it was.
-        func grow(by more: Int) -> Bool {
-            guard budget.reserve(more, client) else { return false }
+        /// - Throws: ``SiteFailure/overloaded`` when too little is left; the share stays as it was.
+        func grow(by more: Int) throws(SiteFailure) {
+            guard budget.reserve(more, client) else { throw .overloaded }
             amount.wrappingAdd(more, ordering: .relaxed)
-            return true
         }
 
         deinit { budget.release(amount.load(ordering: .relaxed), client) }
