@@ -15,6 +15,11 @@ public enum StatusFormat {
             let name = Console.printable(model.name)
             lines.append(("model", "\(name) (\(model.precision), SHA-256 \(model.digest))"))
         }
+        if let replacement = status.replacement {
+            let name = Console.printable(replacement.model.name)
+            lines.append(
+                ("replacement", "\(name): \(replacement.pictures) pictures embedded so far"))
+        }
         if status.models.isEmpty { lines.append(("model", "not recorded")) }
         lines.append(("dimension", "\(status.dimension)"))
         for index in status.indexes {
@@ -62,7 +67,7 @@ public enum StatusFormat {
 
     /// One JSON object on a line.
     public static func json(_ status: TableStatus) -> String {
-        let models = status.models.map { model in
+        func json(_ model: TableStatus.Model) -> JSON {
             JSON.object([
                 ("name", .string(model.name)), ("digest", .string(model.digest)),
                 ("precision", .string(model.precision)),
@@ -80,8 +85,19 @@ public enum StatusFormat {
             ("without_embedding", .integer(status.withoutEmbedding)),
         ]
         if let failures = status.failures { members.append(("failures", .integer(failures))) }
+        members.append(("models", .array(status.models.map(json))))
+        if let replacement = status.replacement {
+            members.append(
+                (
+                    "replacement",
+                    .object([
+                        ("model", json(replacement.model)),
+                        ("pictures", .integer(replacement.pictures)),
+                    ])
+                ))
+        }
         members += [
-            ("models", .array(models)), ("dimension", .integer(status.dimension)),
+            ("dimension", .integer(status.dimension)),
             ("indexes", .array(indexes)), ("partitions", .integer(status.partitions)),
             ("table_bytes", .integer(status.tableBytes)),
             ("index_bytes", .integer(status.indexBytes)),

@@ -41,6 +41,12 @@ struct CreateTable: ParsableCommand {
     @Option(help: "Server processes that help to build the index.")
     var indexWorkers: Int?
 
+    @Flag(
+        help: """
+            Give up an unfinished process-images --replace-model: drop the new model's embeddings.
+            """)
+    var cancelReplacement = false
+
     @Flag(help: "Print the state of the table and its index, and change nothing.")
     var status = false
 
@@ -78,6 +84,9 @@ struct CreateTable: ParsableCommand {
             throw ValidationError("--memory and --index-workers belong to --index.")
         }
         let reads = status || recall != nil
+        guard !cancelReplacement || (index == nil && partitions == nil && !reads) else {
+            throw ValidationError("--cancel-replacement is used alone.")
+        }
         guard !reads || (index == nil && partitions == nil) else {
             throw ValidationError("--status and --recall change nothing: leave the others out.")
         }
@@ -97,6 +106,10 @@ struct CreateTable: ParsableCommand {
                 if let bucket { try table.check(bucket) }
                 if status { try show(try table.status()) }
                 if let recall { try measure(table, settings, queries: recall) }
+                return 0
+            }
+            if cancelReplacement {
+                try cancel(uri, bucket)
                 return 0
             }
             try create(uri, bucket)
@@ -121,6 +134,16 @@ struct CreateTable: ParsableCommand {
                     ? "\(tableName) was there already, and was brought up to this version."
                     : "\(tableName) was there already.")
         if let warning = creation.extensionWarning { Console.note("create-table: \(warning)") }
+    }
+
+    private func cancel(_ uri: String, _ bucket: BucketIdentity?) throws {
+        let table = try PicturesTable(uri: uri, applicationName: "create-table")
+        if let bucket { try table.check(bucket) }
+        guard let model = try table.cancelReplacement() else {
+            Console.line("No model is being replaced.")
+            return
+        }
+        Console.line("The embeddings of \(Console.printable(model.name)) were dropped.")
     }
 
     private func change(_ kind: IndexOptions.Kind, _ uri: String) throws {

@@ -16,7 +16,7 @@ import urllib.parse
 import psycopg
 import pytest
 from test_ingest import (
-    FULL, SERVICES, album, album_settings, check_rows, count_rows, expected, finish, pictures, put, rows, slow_pictures,
+    FULL, SAMPLE_MODEL, SERVICES, album, album_settings, check_rows, count_rows, expected, finish, pictures, put, rows, slow_pictures,
     start, summary, wait_until,
 )
 from tools import Workplace, variable
@@ -169,6 +169,25 @@ def test_repeated_prune_removes_nothing(workplace, album, direct):
         check_nothing_remains(direct, pooled, 2)
     with psycopg.connect(direct) as connection:
         assert count_rows(connection) == count
+
+
+def test_replacing_the_model(workplace, album, direct):
+    """It works through a pool, except that an index is built outside of transactions."""
+    put(album, pictures(40))
+    workplace.run("process-images")
+    workplace.run("create-table", "--index", "hnsw")
+    new = {"CLIP_MODEL": str(SAMPLE_MODEL)}
+    with pool("transaction", 2) as lead:
+        pooled = lead(direct)
+        place = through(workplace, album, pooled)
+        with other_clients(pooled):
+            refused = place.run("process-images", "--replace-model", code=1, env=new)
+            assert one_sentence(refused) and "pool" in refused.stderr and "index" in refused.stderr
+            workplace.run("create-table", "--index", "none")
+            done = summary(place.run("process-images", "--replace-model", "--json", env=new))
+            assert done["replaced_model"] and done["stored"] == 40
+            place.run("find-images", "cat", env=new)
+        check_nothing_remains(direct, pooled, 2)
 
 
 def test_statement_mode_is_refused(workplace, album, direct):

@@ -80,6 +80,28 @@ struct MigrationTests {
         }
     }
 
+    /// An unfinished replacement of a model, as earlier versions kept it in a table of its own.
+    @Test func aFormerReplacementIsGivenUp() throws {
+        try TestDatabase.with { database in
+            _ = try database.table().create()
+            let connection = try database.connect()
+            try connection.executeScript(
+                """
+                CREATE TABLE pictures_next (LIKE pictures);
+                INSERT INTO picture_models (name, digest, dimension, precision, next_since)
+                    VALUES ('new.pt', 'abc', 768, 'fp32', now());
+                DELETE FROM picture_schema WHERE version = 21;
+                """)
+            #expect(try database.table().upgrade() == [21])
+            let rest = try connection.execute(
+                """
+                SELECT 1 FROM picture_models WHERE next_since IS NOT NULL
+                UNION ALL SELECT 1 WHERE to_regclass('pictures_next') IS NOT NULL
+                """)
+            #expect(rest.isEmpty)
+        }
+    }
+
     /// What is recorded of a table counts for nothing once the table is another one.
     @Test func aTableMadeAgainIsUpgradedAgain() throws {
         try TestDatabase.with { database in

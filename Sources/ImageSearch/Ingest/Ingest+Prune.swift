@@ -87,8 +87,8 @@ extension Ingest {
         {
             throw TableError.otherModel(table: active, given: identity)
         }
-        let target: FilledTable? =
-            known.flatMap { $0.isActive ? .pictures : $0.isNext ? .next : nil }
+        let target: ColumnSet? =
+            known.flatMap { $0.isActive ? .current : $0.isNext ? .next : nil }
         var progress = IngestProgress()
         progress.isAdopting = try table.buckets().isEmpty && !table.isEmpty()
         var listed = ListedKeys()

@@ -26,8 +26,8 @@ public struct Ingest: Sendable {
         public var maximumWaitingBytes = 256 << 20
         /// How long to keep retrying when the database or the store is unavailable.
         public var retryFor = Duration.seconds(300)
-        /// Whether to embed everything with another model than the table's, in a table of its own that
-        /// replaces `pictures` when it is complete.
+        /// Whether to embed everything with another model than the table's, in columns of its own that
+        /// take the place of the former ones when they are complete.
         public var replacesModel = false
         /// Whether the endpoint becomes another address of the table's bucket.
         public var addsEndpoint = false
@@ -98,11 +98,40 @@ public struct Ingest: Sendable {
             options.replacesModel
             ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
         let encoder = LazyEncoder(checkpoint, precision)
-        let pipeline = IngestPipeline(self, model: model, encoder: encoder)
-        pipeline.state.update { $0.progress.isAdopting = isAdopting }
-        try pipeline.start()
-        return try pipeline.wait(report: report, onFailure: onFailure, onNote: onNote)
+        var earlier = IngestProgress()
+        earlier.isAdopting = isAdopting
+        var told: Set<String> = []
+        // Other programs may store pictures while the model is replaced: then the bucket is listed again.
+        for _ in 0..<Self.maximumPasses {
+            let pipeline = IngestPipeline(self, model: model, encoder: encoder)
+            try pipeline.start()
+            func total(_ progress: IngestProgress) -> IngestProgress {
+                var progress = progress
+                progress.add(earlier)
+                return progress
+            }
+            do {
+                earlier = total(
+                    try pipeline.wait(
+                        report: { report(total($0)) },
+                        onFailure: { failure in
+                            if !options.replacesModel || told.insert(failure.key).inserted {
+                                onFailure(failure)
+                            }
+                        }, onNote: onNote))
+            } catch let interruption as IngestInterruption {
+                throw IngestInterruption(
+                    progress: total(interruption.progress), cause: interruption.cause)
+            }
+            guard earlier.missing > 0 else { return earlier }
+            onNote("other programs stored \(earlier.missing) pictures meanwhile, which follow now")
+        }
+        throw IngestInterruption(
+            progress: earlier, cause: TableError.rowsKeepComing(rows: earlier.missing))
     }
+
+    /// Passes over the bucket while other programs store pictures.
+    private static let maximumPasses = 10
 }
 
 private struct FirstPage: Error {}

@@ -95,9 +95,12 @@ extension IngestPipeline {
 
     private func compare(_ objects: [ObjectSummary]) throws -> [KnownObject] {
         try worker.table.run { table in
-            let target = try table.filledTable(model: model)
-            return try table.compare(
-                objects, in: target, model: model, rules: rules, storedSince: worker.startTime)
+            // The columns keep their names until the answer is there.
+            try table.connection.transaction {
+                let set = try table.columnSet(of: model, isLocked: true)
+                return try table.compare(
+                    objects, in: set, model: model, rules: rules, storedSince: worker.startTime)
+            }
         }
     }
 

@@ -72,19 +72,23 @@ extension IngestPipeline {
         state.update { $0.progress.stored += results.pictures.count }
     }
 
-    /// Lets the new table take the place of the old one when it is complete.
+    /// Lets the new model take the place of the former one when every picture is embedded.
     private func finishReplacement() throws {
         let (progress, doubtful, error) = state.read { ($0.progress, $0.doubtful, $0.error) }
         guard progress.isListingComplete, error == nil else { return }
         guard doubtful == 0 else {
             note(
-                "the former model's embeddings stay in use, because the store did not give \(doubtful) pictures: run process-images --replace-model again"
+                "the former model stays in use, because the store did not give \(doubtful) pictures: run process-images --replace-model again"
             )
             return
         }
-        let hasReplaced = try storing.run { table in
-            try table.finishReplacement(model: model, owner: worker.owner)
+        let outcome = try storing.run { table in
+            try table.finishReplacement(
+                model: model, owner: worker.owner, since: worker.startTime)
         }
-        state.update { $0.progress.hasReplacedModel = hasReplaced }
+        state.update { state in
+            state.progress.hasReplacedModel = outcome == .switched
+            if case .missing(let rows) = outcome { state.progress.missing = rows }
+        }
     }
 }

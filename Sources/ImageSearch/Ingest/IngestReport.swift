@@ -30,11 +30,21 @@ public struct IngestProgress: Sendable, Equatable {
     public var isAdopting = false
     /// Whether this run replaced the former model's embeddings with another's.
     public var hasReplacedModel = false
+    /// Rows that other programs stored during the run, and that lack the new model's embeddings.
+    var missing = 0
 
     public init() {}
 
     /// Objects that are dealt with.
     public var done: Int { stored + unchanged + elsewhere + skipped + failed + changed }
+
+    /// Adds what an earlier pass over the same bucket did.
+    mutating func add(_ earlier: IngestProgress) {
+        stored += earlier.stored
+        encoded += earlier.encoded
+        unchanged = max(0, unchanged - earlier.stored)
+        isAdopting = earlier.isAdopting
+    }
 
     /// Takes in what a listing could not list.
     mutating func add(_ listing: ListingReport, _ onFailure: (IngestFailure) -> Void) {

@@ -18,7 +18,7 @@ struct Migration: Sendable {
 enum Migrations {
     static let all = [
         pictureModels, objectColumns, formerClaims, refusals, collection, claims, pictureFacts,
-        storage,
+        storage, formerReplacement,
     ]
 
     /// The tables beside `pictures` to which every role that stores pictures needs full access.
@@ -149,23 +149,30 @@ enum Migrations {
     /// `STORAGE PLAIN` for the column alone makes PostgreSQL move the keys out instead. A higher target
     /// leaves both in the row, up to 2,000 dimensions. Existing rows stay as they are until they are
     /// stored again or the table is rewritten, as `create-table --status` reports.
-    private static let storage = Migration(number: 20) { embeddingsInRows(of: "pictures", $0) }
+    private static let storage = Migration(number: 20) { names in
+        let table = names.literal("pictures")
+        return """
+            DO $$
+            DECLARE leaf regclass;
+            BEGIN
+                -- pg_partition_tree knows no table without partitions.
+                FOR leaf IN
+                    SELECT oid FROM pg_class
+                    WHERE oid = \(table)::regclass AND relkind = 'r'
+                    UNION SELECT relid FROM pg_partition_tree(\(table)) WHERE isleaf
+                LOOP
+                    EXECUTE format('ALTER TABLE %s SET (toast_tuple_target = 8160)', leaf);
+                END LOOP;
+            END $$;
+            """
+    }
 
-    /// `CREATE TABLE … (LIKE …)` does not copy storage parameters, so a copy of the table needs this too.
-    static func embeddingsInRows(of table: String, _ names: TableNames) -> String {
+    /// Before a model was replaced in columns of `pictures`, it was in a table of its own. What is in
+    /// there of an unfinished replacement is embedded again.
+    private static let formerReplacement = Migration(number: 21) { names in
         """
-        DO $$
-        DECLARE leaf regclass;
-        BEGIN
-            -- pg_partition_tree knows no table without partitions.
-            FOR leaf IN
-                SELECT oid FROM pg_class
-                WHERE oid = \(names.literal(table))::regclass AND relkind = 'r'
-                UNION SELECT relid FROM pg_partition_tree(\(names.literal(table))) WHERE isleaf
-            LOOP
-                EXECUTE format('ALTER TABLE %s SET (toast_tuple_target = 8160)', leaf);
-            END LOOP;
-        END $$;
+        DROP TABLE IF EXISTS \(names["pictures_next"]);
+        UPDATE \(names["picture_models"]) SET next_since = NULL;
         """
     }
 }

@@ -51,14 +51,18 @@ extension PicturesTable {
         }
         var change = IndexChange(outcome: .built, name: "pictures_embedding_hnsw")
         try prepareSession(options)
-        let builder = IndexBuilder(connection: connection, names: names, dimension: dimension)
+        let builder = IndexBuilder(
+            connection: connection, names: names, name: Self.ownPrefix + "hnsw",
+            partSuffix: "embedding_hnsw",
+            definition: "USING hnsw ((embedding::\(names.vectorSchema).halfvec(\(dimension)))"
+                + " \(names.vectorSchema).halfvec_cosine_ops)")
         let watch = try IndexWatch(uri: uri, process: connection.backendProcessID, progress)
         defer { watch.stop() }
-        change.removedInvalid = try builder.build(watch)
+        change.removedInvalid = try builder.build { watch.begin(part: $0, of: $1) }
         searchStateCache.forget()
         // An IVFFlat index of an earlier version would be maintained for nothing.
         for index in present where index.method != .hnsw && index.name.hasPrefix(Self.ownPrefix) {
-            try builder.drop(index.name)
+            try drop(index)
         }
         return change
     }
@@ -68,11 +72,20 @@ extension PicturesTable {
 
     private func dropIndexes() throws -> IndexChange {
         let own = try searchIndexes().filter { $0.name.hasPrefix(Self.ownPrefix) }
-        let builder = IndexBuilder(connection: connection, names: names, dimension: 1)
-        for index in own { try builder.drop(index.name) }
+        for index in own { try drop(index) }
         searchStateCache.forget()
         return IndexChange(
             outcome: own.isEmpty ? .noneWasThere : .dropped, name: own.first?.name)
+    }
+
+    private func drop(_ index: SearchIndex) throws {
+        let name = names[quotedName(index.name)]
+        // A partitioned index cannot be dropped concurrently, and its parts go with it.
+        let rows = try connection.execute(
+            "SELECT relkind = 'I' FROM pg_class WHERE oid = $1", [.int64(Int64(index.oid))])
+        let isPartitioned = try rows.first?.bool(0) ?? false
+        try connection.execute(
+            "DROP INDEX \(isPartitioned ? "" : "CONCURRENTLY ")IF EXISTS \(name)")
     }
 
     /// About how many rows the table has: the planner's estimate, or a count before the first ANALYZE.
@@ -94,7 +107,7 @@ extension PicturesTable {
 
     /// Takes a lock of the session. A waiter polls, since a concurrent build waits for every older
     /// transaction, and would wait for one that waits for the lock.
-    private func lockIndexes(_ progress: (IndexProgress) -> Void) throws {
+    func lockIndexes(_ progress: (IndexProgress) -> Void) throws {
         while true {
             let rows = try connection.execute(
                 "SELECT pg_try_advisory_lock($1)", [.int64(Self.indexLock)])
@@ -107,14 +120,14 @@ extension PicturesTable {
         }
     }
 
-    private func unlockIndexes() {
+    func unlockIndexes() {
         _ = try? connection.execute("SELECT pg_advisory_unlock($1)", [.int64(Self.indexLock)])
     }
 
     /// "clipi" in ASCII.
     private static let indexLock: Int64 = 0x63_6C69_7069
 
-    private func prepareSession(_ options: IndexOptions) throws {
+    func prepareSession(_ options: IndexOptions) throws {
         func set(_ name: String, _ value: String) throws {
             try connection.execute("SELECT set_config($1, $2, false)", [.text(name), .text(value)])
         }
@@ -137,69 +150,57 @@ extension PicturesTable {
 struct IndexBuilder {
     let connection: PGConnection
     let names: TableNames
-    let dimension: Int
+    /// The index's name, and what follows a partition's name in that of its part.
+    let name: String
+    let partSuffix: String
+    /// What follows `CREATE INDEX … ON table`.
+    let definition: String
 
-    /// One table of a partitioned one.
-    private struct Part {
-        let table: String
-        let index: String
-    }
-
+    /// - Parameter begin: told of each part, and how many there are.
     /// - Returns: whether an invalid index was removed first.
-    func build(_ watch: IndexWatch) throws -> Bool {
-        let name = PicturesTable.ownPrefix + "hnsw"
+    func build(_ begin: (Int, Int) -> Void) throws -> Bool {
         let partitions = try partitions()
         var removed = false
         guard !partitions.isEmpty else {
+            if try state(of: name) == true { return false }
             removed = try dropInvalid(name)
-            watch.begin(part: 1, of: 1)
-            try create("CONCURRENTLY \(quoted(name)) ON \(names.pictures)")
+            begin(1, 1)
+            try create("CONCURRENTLY \(quotedName(name)) ON \(names.pictures)")
             return removed
         }
         // The parent's index is nothing but the list of its parts: it becomes valid with the last.
-        if try state(of: name) == nil { try create("\(quoted(name)) ON ONLY \(names.pictures)") }
+        if try state(of: name) == nil {
+            try create("\(quotedName(name)) ON ONLY \(names.pictures)")
+        }
         for (number, partition) in partitions.enumerated() {
-            let part = Part(table: partition, index: "\(partition)_embedding_hnsw")
-            if try state(of: part.index) == true { continue }
-            removed = try dropInvalid(part.index) || removed
-            watch.begin(part: number + 1, of: partitions.count)
-            try create("CONCURRENTLY \(quoted(part.index)) ON \(names[quoted(part.table)])")
+            let part = "\(partition)_\(partSuffix)"
+            if try state(of: part) == true { continue }
+            removed = try dropInvalid(part) || removed
+            begin(number + 1, partitions.count)
+            try create("CONCURRENTLY \(quotedName(part)) ON \(names[quotedName(partition)])")
         }
         for partition in partitions {
-            let index = "\(partition)_embedding_hnsw"
+            let part = names[quotedName("\(partition)_\(partSuffix)")]
             try connection.execute(
-                "ALTER INDEX \(names[quoted(name)]) ATTACH PARTITION \(names[quoted(index)])")
+                "ALTER INDEX \(names[quotedName(name)]) ATTACH PARTITION \(part)")
         }
         return removed
     }
 
-    func drop(_ name: String) throws {
-        // A partitioned index knows no concurrent way, and its parts go with it.
-        let rows = try connection.execute(
-            "SELECT relkind = 'I' FROM pg_class WHERE oid = \(names.regclass(quoted(name)))")
-        let isPartitioned = try rows.first?.bool(0) ?? false
-        try connection.execute(
-            "DROP INDEX \(isPartitioned ? "" : "CONCURRENTLY ")IF EXISTS \(names[quoted(name)])")
-    }
-
     private func create(_ target: String) throws {
-        try connection.execute(
-            """
-            CREATE INDEX \(target) USING hnsw ((embedding::\(names.vectorSchema).halfvec(\(dimension)))
-                \(names.vectorSchema).halfvec_cosine_ops)
-            """)
+        try connection.execute("CREATE INDEX \(target) \(definition)")
     }
 
     private func dropInvalid(_ name: String) throws -> Bool {
         guard try state(of: name) == false else { return false }
-        try connection.execute("DROP INDEX CONCURRENTLY IF EXISTS \(names[quoted(name)])")
+        try connection.execute("DROP INDEX CONCURRENTLY IF EXISTS \(names[quotedName(name)])")
         return true
     }
 
     /// Whether the index of a name is valid; nil when there is none.
     private func state(of name: String) throws -> Bool? {
         try connection.execute(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = \(names.regclass(quoted(name)))"
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = \(names.regclass(quotedName(name)))"
         ).first?.bool(0)
     }
 
@@ -211,9 +212,5 @@ struct IndexBuilder {
             WHERE isleaf AND level > 0 ORDER BY length(relname), relname
             """)
         return try rows.map { try $0.string(0) }
-    }
-
-    private func quoted(_ name: String) -> String {
-        "\"" + name.replacing("\"", with: "\"\"") + "\""
     }
 }

@@ -4,12 +4,6 @@ import S3Client
 // What process-images does with the tables: claim, compare, store, prune. docs/ingest.md describes how
 // workers share a bucket.
 
-/// The table that a run fills: the one that is searched, or the one that is to replace it.
-enum FilledTable: String, Sendable {
-    case pictures
-    case next = "pictures_next"
-}
-
 /// What the database knows about a listed object.
 enum KnownObject: Sendable, Equatable {
     /// New, or different from what is known.
@@ -138,7 +132,7 @@ extension PicturesTable {
     ///     is at least as young; nil never.
     /// - Returns: one answer for each object, in their order.
     func compare(
-        _ objects: [ObjectSummary], in table: FilledTable, model: Int, rules: String,
+        _ objects: [ObjectSummary], in set: ColumnSet, model: Int, rules: String,
         storedSince time: Double? = nil
     ) throws -> [KnownObject] {
         guard !objects.isEmpty else { return [] }
@@ -148,10 +142,11 @@ extension PicturesTable {
             SELECT listed.place::integer - 1, refusal.filename IS NOT NULL, refusal.reason
             FROM unnest($1::text[], $2::text[], $3::text[]::bigint[]) WITH ORDINALITY
                 AS listed (filename, etag, size, place)
-            LEFT JOIN \(names[table.rawValue]) AS picture ON picture.filename = listed.filename
-                AND coalesce(picture.etag, '') = listed.etag AND picture.size = listed.size
-                AND picture.model = $4 AND picture.embedding IS NOT NULL
-                AND (listed.etag <> '' OR picture.stored_at >= to_timestamp($6))
+            LEFT JOIN \(names.pictures) AS picture ON picture.filename = listed.filename
+                AND coalesce(picture.\(set["etag"]), '') = listed.etag
+                AND picture.\(set["size"]) = listed.size
+                AND picture.\(set["model"]) = $4 AND picture.\(set["embedding"]) IS NOT NULL
+                AND (listed.etag <> '' OR picture.\(set["stored_at"]) >= to_timestamp($6))
             LEFT JOIN \(names["picture_refusals"]) AS refusal ON picture.filename IS NULL
                 AND refusal.filename = listed.filename
                 AND refusal.etag = listed.etag AND refusal.size = listed.size
@@ -195,12 +190,12 @@ extension PicturesTable {
     ///
     /// A worker whose lease has ended while it was suspended stores too: whoever took the picture over
     /// stores the same again.
-    /// - Throws: ``TableError/modelReplaced`` when `pictures` holds another model's embeddings now.
+    /// - Throws: ``TableError/modelReplaced`` when the table takes no embeddings of the model any more.
     func store(_ results: IngestResults, owner: String, model: Int, rules: String) throws {
         guard results.count > 0 else { return }
         try connection.transaction {
-            let table = try filledTable(model: model, isLocked: true)
-            try insert(results.pictures, into: table, model: model)
+            let set = try columnSet(of: model, isLocked: true)
+            try insert(results.pictures, into: set, model: model)
             try storeRefusals(results.refusals, rules: rules)
             try release(
                 results.pictures.map(\.object.key) + results.refusals.map(\.object.key)
@@ -211,21 +206,21 @@ extension PicturesTable {
     /// In key order, so that two processes that store the same keys wait for each other instead of
     /// deadlocking.
     private func insert(
-        _ pictures: [IngestResults.Picture], into table: FilledTable, model: Int
+        _ pictures: [IngestResults.Picture], into set: ColumnSet, model: Int
     ) throws {
         guard !pictures.isEmpty else { return }
         let vectors = PGValue.vectorArray(
             pictures.map(\.embedding), elementType: names.vectorOID)
+        let columns = ["etag", "size", "embedding", "model", "stored_at"].map { set[$0] }
         try connection.execute(
             """
-            INSERT INTO \(names[table.rawValue]) (filename, etag, size, embedding, model, stored_at)
+            INSERT INTO \(names.pictures) (filename, \(columns.joined(separator: ", ")))
             SELECT filename, nullif(etag, ''), size, embedding, $5, clock_timestamp()
             FROM unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::\(names.vector)[])
                 AS incoming (filename, etag, size, embedding)
             ORDER BY filename
-            ON CONFLICT (filename) DO UPDATE SET embedding = excluded.embedding,
-                etag = excluded.etag, size = excluded.size, model = excluded.model,
-                stored_at = excluded.stored_at
+            ON CONFLICT (filename) DO UPDATE
+            SET \(columns.map { "\($0) = excluded.\($0)" }.joined(separator: ", "))
             """, pictures.map(\.object).arrays + [vectors, .int32(Int32(model))])
     }
 
@@ -249,16 +244,16 @@ extension PicturesTable {
             ])
     }
 
-    /// The table that embeddings of a model go to.
-    /// - Parameter isLocked: whether it stays so until the end of the transaction.
-    func filledTable(model: Int, isLocked: Bool = false) throws -> FilledTable {
+    /// The columns that embeddings of a model go to.
+    /// - Parameter isLocked: whether that stays so until the end of the transaction.
+    func columnSet(of model: Int, isLocked: Bool = false) throws -> ColumnSet {
         let rows = try connection.execute(
             """
             SELECT active_since IS NOT NULL, next_since IS NOT NULL FROM \(names["picture_models"])
             WHERE id = $1 \(isLocked ? "FOR SHARE" : "")
             """, [.int32(Int32(model))])
         guard let row = rows.first else { throw TableError.modelReplaced }
-        if try row.bool(0) { return .pictures }
+        if try row.bool(0) { return .current }
         guard try row.bool(1) else { throw TableError.modelReplaced }
         return .next
     }
@@ -305,18 +300,21 @@ extension PicturesTable {
 
     /// A condition on rows of `picture` with one of the keys `$1` that may be removed: stored before
     /// the time `$2`, and not in any worker's hands.
-    private var isRemovable: String {
-        """
-        picture.filename = ANY ($1::text[])
-        AND (picture.stored_at IS NULL OR picture.stored_at < to_timestamp($2))
-        AND NOT EXISTS (SELECT FROM \(names["picture_claims"]) AS claim
-            WHERE claim.filename = picture.filename AND claim.lease >= clock_timestamp())
-        """
+    private func isRemovable() throws -> String {
+        let isReplacing = try models().contains(where: \.isNext)
+        return """
+            picture.filename = ANY ($1::text[])
+            AND (picture.stored_at IS NULL OR picture.stored_at < to_timestamp($2))
+            \(isReplacing ? "AND coalesce(picture.stored_at_next < to_timestamp($2), true)" : "")
+            AND NOT EXISTS (SELECT FROM \(names["picture_claims"]) AS claim
+                WHERE claim.filename = picture.filename AND claim.lease >= clock_timestamp())
+            """
     }
 
     /// How many rows ``remove(_:refusals:storedBefore:)`` would remove.
     func countRemovable(_ keys: [String], storedBefore time: Double) throws -> Int {
-        try keys.batches(of: Self.pruneBatch).reduce(0) { count, batch in
+        let isRemovable = try isRemovable()
+        return try keys.batches(of: Self.pruneBatch).reduce(0) { count, batch in
             let rows = try connection.execute(
                 "SELECT count(*) FROM \(names.pictures) AS picture WHERE \(isRemovable)",
                 [.textArray(batch), .double(time)])
@@ -331,6 +329,7 @@ extension PicturesTable {
     func remove(_ keys: [String], refusals: [String], storedBefore time: Double) throws -> Int {
         do {
             return try connection.transaction {
+                let isRemovable = try isRemovable()
                 var removed = 0
                 for batch in keys.batches(of: Self.pruneBatch) {
                     removed += try connection.execute(

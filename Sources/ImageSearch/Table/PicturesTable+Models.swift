@@ -8,7 +8,7 @@ extension PicturesTable {
         let identity: ModelIdentity
         /// Whether `pictures` holds its embeddings.
         let isActive: Bool
-        /// Whether `pictures_next` is being filled with its embeddings.
+        /// Whether it is to replace the active one: its embeddings go into the second set of columns.
         let isNext: Bool
     }
 

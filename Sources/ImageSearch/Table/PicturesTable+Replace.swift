@@ -1,79 +1,102 @@
 import PGClient
+import S3Client
 
-/// Exchanging the model: everything is embedded again into `pictures_next`, while searches go on in
-/// `pictures`; when it is complete the two change places in one transaction.
+// Replacing the model: everything is embedded again into a second set of columns of `pictures`, while
+// searches and the former model's ingest go on in the first. When all is there, one short transaction
+// drops the first set and renames the second. docs/ingest.md compares this with a second table.
+
+/// The columns that hold an embedding and what it was made from.
+enum ColumnSet: String, Sendable {
+    /// `embedding`, `etag`, …: what is searched.
+    case current = ""
+    /// `embedding_next`, `etag_next`, …: the model that is to replace the current one.
+    case next = "_next"
+
+    /// Every column of which there are two during a replacement, with the type of the second. All are
+    /// nullable. The embedding comes first.
+    static func columns(_ vector: String) -> [(name: String, type: String)] {
+        [
+            ("embedding", vector), ("etag", "text"), ("size", "bigint"), ("model", "integer"),
+            ("stored_at", "timestamptz"), ("decoding", "text"),
+        ]
+    }
+
+    /// The set's name of a column.
+    subscript(_ column: String) -> String { column + rawValue }
+}
+
+/// How a run of `--replace-model` ended.
+enum ReplacementOutcome: Sendable, Equatable {
+    /// Searches use the new model's embeddings now.
+    case switched
+    /// Another worker has switched, or has pictures in hand and will.
+    case leftToOthers
+    /// Other programs stored this many rows since the listing began, and the new model has not seen them.
+    case missing(rows: Int)
+}
+
 extension PicturesTable {
-    /// Makes sure that embeddings of this model belong into `pictures_next`, or into `pictures` if they
-    /// are there already.
+    /// Makes sure that embeddings of this model belong into the second set of columns, or into the first
+    /// if the table holds them already. Refuses before any picture is embedded what would stop the switch.
+    ///
     /// - Returns: the model's number.
-    /// - Throws: ``TableError/otherReplacement(next:given:)`` when another model is on its way.
+    /// - Throws: ``TableError`` when another model is on its way, the role does not own the table, or
+    ///   something depends on a column that the switch drops.
     func prepareReplacement(by model: ModelIdentity) throws -> Int {
-        try connection.transaction {
-            try lockDefinitions()
+        let isPooled = try connection.isPooled()
+        return try changingTable {
             let known = try models()
             if let active = known.first(where: \.isActive), active.identity.isSame(as: model) {
                 return active.id
             }
-            try checkNothingIsLost()
-            // Whoever gave a replacement up by dropping its table may begin another.
-            let isThere = try connection.execute(
-                "SELECT 1 WHERE \(names.regclass("pictures_next")) IS NOT NULL")
-            if !isThere.isEmpty, let next = known.first(where: \.isNext) {
-                guard next.identity.isSame(as: model) else {
-                    throw TableError.otherReplacement(next: next.identity, given: model)
-                }
-                return next.id
+            let next = known.first(where: \.isNext)
+            if let next, !next.identity.isSame(as: model) {
+                throw TableError.otherReplacement(next: next.identity, given: model)
             }
             try checkMayReplace()
+            try checkReplaceable(isStarted: next != nil)
+            if try !searchIndexes().isEmpty {
+                guard !isPooled else { throw TableError.replacementThroughPool }
+                guard model.dimension <= IndexOptions.maximumDimension else {
+                    throw TableError.tooManyDimensionsForIndex(dimension: model.dimension)
+                }
+            }
+            if let next { return next.id }
             let id = try register(model)
-            try connection.execute("UPDATE \(names["picture_models"]) SET next_since = NULL")
             try connection.execute(
                 "UPDATE \(names["picture_models"]) SET next_since = now() WHERE id = $1",
                 [.int32(Int32(id))])
-            try createNext(dimension: model.dimension)
+            let columns = ColumnSet.columns("\(names.vector)(\(model.dimension))").map {
+                "ADD COLUMN \(ColumnSet.next[$0.name]) \($0.type)"
+            }
+            // The default dates rows that other programs insert meanwhile; existing rows keep NULL.
+            try connection.executeScript(
+                """
+                ALTER TABLE \(names.pictures) \(columns.joined(separator: ", "));
+                ALTER TABLE \(names.pictures) ALTER COLUMN stored_at_next SET DEFAULT clock_timestamp()
+                """)
             return id
         }
     }
 
-    /// Finds out before the first picture is embedded whether the new table would lack something that
-    /// people added to `pictures`: `CREATE TABLE … (LIKE …)` copies definitions of columns, but neither
-    /// their contents nor what belongs to the table as a whole.
-    private func checkNothingIsLost() throws {
-        let rows = try connection.execute(
-            """
-            WITH pictures AS (SELECT * FROM pg_class WHERE oid = \(names.regclass()))
-            SELECT 'row-level security' FROM pictures WHERE relrowsecurity
-            UNION ALL SELECT 'policy ' || polname FROM pg_policy JOIN pictures ON pictures.oid = polrelid
-            UNION ALL SELECT 'trigger ' || tgname
-                FROM pg_trigger JOIN pictures ON pictures.oid = tgrelid WHERE NOT tgisinternal
-            UNION ALL SELECT 'foreign key ' || conname
-                FROM pg_constraint JOIN pictures ON pictures.oid IN (conrelid, confrelid)
-                WHERE contype = 'f'
-            UNION ALL SELECT 'publication ' || pubname
-                FROM pg_publication_rel JOIN pictures ON pictures.oid = prrelid
-                JOIN pg_publication ON pg_publication.oid = prpubid
-            UNION ALL SELECT DISTINCT CASE WHEN ev_class = pictures.oid THEN 'rule ' || rulename
-                    ELSE 'view ' || ev_class::regclass::text END
-                FROM pg_rewrite JOIN pg_depend ON objid = pg_rewrite.oid
-                    AND classid = 'pg_rewrite'::regclass AND refclassid = 'pg_class'::regclass
-                JOIN pictures ON pictures.oid = refobjid
-            UNION ALL SELECT 'contents of column ' || attname
-                FROM pg_attribute JOIN pictures ON pictures.oid = attrelid
-                WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname NOT IN
-                    ('filename', 'embedding', 'etag', 'size', 'model', 'stored_at', 'width',
-                    'height', 'taken_at', 'taken_offset', 'camera', 'decoding')
-            UNION ALL SELECT 'grants on column ' || attname
-                FROM pg_attribute JOIN pictures ON pictures.oid = attrelid WHERE attacl IS NOT NULL
-            UNION ALL SELECT 'comment on the table'
-                FROM pictures WHERE obj_description(oid, 'pg_class') IS NOT NULL
-            UNION ALL SELECT 'storage option ' || option
-                FROM pictures, unnest(reloptions) AS option
-                WHERE option NOT LIKE 'toast_tuple_target=%'
-            UNION ALL SELECT 'replica identity' FROM pictures WHERE relreplident <> 'd'
-            """)
-        guard rows.isEmpty else {
-            throw TableError.replacementWouldLose(try rows.map { try $0.string(0) }.sorted())
+    /// Drops the second set of columns.
+    /// - Returns: the model whose embeddings were given up; nil when no replacement had begun.
+    public func cancelReplacement() throws -> ModelIdentity? {
+        try changingTable {
+            guard let next = try models().first(where: \.isNext) else { return nil }
+            try checkMayReplace()
+            try connection.executeScript(
+                """
+                UPDATE \(names["picture_models"]) SET next_since = NULL;
+                ALTER TABLE \(names.pictures) \(Self.dropping(.next))
+                """)
+            return next.identity
         }
+    }
+
+    private static func dropping(_ set: ColumnSet) -> String {
+        ColumnSet.columns("").map { "DROP COLUMN IF EXISTS \(set[$0.name])" }
+            .joined(separator: ", ")
     }
 
     private func checkMayReplace() throws {
@@ -86,149 +109,247 @@ extension PicturesTable {
         }
     }
 
-    /// A table as `pictures` is: columns, their storage, partitions, key; without its rows and the
-    /// indexes for searching, which are built when the rows are there.
-    private func createNext(dimension: Int) throws {
-        try connection.executeScript("DROP TABLE IF EXISTS \(names["pictures_next"])")
+    /// Finds out whether the columns of the first set can be dropped: whether anything but the indexes
+    /// for searching depends on them, which the switch builds again, and their own defaults, comments and
+    /// rights, which it copies.
+    private func checkReplaceable(isStarted: Bool) throws {
+        let columns = ColumnSet.columns("").map(\.name)
+        let indexes = try searchIndexes(ofPartitions: true).map(\.name)
         let rows = try connection.execute(
             """
-            SELECT quote_ident(pg_get_userbyid(relowner)),
-                coalesce(pg_get_partkeydef(pg_class.oid), ''), attstorage::text
-            FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'embedding'
-            WHERE pg_class.oid = \(names.regclass())
-            """)
-        guard let row = rows.first else { throw TableError.noTable }
-        let next = names["pictures_next"]
-        let (owner, key) = (try row.string(0), try row.string(1))
-        let storage =
-            ["p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"][try row.string(2)]
-        try connection.executeScript(
-            """
-            CREATE TABLE \(next)
-                (LIKE \(names.pictures) INCLUDING ALL EXCLUDING INDEXES)
-                \(key.isEmpty ? "" : "PARTITION BY \(key)");
-            ALTER TABLE \(next)
-                ALTER COLUMN embedding TYPE \(names.vector)(\(dimension)),
-                ALTER COLUMN embedding SET STORAGE \(storage ?? "EXTERNAL"),
-                ADD CONSTRAINT pictures_next_pkey PRIMARY KEY (filename);
-            """)
-        let partitions = try connection.execute(
-            """
-            SELECT quote_ident(relname || '_next'), pg_get_expr(relpartbound, pg_class.oid)
-            FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-            WHERE inhparent = \(names.regclass()) ORDER BY relname
-            """)
-        for row in partitions {
-            try connection.executeScript(
-                """
-                CREATE TABLE \(names[try row.string(0)])
-                    PARTITION OF \(next) \(try row.string(1))
-                """)
+            WITH tree AS (
+                SELECT pg_class.oid FROM pg_class WHERE oid = \(names.regclass())
+                UNION SELECT relid FROM pg_partition_tree(\(names.regclass()))
+            ), columns AS (
+                SELECT pg_attribute.*, attname = ANY ($1::text[]) AS goes
+                FROM pg_attribute JOIN tree ON tree.oid = attrelid
+                WHERE attnum > 0 AND NOT attisdropped
+            )
+            SELECT CASE classid WHEN 'pg_rewrite'::regclass
+                    THEN pg_describe_object('pg_class'::regclass, ev_class, 0)
+                    ELSE pg_describe_object(classid, objid, objsubid) END
+            FROM pg_depend
+                JOIN columns ON refobjid = attrelid AND refobjsubid = attnum
+                LEFT JOIN pg_rewrite ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
+                LEFT JOIN pg_class AS index ON classid = 'pg_class'::regclass AND objid = index.oid
+                LEFT JOIN pg_attrdef AS own ON classid = 'pg_attrdef'::regclass
+                    AND objid = own.oid AND adrelid = attrelid AND adnum = attnum
+            WHERE refclassid = 'pg_class'::regclass AND goes AND own.oid IS NULL
+                AND (index.oid IS NULL OR index.relname <> ALL ($2::text[]))
+            UNION SELECT 'NOT NULL of column ' || attname FROM columns WHERE goes AND attnotnull
+            UNION SELECT 'generated column ' || attname FROM columns WHERE goes AND attgenerated <> ''
+            UNION SELECT 'inheritance of column ' || attname FROM columns
+                WHERE goes AND attinhcount > 0 AND attrelid = \(names.regclass())
+            UNION SELECT 'partition key ' || attname
+                FROM pg_partitioned_table JOIN columns ON attrelid = partrelid
+                WHERE goes AND attnum = ANY (partattrs::smallint[])
+            UNION SELECT 'column ' || attname FROM columns
+                WHERE attname = ANY ($3::text[])
+            ORDER BY 1
+            """,
+            [
+                .textArray(columns), .textArray(indexes),
+                .textArray(isStarted ? [] : columns.map { ColumnSet.next[$0] }),
+            ])
+        guard rows.isEmpty else {
+            throw TableError.replacementHindered(try rows.map { try $0.string(0) })
         }
-        try connection.executeScript(Migrations.embeddingsInRows(of: "pictures_next", names))
-        try connection.executeScript("ALTER TABLE \(next) OWNER TO \(owner)")
     }
 
-    /// Lets `pictures_next` take the place of `pictures`, if nobody is at work on it any more.
+    // MARK: - Finishing
+
+    /// Lets the second set of columns take the place of the first, once every picture is in it and nobody
+    /// is at work on it.
     ///
-    /// - Returns: whether this call did it; false when another worker had done it or has pictures in
-    ///   hand, and will do it.
-    func finishReplacement(model: Int, owner: String) throws -> Bool {
-        guard try filledTable(model: model) == .next,
-            try claimsOfOthers(than: owner, model: model) == 0
-        else { return false }
+    /// - Parameter start: when the run began to list the bucket, by the database's clock. A row that
+    ///   another program inserted since and that lacks the new embedding keeps the switch from happening;
+    ///   an older one belongs to an object that was not listed or could not be embedded.
+    func finishReplacement(
+        model: Int, owner: String, since start: Double
+    ) throws -> ReplacementOutcome {
+        guard try columnSet(of: model) == .next, try claimsOfOthers(than: owner, model: model) == 0
+        else { return .leftToOthers }
         // Building an index is silent and may take hours.
-        try connection.withoutResponseTimeout { try buildIndexesOfNext() }
-        return try connection.transaction {
-            try lockDefinitions()
-            // From here on nobody stores into either table; see `filledTable(model:isLocked:)`.
-            let rows = try connection.execute(
+        try connection.withoutResponseTimeout {
+            try buildNextIndexes()
+            try connection.transaction {
+                try connection.executeScript(
+                    """
+                    SET LOCAL statement_timeout = 0;
+                    CREATE INDEX IF NOT EXISTS pictures_next_missing
+                        ON \(names.pictures) (stored_at_next)
+                        WHERE embedding_next IS NULL AND stored_at_next IS NOT NULL
+                    """)
+            }
+        }
+        return try changingTable(attempts: 30) {
+            // From here on nobody stores into either set; see `columnSet(of:isLocked:)`.
+            let next = try connection.execute(
                 "SELECT id FROM \(names["picture_models"]) WHERE next_since IS NOT NULL FOR UPDATE")
-            guard let row = rows.first, try row.int(0) == model,
+            guard let row = next.first, try row.int(0) == model,
                 try claimsOfOthers(than: owner, model: model) == 0
-            else { return false }
-            try exchangeTables()
-            try connection.execute(
-                "UPDATE \(names["picture_models"]) SET active_since = NULL WHERE active_since IS NOT NULL"
-            )
+            else { return .leftToOthers }
+            try checkReplaceable(isStarted: true)
+            try connection.execute("LOCK TABLE \(names.pictures) IN ACCESS EXCLUSIVE MODE")
+            let missing = try connection.execute(
+                """
+                SELECT count(*) FROM \(names.pictures)
+                WHERE embedding_next IS NULL AND stored_at_next >= to_timestamp($1)
+                    AND embedding IS NOT NULL
+                """, [.double(start)])
+            if let rows = try missing.first?.int(0), rows > 0 { return .missing(rows: rows) }
+            guard try missingNextIndexes().isEmpty else { throw TableError.indexAdded }
+            try switchColumns()
+            try connection.execute("UPDATE \(names["picture_models"]) SET active_since = NULL")
             try connection.execute(
                 """
-                UPDATE \(names["picture_models"]) SET active_since = now(), next_since = NULL WHERE id = $1
+                UPDATE \(names["picture_models"]) SET active_since = now(), next_since = NULL
+                WHERE id = $1
                 """, [.int32(Int32(model))])
-            return true
+            return .switched
         }
     }
 
-    /// Builds on `pictures_next` what indexes for searching `pictures` has. Those of another dimension
-    /// are built for the new one. Repeating it builds what is missing.
-    private func buildIndexesOfNext() throws {
-        // With an empty search path the definitions come with qualified names.
-        let rows = try connection.pipeline([
-            PGQuery("BEGIN"), PGQuery("SET LOCAL search_path = ''"),
-            PGQuery(
+    /// Runs a transaction that locks the whole table. While it waits for the lock, everybody who comes
+    /// later waits too, so it does not wait long, and tries again.
+    private func changingTable<T>(attempts: Int = 1, _ body: () throws -> T) throws -> T {
+        for attempt in 1... {
+            do {
+                return try connection.transaction {
+                    try lockDefinitions()
+                    try connection.executeScript(
+                        "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0")
+                    return try body()
+                }
+            } catch let error as PGError where error.sqlState == "55P03" {
+                guard attempt < attempts else { throw TableError.tableInUse }
+                blockThread(.seconds(2))
+            }
+        }
+        throw TableError.tableInUse
+    }
+
+    /// The name under which an index is built on the second set.
+    private static func nextName(_ index: SearchIndex) -> String { "pictures_next_\(index.oid)" }
+
+    /// Valid indexes of the first set that have no valid counterpart on the second.
+    private func missingNextIndexes() throws -> [SearchIndex] {
+        try searchIndexes().filter(\.isValid).filter { index in
+            try connection.execute(
                 """
-                SELECT quote_ident(relname || '_next'), pg_get_indexdef(indexrelid),
-                    (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
-                        WHERE attrelid = \(names.regclass()) AND attname = 'embedding'),
-                    (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
-                        WHERE attrelid = \(names.regclass("pictures_next")) AND attname = 'embedding')
-                FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-                WHERE indrelid = \(names.regclass()) AND NOT indisprimary AND indisvalid
-                    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
-                """), PGQuery("COMMIT"),
-        ])[2]
-        for row in rows {
-            let definition = try row.string(1)
-            guard let start = definition.firstRange(of: " USING ") else { continue }
-            func size(_ type: String) -> Substring { type.drop { $0 != "(" } }
-            let body = definition[start.lowerBound...].replacing(
-                "vec\(size(try row.string(2)))", with: "vec\(size(try row.string(3)))"
-            ).replacing(
-                "vector\(size(try row.string(2)))", with: "vector\(size(try row.string(3)))")
-            let unique = definition.hasPrefix("CREATE UNIQUE") ? "UNIQUE" : ""
-            try connection.executeScript(
-                "CREATE \(unique) INDEX IF NOT EXISTS \(try row.string(0)) ON \(names["pictures_next"])\(body)"
-            )
+                SELECT 1 FROM pg_index
+                WHERE indexrelid = \(names.regclass(Self.nextName(index))) AND indisvalid
+                """
+            ).isEmpty
         }
     }
 
-    /// The exchange itself: rights come along, names end up as they were.
-    private func exchangeTables() throws {
+    /// Builds on the second set what indexes for searching the first has, for its dimension, while others
+    /// search and store.
+    private func buildNextIndexes() throws {
+        guard try !missingNextIndexes().isEmpty else { return }
+        guard try !connection.isPooled() else { throw TableError.replacementThroughPool }
+        try lockIndexes { _ in }
+        defer { unlockIndexes() }
+        try prepareSession(IndexOptions(.hnsw))
+        let dimension = try dimension(of: ColumnSet.next["embedding"])
+        for index in try missingNextIndexes() {
+            let builder = IndexBuilder(
+                connection: connection, names: names, name: Self.nextName(index),
+                partSuffix: "next_\(index.oid)",
+                definition: index.definition(
+                    on: ColumnSet.next["embedding"], dimension: dimension, names))
+            _ = try builder.build { _, _ in }
+        }
+    }
+
+    /// The switch itself: what belongs to the columns of the first set is copied, they are dropped, and
+    /// those of the second and their indexes get their names.
+    private func switchColumns() throws {
+        try copyColumnProperties()
+        let indexes = try connection.execute(
+            """
+            SELECT next.relname::text, old.relname::text, obj_description(old.oid, 'pg_class')
+            FROM pg_index AS old_index
+                JOIN pg_class AS old ON old.oid = old_index.indexrelid
+                LEFT JOIN pg_inherits AS old_part ON old_part.inhrelid = old.oid
+                JOIN pg_index AS next_index ON next_index.indrelid = old_index.indrelid
+                JOIN pg_class AS next ON next.oid = next_index.indexrelid
+                LEFT JOIN pg_inherits AS next_part ON next_part.inhrelid = next.oid
+                LEFT JOIN pg_class AS next_whole ON next_whole.oid = next_part.inhparent
+            WHERE coalesce(next_whole.relname, next.relname)
+                    = 'pictures_next_' || coalesce(old_part.inhparent, old.oid)
+                AND next.relnamespace = (
+                    SELECT relnamespace FROM pg_class WHERE oid = \(names.regclass()))
+            """
+        ).map { ($0, try $0.string(0), try $0.string(1)) }
+        var script = [
+            "DROP INDEX \(names["pictures_next_missing"])",
+            "ALTER TABLE \(names.pictures) \(Self.dropping(.current))",
+        ]
+        for (name, _) in ColumnSet.columns("") {
+            script.append(
+                "ALTER TABLE \(names.pictures) RENAME COLUMN \(ColumnSet.next[name]) TO \(name)")
+        }
+        for (row, next, old) in indexes {
+            script.append(
+                "ALTER INDEX \(names[quotedName(next)]) RENAME TO \(quotedName(old))")
+            if try !row.isNull(2) {
+                script.append(
+                    "COMMENT ON INDEX \(names[quotedName(old)]) IS \(quotedText(try row.string(2)))"
+                )
+            }
+        }
+        try connection.executeScript(script.joined(separator: ";\n"))
+    }
+
+    /// Gives the columns of the second set the defaults, rights, comments, storage and statistics
+    /// settings of the first.
+    private func copyColumnProperties() throws {
+        let names = ColumnSet.columns("").map(\.name)
         try connection.executeScript(
             """
-            SET LOCAL lock_timeout = '60s';
-            LOCK TABLE \(names.pictures), \(names["pictures_next"]) IN ACCESS EXCLUSIVE MODE;
             DO $$
-            DECLARE item record;
+            DECLARE
+                pictures regclass := \(self.names.literal("pictures"));
+                old record;
+                grant_ record;
+                next text;
             BEGIN
-                FOR item IN
-                    SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC'
-                            ELSE quote_ident(pg_get_userbyid(acl.grantee)) END AS grantee,
-                        acl.privilege_type AS privilege
-                    FROM pg_class, aclexplode(relacl) AS acl
-                    WHERE pg_class.oid = \(names.literal("pictures"))::regclass AND acl.grantee <> relowner
+                FOR old IN
+                    SELECT *, pg_get_expr(adbin, adrelid) AS default_,
+                        col_description(attrelid, attnum) AS comment_
+                    FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+                    WHERE attrelid = pictures AND NOT attisdropped
+                        AND attname = ANY ('{\(names.joined(separator: ","))}')
                 LOOP
-                    EXECUTE format('GRANT %s ON %s TO %s', item.privilege, \(names.literal("pictures_next")), item.grantee);
-                END LOOP;
-                DROP TABLE \(names.pictures);
-                ALTER TABLE \(names["pictures_next"]) RENAME TO pictures;
-                -- Partitions, and indexes of the table and of its partitions.
-                FOR item IN
-                    SELECT pg_class.oid::regclass AS name, relkind,
-                        regexp_replace(relname, '_next(_|$)', '\\1') AS wanted
-                    FROM pg_class
-                    WHERE relname ~ '_next(_|$)' AND oid IN (
-                        SELECT inhrelid FROM pg_inherits WHERE inhparent = \(names.literal("pictures"))::regclass
-                        UNION SELECT indexrelid FROM pg_index
-                        WHERE indrelid = \(names.literal("pictures"))::regclass OR indrelid IN (
-                            SELECT inhrelid FROM pg_inherits WHERE inhparent = \(names.literal("pictures"))::regclass))
-                LOOP
-                    IF NOT EXISTS (SELECT FROM pg_class WHERE relname = item.wanted AND relnamespace =
-                        (SELECT relnamespace FROM pg_class WHERE oid = item.name)) THEN
-                        EXECUTE format('ALTER %s %s RENAME TO %I',
-                            CASE WHEN item.relkind IN ('i', 'I') THEN 'INDEX' ELSE 'TABLE' END,
-                            item.name, item.wanted);
+                    next := old.attname || '_next';
+                    EXECUTE format('ALTER TABLE %s ALTER COLUMN %I %s', pictures, next,
+                        coalesce('SET DEFAULT ' || old.default_, 'DROP DEFAULT'));
+                    EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE %s', pictures, next,
+                        CASE old.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'
+                            WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END);
+                    IF old.attstattarget >= 0 THEN
+                        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', pictures, next,
+                            old.attstattarget);
                     END IF;
+                    IF old.attoptions IS NOT NULL THEN
+                        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', pictures, next,
+                            array_to_string(old.attoptions, ', '));
+                    END IF;
+                    IF old.comment_ IS NOT NULL THEN
+                        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', pictures, next, old.comment_);
+                    END IF;
+                    FOR grant_ IN
+                        SELECT CASE grantee WHEN 0 THEN 'PUBLIC'
+                                ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee,
+                            privilege_type,
+                            CASE WHEN is_grantable THEN 'WITH GRANT OPTION' ELSE '' END AS option
+                        FROM aclexplode(old.attacl)
+                    LOOP
+                        EXECUTE format('GRANT %s (%I) ON %s TO %s %s', grant_.privilege_type, next,
+                            pictures, grant_.grantee, grant_.option);
+                    END LOOP;
                 END LOOP;
             END $$
             """)

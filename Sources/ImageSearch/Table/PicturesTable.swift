@@ -140,8 +140,7 @@ public struct PicturesTable {
 
     private func checkedDimension(_ columns: [String: String]) throws -> Int {
         guard let name = columns["filename"], name == "text" || name.hasPrefix("character varying"),
-            let type = columns["embedding"]?.split(separator: ".").last, type.hasPrefix("vector("),
-            type.hasSuffix(")"), let dimension = Int(type.dropFirst("vector(".count).dropLast())
+            let dimension = Self.dimension(columns["embedding"])
         else { throw TableError.differentTable }
         // Rows are replaced by key, for which the key has to be unique.
         let unique = try connection.execute(
@@ -151,6 +150,22 @@ public struct PicturesTable {
                 AND indnkeyatts = 1 AND attname = 'filename'
             """)
         guard !unique.isEmpty else { throw TableError.noUniqueKey }
+        return dimension
+    }
+
+    /// The number in `vector(512)`, with or without the type's schema; nil for any other type.
+    private static func dimension(_ type: String?) -> Int? {
+        guard let type = type?.split(separator: ".").last, type.hasPrefix("vector("),
+            type.hasSuffix(")")
+        else { return nil }
+        return Int(type.dropFirst("vector(".count).dropLast())
+    }
+
+    /// The dimension of a column.
+    func dimension(of column: String) throws -> Int {
+        guard let dimension = Self.dimension(try columns()[column]) else {
+            throw TableError.modelReplaced
+        }
         return dimension
     }
 

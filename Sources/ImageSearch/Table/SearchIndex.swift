@@ -4,6 +4,7 @@ struct SearchIndex: Sendable, Equatable {
         case hnsw, ivfflat
     }
 
+    let oid: Int
     let name: String
     let method: Method
     /// What its operator class compares by; a query must use the same operator, or the index is
@@ -15,8 +16,23 @@ struct SearchIndex: Sendable, Equatable {
     let type: String
     /// False while it is being built, and for good when a build broke off.
     let isValid: Bool
+    /// Such as `halfvec_cosine_ops`, and `m=16`.
+    let operatorClass: String
+    let options: [String]
+
     /// IVFFlat's number of lists.
-    let lists: Int
+    var lists: Int {
+        let lists = options.first { $0.hasPrefix("lists=") }
+        return lists.flatMap { Int($0.dropFirst("lists=".count)) } ?? 100
+    }
+
+    /// What follows `CREATE INDEX … ON table` to make one like it.
+    func definition(on column: String, dimension: Int, _ names: TableNames) -> String {
+        let schema = names.vectorSchema
+        let expression = holdsVectors ? column : "(\(column)::\(schema).halfvec(\(dimension)))"
+        let with = options.isEmpty ? "" : " WITH (\(options.joined(separator: ", ")))"
+        return "USING \(method.rawValue) (\(expression) \(schema).\(operatorClass))\(with)"
+    }
 
     /// pgvector's distances of which the nearest unit vectors are the same.
     enum Distance: String, Sendable {
@@ -43,7 +59,8 @@ struct SearchIndex: Sendable, Equatable {
     /// - Parameter definition: of the index's only column, as `pg_get_indexdef` writes it.
     /// - Returns: nil for an index that searches make no use of.
     init?(
-        name: String, method: String, operatorClass: String, definition: String, type: String,
+        oid: Int, name: String, method: String, operatorClass: String, definition: String,
+        type: String,
         isValid: Bool, options: [String]
     ) {
         guard let method = Method(rawValue: method),
@@ -62,13 +79,14 @@ struct SearchIndex: Sendable, Equatable {
         } else {
             return nil
         }
+        self.oid = oid
         self.name = name
         self.method = method
         self.distance = distance
         self.type = type
         self.isValid = isValid
-        let lists = options.first { $0.hasPrefix("lists=") }
-        self.lists = lists.flatMap { Int($0.dropFirst("lists=".count)) } ?? 100
+        self.operatorClass = operatorClass
+        self.options = options
     }
 
     /// The best of several: graphs before lists, the distance that is asked for before its

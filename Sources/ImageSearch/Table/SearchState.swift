@@ -62,24 +62,28 @@ extension PicturesTable {
     }
 
     /// The table's indexes of pgvector that searches can use, valid or not.
-    func searchIndexes() throws -> [SearchIndex] {
+    /// - Parameter ofPartitions: whether those of its partitions are wanted too.
+    func searchIndexes(ofPartitions: Bool = false) throws -> [SearchIndex] {
+        let table = names.regclass()
         let rows = try read(
             """
             SELECT relname::text, amname::text, opcname::text, pg_get_indexdef(indexrelid, 1, true),
                 format_type(atttypid, atttypmod), indisvalid AND indisready,
-                coalesce(reloptions, '{}')
+                coalesce(reloptions, '{}'), pg_class.oid
             FROM pg_index
                 JOIN pg_class ON pg_class.oid = indexrelid
                 JOIN pg_am ON pg_am.oid = relam
                 JOIN pg_opclass ON pg_opclass.oid = indclass[0]
                 JOIN pg_attribute ON attrelid = indexrelid AND attnum = 1
-            WHERE indrelid = \(names.regclass()) AND amname IN ('hnsw', 'ivfflat')
+            WHERE (indrelid = \(table) \(ofPartitions
+                ? "OR indrelid IN (SELECT relid FROM pg_partition_tree(\(table)))" : ""))
+                AND amname IN ('hnsw', 'ivfflat')
                 AND indpred IS NULL AND indnatts = 1
             ORDER BY relname
             """)
         return try rows.compactMap { row in
             SearchIndex(
-                name: try row.string(0), method: try row.string(1),
+                oid: try row.int(7), name: try row.string(0), method: try row.string(1),
                 operatorClass: try row.string(2), definition: try row.string(3),
                 type: unqualified(try row.string(4)), isValid: try row.bool(5),
                 options: try row.textArray(6))

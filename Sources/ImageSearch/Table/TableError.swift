@@ -25,7 +25,10 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case modelReplaced
     case mayNotUseSideTables(role: String)
     case mayNotReplace(role: String)
-    case replacementWouldLose([String])
+    case replacementHindered([String])
+    case replacementThroughPool
+    case rowsKeepComing(rows: Int)
+    case indexAdded
     case mayNotPrune(role: String)
     case nothingListed(rows: Int)
     case pruneWhileAdopting(rows: Int)
@@ -65,7 +68,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .mayNotCreateSideTables(let role):
             "the role \"\(role)\" may not create the tables that this version keeps beside pictures: let an administrator run GRANT CREATE ON the table's schema TO \"\(role)\""
         case .tableInUse:
-            "the table pictures cannot be brought up to this version now, because another program has used it for more than 10 s without a pause: try again when that is done"
+            "the table pictures cannot be changed now, because another program uses it without a pause: try again when that is done"
         case .differentDimension(let table, let model):
             "the table pictures holds embeddings of dimension \(table), but the model makes \(model): use the model that filled the table, or create-table --dimension \(model) in another database"
         case .tooManyDimensionsForIndex(let dimension):
@@ -82,15 +85,21 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .otherModelSearched(let table, let given):
             "the table pictures holds embeddings of the model \(table.label), with which those of \(given.label) cannot be compared: let CLIP_MODEL name the former, and start again"
         case .otherReplacement(let next, let given):
-            "the model is being replaced by \(next.label), not by \(given.label): finish that with process-images --replace-model, or give it up with DROP TABLE pictures_next and start again"
+            "the model is being replaced by \(next.label), not by \(given.label): finish that with process-images --replace-model, or give it up with create-table --cancel-replacement"
         case .modelReplaced:
-            "the model of the table pictures was replaced by another while this ran: run process-images with that one"
+            "the table pictures takes no embeddings of this model any more, because its model was replaced or the replacement was given up while this ran: see create-table --status"
         case .mayNotUseSideTables(let role):
             "the role \"\(role)\" may not use the tables beside pictures: let the table's owner run GRANT SELECT, INSERT, UPDATE, DELETE ON \(Migrations.sideTables.joined(separator: ", ")) TO \"\(role)\""
-        case .replacementWouldLose(let items):
-            "--replace-model puts a new table in the place of pictures, which would lose: \(items.joined(separator: ", ")); save and remove them first, and restore them afterwards"
+        case .replacementHindered(let items):
+            "--replace-model drops the columns of the former model, but these use them: \(items.joined(separator: ", ")); remove them first, and create them again when the model is replaced"
+        case .replacementThroughPool:
+            "the table pictures has an index, which is built for the new model outside of transactions, and a connection pool does not support that: let PG_SERVICE_URI name the server itself, or drop the index first (create-table --index none)"
+        case .rowsKeepComing(let rows):
+            "other programs keep storing pictures faster than the new model embeds them (\(rows) rows are missing): run process-images --replace-model again when they pause"
+        case .indexAdded:
+            "an index was created on the table pictures just before its model was replaced: run process-images --replace-model again"
         case .mayNotReplace(let role):
-            "the role \"\(role)\" may not exchange the table pictures: let its owner run process-images --replace-model"
+            "the role \"\(role)\" does not own the table pictures: let its owner run process-images --replace-model"
         case .mayNotPrune(let role):
             "the role \"\(role)\" may not remove rows: let the table's owner run GRANT DELETE ON pictures TO \"\(role)\""
         case .nothingListed(let rows):

@@ -43,13 +43,21 @@ struct TableNames: Sendable, Equatable {
     func regclass(_ name: String = "pictures") -> String { "to_regclass(\(literal(name)))" }
 
     /// The qualified name as a string literal.
-    func literal(_ name: String) -> String {
-        let text = self[name].replacing("'", with: "''")
-        return text.contains("\\") ? "E'\(text.replacing("\\", with: "\\\\"))'" : "'\(text)'"
-    }
+    func literal(_ name: String) -> String { quotedText(self[name]) }
 
     /// `OPERATOR(public.<=>)`.
     func vectorOperator(_ name: String) -> String { "OPERATOR(\(vectorSchema).\(name))" }
+}
+
+/// A string literal.
+func quotedText(_ text: String) -> String {
+    let text = text.replacing("'", with: "''")
+    return text.contains("\\") ? "E'\(text.replacing("\\", with: "\\\\"))'" : "'\(text)'"
+}
+
+/// A name as SQL needs it, such as `"My Album"`.
+func quotedName(_ name: String) -> String {
+    "\"" + name.replacing("\"", with: "\"\"") + "\""
 }
 
 /// A connection's memory: names, and the time limit of searches.
@@ -81,8 +89,9 @@ extension PicturesTable {
         return queries
     }
 
-    /// Runs a query within the time limit, in one round trip.
+    /// Runs a query within the time limit, in one round trip; or in the transaction that is open.
     func read(_ sql: String, _ parameters: [PGValue] = []) throws(PGError) -> PGResult {
+        if connection.isInTransaction { return try connection.execute(sql, parameters) }
         let begin = beginReading
         return try connection.pipeline(begin + [PGQuery(sql, parameters), PGQuery("COMMIT")])[
             begin.count]

@@ -20,6 +20,11 @@ public struct TableStatus: Sendable, Equatable {
         public let precision: String
     }
 
+    public struct Replacement: Sendable, Equatable {
+        public let model: Model
+        public let pictures: Int
+    }
+
     public let server: String
     public let isReplica: Bool
     /// Names with versions, in order of the names.
@@ -39,6 +44,8 @@ public struct TableStatus: Sendable, Equatable {
     public let failures: Int?
     /// What the table's rows say they were made with; empty when they say nothing.
     public let models: [Model]
+    /// The model that is to replace the table's, and how many rows have its embedding already.
+    public let replacement: Replacement?
     public let indexes: [Index]
     public let partitions: Int
     /// Of the rows alone, of all indexes, and of what is stored out of line.
@@ -69,12 +76,25 @@ public struct TableStatus: Sendable, Equatable {
                 "\(outOfLineBytes >> 20) MB of embeddings are stored outside their rows, where an earlier version left them, which makes exact searches several times slower: VACUUM FULL pictures moves them in, while nobody can use the table"
             )
         }
+        if rowBytesWasted > 16 << 20 {
+            warnings.append(
+                "the rows take \(tableBytes >> 20) MB, \(rowBytesWasted >> 20) MB more than they need, as after process-images --replace-model: VACUUM FULL pictures gives them back, while nobody can use the table"
+            )
+        }
         if let meanNorm, abs(meanNorm - 1) > 0.001 {
             warnings.append(
                 "the embeddings have a mean length of \(meanNorm), not 1: another program stored some of them"
             )
         }
         return warnings
+    }
+
+    /// Bytes beyond half as much again as rows of this dimension take, when as many as fit share a page.
+    private var rowBytesWasted: Int {
+        let rowsPerPage = 8_160 / (4 * dimension + 150)
+        guard rowsPerPage > 0 else { return 0 }
+        let needed = (pictures + withoutEmbedding) * 8_192 / rowsPerPage
+        return tableBytes > needed + needed / 2 ? tableBytes - needed : 0
     }
 
     /// Said to whoever creates the table too; nil for a version without known faults.
@@ -112,7 +132,8 @@ extension PicturesTable {
                 "SELECT extname::text, extversion FROM pg_extension ORDER BY extname"
             ).map { .init(name: try $0.string(0), version: try $0.string(1)) },
             dimension: dimension, pictures: try row.int(0), withoutEmbedding: try row.int(1),
-            failures: try failures(), models: try models(), indexes: try indexStatus(),
+            failures: try failures(), models: try statusModels(where: "active_since"),
+            replacement: try replacement(), indexes: try indexStatus(),
             partitions: sizes.partitions, tableBytes: sizes.table, indexBytes: sizes.indexes,
             outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
             migrations: try migrationNumbers())
@@ -137,7 +158,7 @@ extension PicturesTable {
 
     private func indexStatus() throws -> [TableStatus.Index] {
         try searchIndexes().map { index in
-            let quoted = "\"\(index.name.replacing("\"", with: "\"\""))\""
+            let quoted = quotedName(index.name)
             let size = try connection.execute(
                 """
                 SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint
@@ -178,12 +199,19 @@ extension PicturesTable {
         ).first?.int(0)
     }
 
-    private func models() throws -> [TableStatus.Model] {
+    private func replacement() throws -> TableStatus.Replacement? {
+        guard let model = try statusModels(where: "next_since").first else { return nil }
+        let rows = try connection.execute("SELECT count(embedding_next) FROM \(names.pictures)")
+        return TableStatus.Replacement(model: model, pictures: try rows.first?.int(0) ?? 0)
+    }
+
+    /// - Parameter column: NULL for the models that do not count.
+    private func statusModels(where column: String) throws -> [TableStatus.Model] {
         guard try has("picture_models") else { return [] }
         return try connection.execute(
             """
             SELECT name, digest, precision FROM \(names["picture_models"])
-            WHERE active_since IS NOT NULL ORDER BY id
+            WHERE \(column) IS NOT NULL ORDER BY id
             """
         ).map {
             TableStatus.Model(
