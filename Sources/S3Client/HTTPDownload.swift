@@ -38,6 +38,7 @@ public struct HTTPDownload: Sendable {
     let origin: String
     let host: String
     let isLoopback: Bool
+    let headers: [(name: String, value: String)]
     let maximumBytes: Int64
     let transport: HTTPTransport
     let retries: RetryPolicy
@@ -46,20 +47,23 @@ public struct HTTPDownload: Sendable {
 
     /// - Parameters:
     ///   - url: `https://…` or `http://…`.
+    ///   - headers: sent with each request; a redirect to another host gets no `Authorization`.
     ///   - maximumBytes: a larger file is an error.
     ///   - deadline: for the whole download, all attempts and the waits between them included.
     public init(
-        url: String, maximumBytes: Int64, transport: TransportOptions? = nil,
-        retries: RetryPolicy = RetryPolicy(), deadline: Duration? = nil
+        url: String, headers: [(name: String, value: String)] = [], maximumBytes: Int64,
+        transport: TransportOptions? = nil, retries: RetryPolicy = RetryPolicy(),
+        deadline: Duration? = nil
     ) throws {
         try self.init(
-            url: url, maximumBytes: maximumBytes, transport: transport, retries: retries,
-            deadline: deadline, pause: blockThread)
+            url: url, headers: headers, maximumBytes: maximumBytes, transport: transport,
+            retries: retries, deadline: deadline, pause: blockThread)
     }
 
     package init(
-        url: String, maximumBytes: Int64, transport: TransportOptions? = nil,
-        retries: RetryPolicy = RetryPolicy(), deadline: Duration? = nil,
+        url: String, headers: [(name: String, value: String)] = [], maximumBytes: Int64,
+        transport: TransportOptions? = nil, retries: RetryPolicy = RetryPolicy(),
+        deadline: Duration? = nil,
         pause: @escaping @Sendable (Duration) -> Void
     ) throws {
         let shown = url.prefix { $0 != "?" && $0 != "#" }
@@ -82,6 +86,7 @@ public struct HTTPDownload: Sendable {
         }
         shownURL = String(shown)
         self.url = url
+        self.headers = headers
         self.maximumBytes = maximumBytes
         // A large file may take its time, as long as something arrives.
         var options = transport ?? TransportOptions()
@@ -221,6 +226,7 @@ public struct HTTPDownload: Sendable {
     ) throws -> Outcome {
         var request = HTTPRequest(url: url)
         request.maximumRedirects = 10
+        request.headers = headers
         let offset = partial.size
         if offset > 0 {
             request.headers.append(("Range", "bytes=\(offset)-"))

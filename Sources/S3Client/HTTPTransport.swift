@@ -200,7 +200,11 @@ private final class CurlHandle: @unchecked Sendable {
         // Many small requests on one connection: do not wait to fill packets.
         try set(CURLOPT_TCP_NODELAY, 1)
 
-        if request.method != "GET" { try set(CURLOPT_CUSTOMREQUEST, request.method) }
+        if request.method == "HEAD" {
+            try set(CURLOPT_NOBODY, 1)
+        } else if request.method != "GET" {
+            try set(CURLOPT_CUSTOMREQUEST, request.method)
+        }
         if let body = request.body {
             try body.withUnsafeBytes {
                 // An empty array has no address, and libcurl wants one.

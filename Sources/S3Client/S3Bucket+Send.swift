@@ -224,7 +224,7 @@ extension S3Bucket {
 }
 
 /// One sentence for a failed connection to `origin`.
-func connectionSentence(_ fault: TransportFault, origin: String, host: String) -> String {
+package func connectionSentence(_ fault: TransportFault, origin: String, host: String) -> String {
     switch fault.fault {
     case .nameResolution:
         "The host name \(quoted(host)) cannot be resolved: check the address and the network."

@@ -34,7 +34,8 @@ import Testing
         ModelFile(
             try settings(values), directory: directory, cache: "\(directory)/cache",
             source: ModelFile.Source(
-                url: "\(server.endpoint)/models/ViT-B-32.pt", digest: digest, name: "ViT-B-32.pt"))
+                url: "\(server.endpoint)/models/ViT-B-32.pt", digest: digest, name: "ViT-B-32.pt",
+                size: Int64(content.count)))
     }
 
     @Test func explicitPathOnly() throws {
@@ -64,6 +65,41 @@ import Testing
                 try Data([1]).write(to: URL(filePath: "\(path)/ViT-B-32.pt"))
                 #expect(try model.locate { _, _ in } == "\(path)/ViT-B-32.pt")
             }
+            #expect(server.requests.isEmpty)
+        }
+    }
+
+    /// A file of upstream's size is checked once for each size and time; one of another size is one's own.
+    @Test func damagedFileOfUpstreamsSizeIsRefused() throws {
+        try Fixtures.withDirectory { directory in
+            let server = try LoopbackServer { _, request in Self.reply(to: request) }
+            defer { server.stop() }
+            let model = try Self.model(server, directory)
+            let path = "\(directory)/models/ViT-B-32.pt"
+            func write(_ content: [UInt8], _ time: Double) throws {
+                try FileManager.default.createDirectory(
+                    atPath: "\(directory)/models", withIntermediateDirectories: true)
+                try Data(content).write(to: URL(filePath: path))
+                try FileManager.default.setAttributes(
+                    [.modificationDate: Date(timeIntervalSince1970: time)], ofItemAtPath: path)
+            }
+            var damaged = Self.content
+            damaged[200_000] ^= 1
+            try write(damaged, 1)
+            let message = sentence { _ = try model.locate { _, _ in } }
+            #expect(message.contains(path) && message.contains("is damaged"))
+            try write(Self.content, 2)
+            #expect(try model.locate { _, _ in } == path)
+            let list = "\(directory)/cache/checked"
+            let checked = try String(contentsOfFile: list, encoding: .utf8)
+            #expect(checked.contains(" 300000 2.0 "), "\(checked)")
+            // Known by size and time, so it is not read again.
+            try write(damaged, 2)
+            #expect(try model.locate { _, _ in } == path)
+            try write(damaged, 3)
+            #expect(sentence { _ = try model.locate { _, _ in } }.contains("is damaged"))
+            try write([1, 2, 3], 4)
+            #expect(try model.locate { _, _ in } == path)
             #expect(server.requests.isEmpty)
         }
     }

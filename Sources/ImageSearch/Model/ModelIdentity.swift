@@ -27,7 +27,10 @@ public struct ModelIdentity: Sendable, Equatable {
     ///
     /// Any further training changes all weights, and so the digest. It is not a checksum of the file: it
     /// reads 0.3 MB of 354, which takes about a millisecond.
-    public init(_ checkpoint: Checkpoint, precision: Precision) {
+    /// - Throws: `CheckpointError` when texts could not be embedded.
+    public init(_ checkpoint: Checkpoint, precision: Precision) throws {
+        // A table of images that no text can search would be of no use.
+        _ = try checkpoint.tokenizer()
         let hash = SHA256()
         func add(_ number: Int) {
             withUnsafeBytes(of: UInt64(number).littleEndian) { hash.update($0) }
@@ -41,7 +44,7 @@ public struct ModelIdentity: Sendable, Equatable {
             elements.withUnsafeBytes { hash.update($0) }
         }
         let weights = Hexadecimal.encode(hash.digest())
-        if let deviations = checkpoint.configuration.deviations {
+        if let deviations = checkpoint.deviations {
             hash.update(deviations.utf8)
             digest = Hexadecimal.encode(hash.digest())
             weightsDigest = weights
@@ -49,9 +52,20 @@ public struct ModelIdentity: Sendable, Equatable {
             digest = weights
             weightsDigest = nil
         }
-        name = String(checkpoint.path.split(separator: "/").last ?? "model")
+        name = Self.name(checkpoint.path)
         dimension = checkpoint.configuration.embeddingDimension
         self.precision = precision.rawValue
+    }
+
+    /// The last part of a path; of a snapshot in the hub's cache, `owner/name`.
+    static func name(_ path: String) -> String {
+        let parts = path.split(separator: "/")
+        if parts.count >= 3, parts[parts.count - 2] == "snapshots" {
+            let names = parts[parts.count - 3].split(
+                separator: "--", omittingEmptySubsequences: false)
+            if names.count == 3, names[0] == "models" { return "\(names[1])/\(names[2])" }
+        }
+        return String(parts.last ?? "model")
     }
 
     package init(name: String, digest: String, dimension: Int, precision: String) {

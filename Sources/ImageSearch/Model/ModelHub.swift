@@ -1,0 +1,322 @@
+import FoundationEssentials
+import Glibc
+import S3Client
+
+/// A model of the Hugging Face hub, in the cache that Hugging Face's own tools use, so that each finds
+/// what the other downloaded: `CACHE/models--OWNER--NAME/` with `blobs/ETAG`, `snapshots/COMMIT/FILE`
+/// (links to blobs) and `refs/REVISION` (a commit).
+///
+/// Source: huggingface_hub's "Understand caching" and `file_download.py`. A model that is complete in
+/// the cache is used without asking the hub, so that it does not change by itself.
+struct ModelHub {
+    private let owner: String
+    private let name: String
+    private let revision: String
+    private let endpoint: String
+    private let token: String?
+    private let isOffline: Bool
+    /// The folder of all models.
+    private let cache: String
+
+    private var repository: String { "\(owner)/\(name)" }
+    private var folder: String { "\(cache)/models--\(owner)--\(name)" }
+
+    /// - Parameter model: `owner/name` or `owner/name@revision`.
+    /// - Returns: nil when `model` is not such a name, but a path.
+    /// - Throws: ``ModelFileError`` for an endpoint that is no address.
+    init?(_ model: String, _ settings: Settings) throws {
+        let parts = model.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        let names = parts[0].split(separator: "/", omittingEmptySubsequences: false)
+        let suffixes = [
+            "bin", "ckpt", "gguf", "jit", "json", "onnx", "pt", "pth", "safetensors", "zip",
+        ]
+        guard names.count == 2, names.allSatisfy(Self.isName), names[1].count <= 96,
+            !suffixes.contains(where: { names[1].lowercased().hasSuffix("." + $0) }),
+            parts.count == 1 || Self.isRevision(parts[1])
+        else { return nil }
+        (owner, name) = (String(names[0]), String(names[1]))
+        revision = parts.count == 2 ? String(parts[1]) : "main"
+
+        func expanded(_ path: String) -> String {
+            path.hasPrefix("~/") ? settings.home + path.dropFirst(1) : path
+        }
+        let base = settings["XDG_CACHE_HOME"] ?? "\(settings.home)/.cache"
+        let home = expanded(settings["HF_HOME"] ?? "\(base)/huggingface")
+        cache = expanded(
+            settings["HF_HUB_CACHE"] ?? settings["HUGGINGFACE_HUB_CACHE"] ?? "\(home)/hub")
+        var endpoint = settings["HF_ENDPOINT"] ?? "https://huggingface.co"
+        while endpoint.hasSuffix("/") { endpoint.removeLast() }
+        guard endpoint.hasPrefix("https://") || endpoint.hasPrefix("http://"),
+            (try? Endpoint(endpoint)) != nil
+        else {
+            throw ModelFileError.hub(
+                "HF_ENDPOINT must be https://HOST or http://HOST, the address of a Hugging Face hub"
+            )
+        }
+        self.endpoint = endpoint
+        let flag = (settings["HF_HUB_OFFLINE"] ?? settings["TRANSFORMERS_OFFLINE"])?.uppercased()
+        isOffline = ["1", "ON", "YES", "TRUE"].contains(flag)
+        // `hf auth login` leaves a token in a file.
+        let file = expanded(settings["HF_TOKEN_PATH"] ?? "\(home)/token")
+        let stored = settings["HF_TOKEN"] ?? Self.text(of: file)
+        token = stored.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    private static func isName(_ text: Substring) -> Bool {
+        text.utf8.first.map { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "-") } == true
+            && text.utf8.allSatisfy { isAlphanumeric($0) || "-_.".utf8.contains($0) }
+            && !text.contains("--") && !text.contains("..")
+    }
+
+    private static func isRevision(_ text: Substring) -> Bool {
+        !text.isEmpty && text.first != "/" && !text.contains("..")
+            && text.utf8.allSatisfy { isAlphanumeric($0) || "-_./".utf8.contains($0) }
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: false
+        }
+    }
+
+    private static func text(of path: String) -> String? {
+        FileManager.default.contents(atPath: path).map {
+            String(decoding: $0, as: UTF8.self)
+                .trimmingCharacters(while: { $0.isWhitespace })
+        }
+    }
+
+    // MARK: - Finding
+
+    /// The directory with the model's files: from the cache, or downloaded into it.
+    /// - Throws: ``ModelFileError``.
+    func locate(waiting: () -> Void, progress: (Int64, Int64?) -> Void) throws -> String {
+        let known = Self.isCommit(revision) ? revision : Self.text(of: "\(folder)/refs/\(revision)")
+        if let known, Self.isCommit(known), isComplete(known) { return snapshot(known) }
+        guard !isOffline else {
+            throw ModelFileError.hub(
+                "the model \(repository) (revision \(revision)) is not complete in \(cache), and HF_HUB_OFFLINE forbids downloading it; unset it, or name a file or directory in CLIP_MODEL"
+            )
+        }
+        let listing = try list()
+        let all = Set(listing.siblings.map(\.rfilename))
+        guard let (config, weights) = Self.choose(all) else {
+            throw ModelFileError.hub(unusable(all))
+        }
+        let commit = listing.sha
+        func download(_ file: String) throws {
+            try self.download(file, commit, waiting: waiting, progress: progress)
+        }
+        try download(config)
+        if config == Self.transformers { try download(Self.preprocessor) }
+        if needsTokenizer(commit, config) {
+            for file in Self.tokenizerFiles where all.contains(file) { try download(file) }
+        }
+        try download(weights)
+        if revision != commit {
+            try ModelDownload.makeDirectory("\(folder)/refs/\(revision)".directory)
+            try write(commit, to: "\(folder)/refs/\(revision)")
+        }
+        return snapshot(commit)
+    }
+
+    private static let openCLIP = "open_clip_config.json"
+    private static let transformers = "config.json"
+    private static let preprocessor = "preprocessor_config.json"
+    private static let tokenizers = ["tokenizer.json", "spiece.model", "tokenizer.model"]
+    private static let tokenizerFiles =
+        ["tokenizer_config.json", "special_tokens_map.json"] + tokenizers
+
+    /// The configuration and the weights among a repository's files; nil when it has no such pair.
+    private static func choose(_ files: Set<String>) -> (config: String, weights: String)? {
+        for (config, names) in [
+            (openCLIP, ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]),
+            (transformers, ["model.safetensors", "pytorch_model.bin"]),
+        ] where files.contains(config) && (config == openCLIP || files.contains(preprocessor)) {
+            if let weights = names.first(where: files.contains) { return (config, weights) }
+        }
+        return nil
+    }
+
+    private func snapshot(_ commit: String) -> String { "\(folder)/snapshots/\(commit)" }
+
+    private func isComplete(_ commit: String) -> Bool {
+        let path = snapshot(commit)
+        let listed = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        // Follows links: a blob may be missing.
+        let files = Set(listed.filter { FileManager.default.fileExists(atPath: "\(path)/\($0)") })
+        guard let (config, _) = Self.choose(files) else { return false }
+        return !needsTokenizer(commit, config) || Self.tokenizers.contains(where: files.contains)
+    }
+
+    /// Whether the texts of a model are not split by CLIP's own tokenizer.
+    private func needsTokenizer(_ commit: String, _ config: String) -> Bool {
+        let text = Self.text(of: "\(snapshot(commit))/\(config)") ?? ""
+        return text.contains(config == Self.openCLIP ? "\"hf_tokenizer_name\"" : "\"siglip")
+    }
+
+    private func unusable(_ files: Set<String>) -> String {
+        let index = files.sorted().first {
+            $0.hasSuffix(".safetensors.index.json") || $0.hasSuffix(".bin.index.json")
+        }
+        if let index {
+            return
+                "the model \(repository) is published in several files (\(index)), which is not supported"
+        }
+        return
+            "\(repository) has no CLIP model that can be used: neither \(Self.openCLIP) with open_clip_model.safetensors or open_clip_pytorch_model.bin, nor \(Self.transformers) and \(Self.preprocessor) with model.safetensors or pytorch_model.bin"
+    }
+
+    private static func isCommit(_ text: String) -> Bool { isHexadecimal(text, 40) }
+
+    private static func isHexadecimal(_ text: String, _ count: Int) -> Bool {
+        text.utf8.count == count
+            && text.utf8.allSatisfy {
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+            }
+    }
+
+    // MARK: - Downloading
+
+    private struct Listing: Decodable {
+        struct File: Decodable { let rfilename: String }
+        let sha: String
+        let siblings: [File]
+    }
+
+    /// The commit that the revision stands for, and its files.
+    private func list() throws -> Listing {
+        let url = "\(endpoint)/api/models/\(repository)/revision/\(escaped(revision))"
+        let (head, body) = try send("GET", url)
+        try check(head, url)
+        guard let listing = try? JSONDecoder().decode(Listing.self, from: Data(body)),
+            Self.isCommit(listing.sha)
+        else {
+            throw ModelFileError.hub(
+                "\(url) does not answer as a Hugging Face hub does; check HF_ENDPOINT")
+        }
+        return listing
+    }
+
+    private func escaped(_ revision: String) -> String {
+        revision.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F")
+    }
+
+    /// Downloads one file into `blobs` and links it into the snapshot.
+    private func download(
+        _ file: String, _ commit: String, waiting: () -> Void, progress: (Int64, Int64?) -> Void
+    ) throws {
+        let link = "\(snapshot(commit))/\(file)"
+        if FileManager.default.fileExists(atPath: link) { return }
+        let url = "\(endpoint)/\(repository)/resolve/\(commit)/\(file)"
+        let (head, _) = try send("HEAD", url)
+        try check(head, url)
+        // Files in large storage have a tag of their own, their SHA-256; the answer may be a redirect.
+        var tag = head["x-linked-etag"] ?? head["etag"] ?? ""
+        if tag.hasPrefix("W/") { tag.removeFirst(2) }
+        tag = tag.trimmingCharacters(while: { $0 == "\"" })
+        guard !tag.isEmpty,
+            tag.utf8.allSatisfy({ Self.isAlphanumeric($0) || $0 == UInt8(ascii: "-") })
+        else {
+            throw ModelFileError.hub(
+                "\(url) has no usable ETag, which names the file in the cache; check HF_ENDPOINT")
+        }
+        let isRedirect = (300..<400).contains(head.status)
+        let size =
+            head["x-linked-size"].flatMap { Int64($0) } ?? (isRedirect ? nil : head.contentLength)
+        let blob = "\(folder)/blobs/\(tag)"
+        do {
+            try ModelDownload(
+                url: url, headers: headers, path: blob, part: "\(blob).incomplete",
+                lock: "\(cache)/.locks/models--\(owner)--\(name)/\(tag).lock",
+                digest: Self.isHexadecimal(tag, 64) ? tag : nil, size: size
+            ).run(waiting: waiting, progress: progress)
+        } catch let failure as HTTPDownload.Failure {
+            throw ModelFileError.download(
+                url: url, reason: failure.description, remedy: "try again to resume")
+        }
+        try ModelDownload.makeDirectory(link.directory)
+        // What is there is a link whose blob was missing, or another process made it just now.
+        unlink(link)
+        guard symlink("../../blobs/\(tag)", link) == 0 || errno == EEXIST else {
+            throw ModelFileError.cannotWrite(path: link, reason: String(cString: strerror(errno)))
+        }
+    }
+
+    private func write(_ text: String, to path: String) throws {
+        do {
+            try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
+        } catch {
+            throw ModelFileError.cannotWrite(path: path, reason: "\(error)")
+        }
+    }
+
+    private var headers: [(name: String, value: String)] {
+        token.map { [("Authorization", "Bearer \($0)")] } ?? []
+    }
+
+    /// Asks the hub. Redirects within it are followed (a repository was renamed); one that leads
+    /// elsewhere, to storage, is the answer.
+    private func send(_ method: String, _ url: String) throws -> (HTTPHead, [UInt8]) {
+        var options = TransportOptions()
+        options.totalTimeout = .seconds(60)
+        let transport = HTTPTransport(options: options)
+        let address = try Endpoint(endpoint)
+        var target = url
+        for _ in 0..<5 {
+            var request = HTTPRequest(url: target)
+            request.method = method
+            request.headers = headers
+            var body: [UInt8] = []
+            let answer: HTTPTransport.Answer
+            do {
+                answer = try transport.perform(request, bypassProxy: address.isLoopback) {
+                    body += $1
+                    return body.count <= 16 << 20
+                }
+            } catch let fault as TransportFault {
+                let reason = connectionSentence(
+                    fault, origin: address.origin, host: address.host)
+                throw ModelFileError.download(
+                    url: url, reason: reason, remedy: "try again, or name a file in CLIP_MODEL")
+            }
+            guard (300..<400).contains(answer.head.status), let next = answer.head["location"],
+                next.hasPrefix("/") && !next.hasPrefix("//") || next.hasPrefix(address.origin + "/")
+            else { return (answer.head, body) }
+            // A redirect that already tells the file's tag is the answer as well.
+            if answer.head["x-linked-etag"] != nil { return (answer.head, body) }
+            target = next.hasPrefix("/") ? address.origin + next : next
+        }
+        throw ModelFileError.hub("\(url) redirects in a circle; check HF_ENDPOINT")
+    }
+
+    private func check(_ head: HTTPHead, _ url: String) throws {
+        guard head.status >= 400 || head.status == 0 else { return }
+        let page = "\(endpoint)/\(repository)"
+        let sentence =
+            switch head["x-error-code"] {
+            case "GatedRepo":
+                "the model \(repository) is gated: accept its terms at \(page), then set HF_TOKEN to a token of that account"
+            case "RevisionNotFound": "the model \(repository) has no revision \(revision)"
+            case "EntryNotFound": "the model \(repository) has no file at \(url)"
+            case "RepoNotFound",
+                _ where [401, 403, 404].contains(head.status):
+                "CLIP_MODEL names \(repository), which is neither a path here nor a model at \(endpoint) that may be read \(token == nil ? "without a token; if it is private, set HF_TOKEN" : "with this HF_TOKEN")"
+            default: "\(url) answers with HTTP status \(head.status); try again later"
+            }
+        throw ModelFileError.hub(sentence)
+    }
+}
+
+extension String {
+    func trimmingCharacters(while isTrimmed: (Character) -> Bool) -> String {
+        guard let first = firstIndex(where: { !isTrimmed($0) }),
+            let last = lastIndex(where: { !isTrimmed($0) })
+        else { return "" }
+        return String(self[first...last])
+    }
+}
