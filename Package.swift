@@ -14,7 +14,9 @@ let package = Package(
     ],
     traits: [
         .trait(name: "TLS", description: "web-app answers over HTTPS itself."),
-        .default(enabledTraits: ["TLS"]),
+        .trait(
+            name: "SentencePiece", description: "Models with SentencePiece tokenizers (SigLIP)."),
+        .default(enabledTraits: ["SentencePiece", "TLS"]),
     ],
     // deploy/Package.resolved has the exact versions of release builds.
     dependencies: [
@@ -76,7 +78,8 @@ let package = Package(
         .target(
             name: "ClipCore",
             dependencies: [
-                "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CTIFF", "CVocabulary",
+                "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CSentencePiece", "CTIFF",
+                "CVocabulary",
                 "CWebP",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
@@ -94,6 +97,12 @@ let package = Package(
             cSettings: [.define("CLIP_SEARCH_COMMIT", to: "\"\(commit)\"")]),
         .target(name: "CPixels"),
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("z")]),
+        .target(
+            name: "CSentencePiece",
+            cxxSettings: [
+                .define("CLIP_SEARCH_SENTENCEPIECE", .when(traits: ["SentencePiece"]))
+            ],
+            linkerSettings: [.linkedLibrary("sentencepiece", .when(traits: ["SentencePiece"]))]),
         .target(name: "CSiteAssets"),
         .target(name: "CTIFF", linkerSettings: [.linkedLibrary("tiff")]),
         .target(
@@ -130,7 +139,8 @@ let package = Package(
             dependencies: ["ClipCore", "CommandLineSupport", "ImageSearch"]),
         .testTarget(name: "SearchSiteTests", dependencies: ["S3Client", "SearchSite"]),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )
 
 var arguments: Target.Dependency {

@@ -146,11 +146,11 @@ void ck_int8_quantize(const float *x, ptrdiff_t rows, const ck_int8_matrix *weig
 }
 
 void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *norm_weight,
-                                 const float *norm_bias, float *normed,
+                                 const float *norm_bias, float epsilon, float *normed,
                                  const ck_int8_matrix *weight, const ck_int8_rows *to) {
     ptrdiff_t width = weight->inputs;
     for (ptrdiff_t row = 0; row < rows; row++) {
-        ck_layer_norm(x + row * width, 1, width, width, norm_weight, norm_bias, normed);
+        ck_layer_norm(x + row * width, 1, width, width, norm_weight, norm_bias, epsilon, normed);
         quantize(normed, row, weight, to);
     }
 }

@@ -16,7 +16,7 @@ static inline float sum_of_lanes(const float lanes[LANES]) {
 
 CK_MULTIVERSION
 void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
-                   const float *weight, const float *bias, float *out) {
+                   const float *weight, const float *bias, float epsilon, float *out) {
     for (ptrdiff_t row = 0; row < rows; row++) {
         const float *in = x + row * stride;
         float *to = out + row * width;
@@ -38,7 +38,7 @@ void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t st
             float d = in[i] - mean;
             lanes[i - whole] += d * d;
         }
-        float scale = 1.0f / sqrtf(sum_of_lanes(lanes) / (float)width + 1e-5f);
+        float scale = 1.0f / sqrtf(sum_of_lanes(lanes) / (float)width + epsilon);
 
         for (ptrdiff_t i = 0; i < width; i++) to[i] = (in[i] - mean) * scale * weight[i] + bias[i];
     }

@@ -9,12 +9,12 @@ import Testing
     private func identity(_ name: String) throws -> ModelIdentity {
         let folder = URL(fileURLWithPath: Fixtures.tinyModel).deletingLastPathComponent()
             .deletingLastPathComponent().appendingPathComponent("ClipCoreTests/Fixtures/layouts")
-        return ModelIdentity(
+        return try ModelIdentity(
             try Checkpoint(path: folder.appendingPathComponent(name).path), precision: .fp32)
     }
 
     @Test func openAIsModelsKeepTheirDigest() throws {
-        let tiny = ModelIdentity(try Checkpoint(path: Fixtures.tinyModel), precision: .int8)
+        let tiny = try ModelIdentity(try Checkpoint(path: Fixtures.tinyModel), precision: .int8)
         #expect(
             tiny.digest == "ca114d9b7fb907c2a492fc2e1e03d3378070f8a3d45228b5622a08e5da6bf3b4")
         #expect(tiny.weightsDigest == nil)

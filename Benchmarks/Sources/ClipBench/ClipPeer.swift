@@ -6,7 +6,7 @@ struct ClipPeer: Peer {
     private final class Loaded: @unchecked Sendable {
         let imageEncoder: ImageEncoder
         let textEncoder: TextEncoder
-        let tokenizer = Tokenizer()
+        let tokenizer = ClipTokenizer()
         let preprocessor: ImagePreprocessor
         let cores: Int
         let files: [[UInt8]]

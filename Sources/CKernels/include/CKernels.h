@@ -25,11 +25,11 @@ enum ck_activation {
 #define CK_MULTIVERSION
 #endif
 
-// Layer norm over the last dimension (Ba et al. 2016; torch.nn.LayerNorm, eps 1e-5).
+// Layer norm over the last dimension (Ba et al. 2016; torch.nn.LayerNorm).
 // x, out: [rows, width]; weight, bias: [width]. `out` may be `x`. `stride` is the distance between
 // the rows of `x`, in elements; the rows of `out` are dense.
 void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
-                   const float *weight, const float *bias, float *out);
+                   const float *weight, const float *bias, float epsilon, float *out);
 
 // x[r, :] += bias. x: [rows, width]; bias: [width].
 void ck_add_bias(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);

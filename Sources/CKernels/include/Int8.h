@@ -69,8 +69,8 @@ void ck_int8_quantize(const float *x, ptrdiff_t rows, const ck_int8_matrix *weig
 // The same of ck_layer_norm's output, a row at a time. x: [rows, inputs], dense
 // norm_weight, norm_bias, row: [inputs]; `row` is overwritten
 void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *norm_weight,
-                                 const float *norm_bias, float *row, const ck_int8_matrix *weight,
-                                 const ck_int8_rows *to);
+                                 const float *norm_bias, float epsilon, float *row,
+                                 const ck_int8_matrix *weight, const ck_int8_rows *to);
 
 // What is done with y = x Wᵀ + bias.
 enum ck_epilogue {

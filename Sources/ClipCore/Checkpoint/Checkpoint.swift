@@ -18,6 +18,7 @@ public struct Checkpoint: Sendable {
     public let configuration: ClipConfiguration
 
     private let file: MappedFile
+    private let sentencePiece: SentencePieceTokenizer?
     /// By OpenAI's names.
     private let tensors: [String: [TensorLayout]]
 
@@ -49,6 +50,47 @@ public struct Checkpoint: Sendable {
             throw CheckpointError(file: weights, fault: error.message)
         }
         tensors = model.tensors
+        if case .files(let name, let cleaning) = description.tokenizer {
+            let tokenizer = try SentencePieceTokenizer(
+                folder: Self.folder(weights), name: name, cleaning)
+            guard tokenizer.highestID < configuration.vocabularySize else {
+                throw CheckpointError(
+                    file: weights,
+                    fault:
+                        "has a vocabulary of \(configuration.vocabularySize) tokens, but its tokenizer gives ids up to \(tokenizer.highestID)"
+                )
+            }
+            sentencePiece = tokenizer
+        } else {
+            sentencePiece = nil
+        }
+    }
+
+    /// The tokenizer that the model was trained with.
+    /// - Throws: ``CheckpointError`` when the model's vocabulary is not that of CLIP's tokenizer.
+    public func tokenizer() throws(CheckpointError) -> any Tokenizer {
+        if let sentencePiece { return sentencePiece }
+        guard configuration.vocabularySize == ClipTokenizer.vocabularySize else {
+            throw CheckpointError(
+                file: path,
+                fault:
+                    "has a vocabulary of \(configuration.vocabularySize) tokens, but CLIP's tokenizer has \(ClipTokenizer.vocabularySize)"
+            )
+        }
+        return ClipTokenizer()
+    }
+
+    /// What tensors do not show and yet changes embeddings, as a text that is the same for the same
+    /// model; nil for OpenAI's rules.
+    public var deviations: String? {
+        guard let sentencePiece else { return configuration.deviations }
+        return "\(configuration.deviations ?? "");\(sentencePiece.summary)"
+    }
+
+    /// The folder of a file of weights.
+    private static func folder(_ weights: String) -> String {
+        guard let slash = weights.lastIndex(of: "/") else { return "." }
+        return slash == weights.startIndex ? "/" : String(weights[..<slash])
     }
 
     // MARK: - Opening
@@ -123,19 +165,36 @@ public struct Checkpoint: Sendable {
         }
         // A TorchScript archive says itself what it computes.
         if let traced { return try checked(ModelDescription(activation: traced)) }
-        let folder = weights.lastIndex(of: "/").map { String(weights[..<$0]) } ?? "."
+        let folder = folder(weights)
+        let isHuggingFace = model.layout == .huggingFace
         let found =
-            model.isHuggingFace
-            ? try ModelDescription(transformers: folder.isEmpty ? "/" : folder)
+            isHuggingFace
+            ? try ModelDescription(transformers: folder)
             : try ModelDescription(openCLIP: "\(folder)/\(ModelDescription.openCLIPFile)")
-        if let found { return try checked(found) }
+        if let found {
+            guard found.architecture == model.architecture else {
+                throw CheckpointError(
+                    file: weights,
+                    fault:
+                        "holds a \(model.architecture.name) model, but \(found.file ?? "") beside it describes a \(found.architecture.name) model"
+                )
+            }
+            return try checked(found)
+        }
+        let companions =
+            isHuggingFace
+            ? "config.json and preprocessor_config.json" : "open_clip_config.json"
+        guard model.architecture == .clip else {
+            throw CheckpointError(
+                file: weights,
+                fault:
+                    "is a SigLIP model; put its \(companions) and its tokenizer's files beside it"
+            )
+        }
         // OpenAI's archives state these; OpenCLIP's files do not.
         let scalars = ["input_resolution", "context_length", "vocab_size"]
         if scalars.allSatisfy({ model.tensors[$0] != nil }) { return try checked(.openAI) }
         if let activation { return ModelDescription(activation: activation) }
-        let companions =
-            model.isHuggingFace
-            ? "config.json and preprocessor_config.json" : "open_clip_config.json"
         throw CheckpointError(
             file: weights,
             fault:

@@ -16,17 +16,10 @@ extension ModelDescription {
             var text = try model.section("text_cfg")
         else { throw root.failure("describes no vision or no text tower") }
 
-        if case .string(let name)? = vision.take("timm_model_name") {
+        if case .string(let name)? = text.take("hf_model_name") {
             throw root.failure(
-                "describes a vision tower of timm (\(quoted(name))); only OpenCLIP's own vision transformers are supported"
+                "describes a text tower of transformers (\(quoted(name))); only OpenCLIP's own text transformer is supported"
             )
-        }
-        for setting in ["hf_model_name", "hf_tokenizer_name"] {
-            if case .string(let name)? = text.take(setting) {
-                throw root.failure(
-                    "describes a text tower with the \(setting == "hf_model_name" ? "model" : "tokenizer") \(quoted(name)); only CLIP's own text transformer and tokenizer are supported"
-                )
-            }
         }
         if try model.section("multimodal_cfg") != nil {
             throw root.failure("describes a CoCa model, which is not supported")
@@ -37,24 +30,27 @@ extension ModelDescription {
         }
         claim("embed_dim", try model.int("embed_dim"), \.embeddingDimension)
         claim(
-            "vision_cfg.image_size", try vision.side("image_size") ?? 224, \.imageResolution)
-        claim("vision_cfg.patch_size", try vision.side("patch_size") ?? 16, \.patchSize)
-        claim(
             "text_cfg.context_length", try text.int("context_length") ?? 77, \.contextLength)
         claim("text_cfg.vocab_size", try text.int("vocab_size") ?? 49_408, \.vocabularySize)
 
-        let visionWidth = try vision.int("width") ?? 768
-        self.vision.headWidth = try vision.int("head_width") ?? 64
-        try vision.readTower(&self.vision, isQuick: isQuick == true)
-        try vision.expect("no_ln_pre", .bool(false))
-        try vision.expect("pool_type", .string("tok"))
-        try vision.expect("pos_embed_type", .string("learnable"))
-        try vision.expect("attentional_pool", .bool(false))
-        claim("vision_cfg.width", visionWidth, \.vision.width)
-        claim("vision_cfg.layers", try vision.int("layers") ?? 12, \.vision.layers)
-        claim(
-            "the hidden width of vision_cfg",
-            Int(Double(visionWidth) * (try vision.number("mlp_ratio") ?? 4)), \.vision.hiddenWidth)
+        if case .string(let name)? = vision.take("timm_model_name") {
+            try readTimm(name, &vision)
+        } else {
+            imageSize = try vision.side("image_size") ?? 224
+            claim("vision_cfg.patch_size", try vision.side("patch_size") ?? 16, \.patchSize)
+            let width = try vision.int("width") ?? 768
+            self.vision.headWidth = try vision.int("head_width") ?? 64
+            try vision.readTower(&self.vision, isQuick: isQuick == true)
+            try vision.expect("no_ln_pre", .bool(false))
+            try vision.expect("pool_type", .string("tok"))
+            try vision.expect("pos_embed_type", .string("learnable"))
+            try vision.expect("attentional_pool", .bool(false))
+            claim("vision_cfg.width", width, \.vision.width)
+            claim("vision_cfg.layers", try vision.int("layers") ?? 12, \.vision.layers)
+            claim(
+                "the hidden width of vision_cfg",
+                Int(Double(width) * (try vision.number("mlp_ratio") ?? 4)), \.vision.hiddenWidth)
+        }
         // Without effect on these models, or on training alone.
         vision.ignore([
             "patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained",
@@ -70,12 +66,20 @@ extension ModelDescription {
         self.text.headWidth = textWidth / heads
         try text.readTower(&self.text, isQuick: isQuick == true)
         try text.expect("embed_cls", .bool(false))
-        try text.expect("no_causal_mask", .bool(false))
-        try text.expect("pool_type", .string("argmax"))
-        try text.expect("proj_bias", .bool(false))
         try text.expect("proj_type", .string("linear"))
         try text.expect("tokenizer_mode")
-        try text.expect("tokenizer_kwargs", .object([:]))
+        let isSigLIP = architecture == .sigLIP
+        // A setting that is left out is as in CLIP.
+        for (setting, value) in [
+            ("no_causal_mask", JSONValue.bool(isSigLIP)), ("proj_bias", .bool(isSigLIP)),
+            ("pool_type", .string(isSigLIP ? "last" : "argmax")),
+        ] {
+            if isSigLIP, text.peek(setting) == nil {
+                throw root.failure("text_cfg has no \(setting), which SigLIP's text tower needs")
+            }
+            try text.expect(setting, value)
+        }
+        try readTokenizer(&text)
         claim("text_cfg.width", textWidth, \.text.width)
         claim("text_cfg.layers", try text.int("layers") ?? 12, \.text.layers)
         claim(
@@ -115,10 +119,84 @@ extension ModelDescription {
         try root.finish()
     }
 
-    mutating func claim(
-        _ setting: String, _ value: Int?, _ size: KeyPath<ClipConfiguration, Int>
-    ) {
-        if let value { claims.append(Claim(setting: setting, value: value, size: size)) }
+    /// The tokenizer: CLIP's own, or in SigLIP one of transformers in the files beside the weights.
+    private mutating func readTokenizer(
+        _ text: inout ConfigurationSection
+    ) throws(CheckpointError) {
+        let name = text.take("hf_tokenizer_name")
+        guard architecture == .sigLIP else {
+            if case .string(let name)? = name {
+                throw text.failure(
+                    "describes a text tower with the tokenizer \(quoted(name)); it is supported only in SigLIP models"
+                )
+            }
+            try text.expect("tokenizer_kwargs", .object([:]))
+            return
+        }
+        guard case .string(let name)? = name else {
+            throw text.failure("describes a SigLIP model without hf_tokenizer_name")
+        }
+        var cleaning = TextCleaning.openCLIP(.whitespace)
+        if var arguments = try text.section("tokenizer_kwargs") {
+            cleaning =
+                .openCLIP(
+                    try arguments.choice(
+                        "clean",
+                        TextCleaning.OpenCLIP.allCases.map { (.string($0.rawValue), $0) })
+                        ?? .whitespace)
+            try arguments.finish()
+        }
+        tokenizer = .files(name: name, cleaning)
+    }
+
+    /// timm's vision transformers for SigLIP, by timm 1.0's `vision_transformer.py`.
+    private static func sigLIPTower(
+        _ name: String
+    ) -> (image: Int, patch: Int, activation: Activation, heads: Int, layers: Int)? {
+        // vit_SIZE_patchP_siglip_R
+        let parts = name.split(separator: "_")
+        guard parts.count == 5, parts[0] == "vit", parts[3] == "siglip",
+            parts[2].hasPrefix("patch"), let patch = Int(parts[2].dropFirst("patch".count)),
+            let image = Int(parts[4])
+        else { return nil }
+        let activation: Activation
+        switch (parts[1], patch, image) {
+        case ("base", 16, 224), ("base", 16, 256), ("base", 16, 384), ("base", 16, 512),
+            ("large", 16, 256), ("large", 16, 384),
+            ("so400m", 14, 224), ("so400m", 14, 378), ("so400m", 14, 384):
+            activation = .gelu
+        case ("base", 32, 256), ("large", 16, 512), ("so400m", 16, 256), ("so400m", 16, 384),
+            ("so400m", 16, 512), ("giantopt", 16, 256), ("giantopt", 16, 384):
+            activation = .geluTanh
+        default: return nil
+        }
+        let (heads, layers) =
+            ["base": (12, 12), "large": (16, 24), "so400m": (16, 27), "giantopt": (16, 40)][
+                parts[1]]!
+        return (image, patch, activation, heads, layers)
+    }
+
+    /// A vision tower of timm: SigLIP's, or refused.
+    private mutating func readTimm(
+        _ name: String, _ vision: inout ConfigurationSection
+    ) throws(CheckpointError) {
+        guard let tower = Self.sigLIPTower(name) else {
+            throw vision.failure(
+                "describes a vision tower of timm (\(quoted(name))); of those only SigLIP's are supported"
+            )
+        }
+        architecture = .sigLIP
+        // quick_gelu does not reach timm's models.
+        self.vision = Tower(activation: tower.activation, epsilon: 1e-6)
+        self.vision.heads = tower.heads
+        try vision.expect("timm_pool", .string("map"))
+        try vision.expect("timm_proj", .string("none"))
+        guard try vision.side("image_size") ?? 224 == tower.image else {
+            throw vision.failure("vision_cfg.image_size is not that of \(quoted(name))")
+        }
+        imageSize = tower.image
+        claim("the patch size of \(name)", tower.patch, \.patchSize)
+        claim("the number of layers of \(name)", tower.layers, \.vision.layers)
     }
 }
 
@@ -135,7 +213,13 @@ extension ConfigurationSection {
         {
             tower.activation = .geluTanh
         }
-        try expect("norm_kwargs", .object([:]), .object(["eps": .number(1e-5)]))
+        tower.epsilon =
+            try choice(
+                "norm_kwargs",
+                [
+                    (.object([:]), 1e-5), (.object(["eps": .number(1e-5)]), 1e-5),
+                    (.object(["eps": .number(1e-6)]), 1e-6),
+                ]) ?? 1e-5
         try expect("ls_init_value")
         try expect("block_type", .string("default"))
         for setting in [

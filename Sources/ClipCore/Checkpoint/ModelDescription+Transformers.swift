@@ -1,5 +1,6 @@
-/// `config.json` and `preprocessor_config.json`, as Hugging Face's transformers publishes CLIP:
-/// `CLIPConfig`, `CLIPVisionConfig`, `CLIPTextConfig` and `CLIPImageProcessor`.
+/// `config.json` and `preprocessor_config.json`, as Hugging Face's transformers publishes CLIP and SigLIP:
+/// `CLIPConfig`, `SiglipConfig`, those of their towers, `CLIPImageProcessor` and
+/// `SiglipImageProcessor`.
 ///
 /// Images are preprocessed as OpenAI's and OpenCLIP's code does, from which the published models come.
 /// transformers' own processors differ from it by a pixel in where an image with an odd margin is
@@ -12,13 +13,30 @@ extension ModelDescription {
         guard var root = try ConfigurationSection(file: "\(folder)/\(Self.transformersFile)") else {
             return nil
         }
-        if let type = root.take("model_type"), type != .string("clip") {
+        let type = root.take("model_type") ?? .string("clip")
+        switch type {
+        case .string("clip"):
+            self.init(activation: .quickGELU)
+            claim("projection_dim", try root.int("projection_dim") ?? 512, \.embeddingDimension)
+        case .string("siglip"):
+            self.init(activation: .geluTanh)
+            architecture = .sigLIP
+            tokenizer = .files(name: nil, .none)
+            preprocessing.resize = .squash
+            preprocessing.mean = [0.5, 0.5, 0.5]
+            preprocessing.standardDeviation = [0.5, 0.5, 0.5]
+        case .string("siglip2"):
             throw root.failure(
-                "describes a model of the kind \(type.shown); only \"clip\" is supported")
+                "describes a SigLIP 2 model for images of any shape (NaFlex), which is not supported; those for one resolution are"
+            )
+        default:
+            throw root.failure(
+                "describes a model of the kind \(type.shown); only \"clip\" and \"siglip\" are supported"
+            )
         }
-        self.init(activation: .quickGELU)
         file = Self.transformersFile
-        claim("projection_dim", try root.int("projection_dim") ?? 512, \.embeddingDimension)
+        let isSigLIP = architecture == .sigLIP
+        let kind = isSigLIP ? "siglip" : "clip"
 
         // Where the older form `…_config_dict` is present, transformers uses that.
         let older = (
@@ -30,24 +48,36 @@ extension ModelDescription {
         else { throw root.failure("describes no vision or no text tower") }
         var (vision, text) = (older.vision ?? newVision, older.text ?? newText)
 
-        claim("vision_config.image_size", try vision.side("image_size") ?? 224, \.imageResolution)
-        claim("vision_config.patch_size", try vision.side("patch_size") ?? 32, \.patchSize)
+        imageSize = try vision.side("image_size") ?? 224
+        claim(
+            "vision_config.patch_size", try vision.side("patch_size") ?? (isSigLIP ? 16 : 32),
+            \.patchSize)
         try vision.expect("num_channels", .number(3))
-        try vision.expect("model_type", .string("clip_vision_model"))
+        try vision.expect("model_type", .string("\(kind)_vision_model"))
+        if isSigLIP { try vision.expect("vision_use_head", .bool(true)) }
         self.vision = try tower(
             &vision, "vision_config", width: 768, heads: 12, hidden: 3_072,
             (\.vision.width, \.vision.layers, \.vision.hiddenWidth))
 
-        claim("text_config.vocab_size", try text.int("vocab_size") ?? 49_408, \.vocabularySize)
         claim(
-            "text_config.max_position_embeddings", try text.int("max_position_embeddings") ?? 77,
-            \.contextLength)
-        try text.expect("model_type", .string("clip_text_model"))
-        // Of 2, an old mistake, transformers knows that the highest id is meant.
-        try text.expect("eos_token_id", .number(2), .number(49_407))
+            "text_config.vocab_size", try text.int("vocab_size") ?? (isSigLIP ? 32_000 : 49_408),
+            \.vocabularySize)
+        claim(
+            "text_config.max_position_embeddings",
+            try text.int("max_position_embeddings") ?? (isSigLIP ? 64 : 77), \.contextLength)
+        try text.expect("model_type", .string("\(kind)_text_model"))
+        if isSigLIP {
+            claim(
+                "text_config.projection_size", try text.int("projection_size"), \.embeddingDimension
+            )
+        } else {
+            // Of 2, an old mistake, transformers knows that the highest id is meant.
+            try text.expect("eos_token_id", .number(2), .number(49_407))
+        }
         text.ignore(["pad_token_id", "bos_token_id"])
         self.text = try tower(
-            &text, "text_config", width: 512, heads: 8, hidden: 2_048,
+            &text, "text_config", width: isSigLIP ? 768 : 512, heads: isSigLIP ? 12 : 8,
+            hidden: isSigLIP ? 3_072 : 2_048,
             (\.text.width, \.text.layers, \.text.hiddenWidth))
 
         root.ignore(Self.withoutEffect)
@@ -71,7 +101,8 @@ extension ModelDescription {
         claim("\(name).hidden_size", width, sizes.0)
         claim("\(name).num_hidden_layers", try section.int("num_hidden_layers") ?? 12, sizes.1)
         claim("\(name).intermediate_size", try section.int("intermediate_size") ?? hidden, sizes.2)
-        try section.expect("layer_norm_eps", .number(1e-5))
+        let epsilon = try section.choice(
+            "layer_norm_eps", [(.number(1e-5), Float(1e-5)), (.number(1e-6), 1e-6)])
         let activation = try section.choice(
             "hidden_act",
             [
@@ -82,7 +113,9 @@ extension ModelDescription {
         // The towers' projections have the model's projection_dim, whatever they say.
         section.ignore(Self.withoutEffect.union(["projection_dim"]))
         try section.finish()
-        return Tower(activation: activation ?? .quickGELU, headWidth: width / heads)
+        return Tower(
+            activation: activation ?? (architecture == .sigLIP ? .geluTanh : .quickGELU),
+            headWidth: width / heads, epsilon: epsilon ?? (architecture == .sigLIP ? 1e-6 : 1e-5))
     }
 
     private mutating func readPreprocessor(_ folder: String) throws(CheckpointError) {
@@ -109,6 +142,7 @@ extension ModelDescription {
         // A number is the length of the shorter side; height and width are both sides.
         if case .object(let size)? = images.peek("size"), size.keys.contains("shortest_edge") {
             var size = try images.section("size")!
+            preprocessing.resize = .shortestSide
             claim(
                 "preprocessor_config.json's size", try size.int("shortest_edge"), \.imageResolution)
             try size.finish()

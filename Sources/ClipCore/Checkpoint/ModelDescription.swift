@@ -9,10 +9,15 @@ package struct ModelDescription {
     package struct Tower: Equatable {
         package var activation: Activation
         package var headWidth = 64
+        /// Attention heads, where their number is stated instead of their width.
+        package var heads: Int?
+        /// Of the layer norms.
+        package var epsilon: Float = 1e-5
 
-        package init(activation: Activation, headWidth: Int = 64) {
+        package init(activation: Activation, headWidth: Int = 64, epsilon: Float = 1e-5) {
             self.activation = activation
             self.headWidth = headWidth
+            self.epsilon = epsilon
         }
     }
 
@@ -23,8 +28,12 @@ package struct ModelDescription {
         let size: KeyPath<ClipConfiguration, Int>
     }
 
+    package var architecture = Architecture.clip
     package var vision: Tower
     package var text: Tower
+    /// Side of the images in pixels, where it need not be a multiple of the patches' side.
+    package var imageSize: Int?
+    package var tokenizer = TokenizerKind.clip
     package var preprocessing = ImagePreprocessing.openAI
     /// The name of the file that says so; nil when nothing but the activation is known.
     package var file: String?
@@ -34,6 +43,12 @@ package struct ModelDescription {
     package init(activation: Activation) {
         vision = Tower(activation: activation)
         text = vision
+    }
+
+    mutating func claim(
+        _ setting: String, _ value: Int?, _ size: KeyPath<ClipConfiguration, Int>
+    ) {
+        if let value { claims.append(Claim(setting: setting, value: value, size: size)) }
     }
 
     package static var openAI: ModelDescription { ModelDescription(activation: .quickGELU) }

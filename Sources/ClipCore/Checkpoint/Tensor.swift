@@ -3,8 +3,8 @@ import CKernels
 /// A tensor in a mapped file.
 package struct Tensor: Sendable {
     package let name: String
-    /// One layout, or several of the same shape that lie in different places and follow each other
-    /// along the first dimension.
+    /// One layout, or several that lie in different places and follow each other along the first
+    /// dimension.
     package let parts: [TensorLayout]
     let file: MappedFile
 
@@ -15,7 +15,7 @@ package struct Tensor: Sendable {
     /// The shape that parts have together.
     static func shape(of parts: [TensorLayout]) -> [Int] {
         var shape = parts[0].shape
-        if parts.count > 1 { shape[0] *= parts.count }
+        if parts.count > 1 { shape[0] = parts.reduce(0) { $0 + $1.shape[0] } }
         return shape
     }
 

@@ -74,6 +74,14 @@ package struct TensorLayout: Sendable, Equatable {
             count: count)
     }
 
+    /// The same elements without the outer dimensions of size 1.
+    var squeezed: TensorLayout {
+        let count = shape.prefix { $0 == 1 }.count
+        return TensorLayout(
+            type: type, shape: Array(shape.dropFirst(count)),
+            strides: Array(strides.dropFirst(count)), storage: storage, count: self.count)
+    }
+
     /// Row-major strides of a shape.
     package static func contiguousStrides(_ shape: [Int]) -> [Int] {
         var strides = [Int](repeating: 1, count: shape.count)

@@ -1,112 +1,198 @@
 /// The tensors of a model by OpenAI's names, whatever layout the file has: OpenAI's and OpenCLIP's,
-/// OpenCLIP's with the text tower under `text.`, or Hugging Face's (`vision_model.…`).
+/// OpenCLIP's with the text tower under `text.` or with timm's vision tower (`visual.trunk.…`), or
+/// Hugging Face's (`vision_model.…`). SigLIP's attention pooling gets names after the same pattern,
+/// `visual.attn_pool.…`.
 struct ModelTensors {
-    /// Tensors by OpenAI's names; Hugging Face's queries, keys and values are three parts of one.
-    private(set) var tensors: [String: [TensorLayout]] = [:]
-    let isHuggingFace: Bool
+    enum Layout { case openAI, timm, huggingFace }
 
-    private static let marker = "visual.conv1.weight"
-    private static let huggingFaceMarker = "vision_model.embeddings.patch_embedding.weight"
+    /// Tensors by OpenAI's names. Queries, keys and values that are stored apart are parts of one.
+    private(set) var tensors: [String: [TensorLayout]] = [:]
+    let layout: Layout
+    let architecture: Architecture
+
+    /// The tensor by which a layout is recognised, and the part of its name that stands for the tower.
+    private static let markers: [(layout: Layout, name: String, tower: String)] = [
+        (.openAI, "visual.conv1.weight", "visual."),
+        (.timm, "visual.trunk.patch_embed.proj.weight", "visual.trunk."),
+        (.huggingFace, "vision_model.embeddings.patch_embedding.weight", "vision_model."),
+    ]
 
     /// - Throws: `CheckpointFault` when there is no CLIP model, another kind of it, or more than one.
     init(_ stored: [String: TensorLayout]) throws(CheckpointFault) {
         // Training checkpoints keep the model under a name (`state_dict`, `model`) or a wrapper's
         // prefix (`module` for data parallel training); the part that holds the model is kept.
-        var found: [(prefix: String, isHuggingFace: Bool)] = []
+        var found: [(prefix: String, layout: Layout, tower: String)] = []
         for name in stored.keys {
-            for marker in [Self.marker, Self.huggingFaceMarker]
-            where name == marker || name.hasSuffix("." + marker) {
+            for marker in Self.markers
+            where name == marker.name || name.hasSuffix("." + marker.name) {
                 found.append(
-                    (String(name.dropLast(marker.count)), marker == Self.huggingFaceMarker))
+                    (String(name.dropLast(marker.name.count)), marker.layout, marker.tower))
             }
         }
         found.sort { $0.prefix < $1.prefix }
-        guard let model = found.first else { throw CheckpointFault(Self.otherModel(stored)) }
+        guard let model = found.first else {
+            throw CheckpointFault(
+                "holds no CLIP model: the tensor \"visual.conv1.weight\" is missing")
+        }
         guard found.count == 1 else {
-            let names = found.prefix(2).map {
-                quoted($0.prefix + ($0.isHuggingFace ? "vision_model." : "visual."))
-            }
+            let names = found.prefix(2).map { quoted($0.prefix + $0.tower) }
             throw CheckpointFault(
                 "holds more than one model (\(names[0]) and \(names[1])); save the one to be used in a file of its own"
             )
         }
-        guard stored[model.prefix + "visual.layer1.0.conv1.weight"] == nil else {
+        let prefix = model.prefix
+        guard stored[prefix + "visual.layer1.0.conv1.weight"] == nil else {
             throw CheckpointFault(
                 "is a CLIP model with a ResNet as vision tower; only vision transformers are supported"
             )
         }
-        isHuggingFace = model.isHuggingFace
-        let own = stored.filter { $0.key.hasPrefix(model.prefix) }
-        let hasTextPrefix =
-            !isHuggingFace && own[model.prefix + "text.token_embedding.weight"] != nil
-        var split: [String: [Int: TensorLayout]] = [:]
-        for (key, layout) in own {
-            var name = String(key.dropFirst(model.prefix.count))
-            if hasTextPrefix, name.hasPrefix("text.") { name.removeFirst("text.".count) }
-            if isHuggingFace, let known = Self.openAIName(name) {
-                split[known.name, default: [:]][known.part] =
-                    known.isTransposed ? layout.transposed : layout
-            } else {
-                guard tensors.updateValue([layout], forKey: name) == nil else {
-                    throw CheckpointFault("holds the tensor \(quoted(name)) twice")
-                }
-            }
+        layout = model.layout
+        let isSigLIP =
+            stored[prefix + "visual.trunk.attn_pool.latent"] != nil
+            || stored[prefix + "vision_model.head.probe"] != nil
+        guard isSigLIP || layout != .timm else {
+            throw CheckpointFault(
+                "is an OpenCLIP model with a vision tower of timm that is not SigLIP's, which is not supported"
+            )
         }
-        for (name, parts) in split {
-            let layouts = parts.sorted { $0.key < $1.key }.map(\.value)
-            let isWhole = name.contains("attn.in_proj") ? parts.count == 3 : parts.count == 1
-            guard isWhole, layouts.allSatisfy({ $0.shape == layouts[0].shape }) else {
+        architecture = isSigLIP ? .sigLIP : .clip
+
+        let own = stored.filter { $0.key.hasPrefix(prefix) }
+        let hasTextPrefix =
+            layout != .huggingFace && own[prefix + "text.token_embedding.weight"] != nil
+        var parts: [String: [Int: TensorLayout]] = [:]
+        for (key, tensor) in own {
+            var name = String(key.dropFirst(prefix.count))
+            if hasTextPrefix, name.hasPrefix("text.") { name.removeFirst("text.".count) }
+            let renamed = Self.renamed(name, layout)
+            var tensor = renamed.isTransposed ? tensor.transposed : tensor
+            if renamed.isRenamed { tensor = tensor.squeezed }
+            guard parts[renamed.name, default: [:]].updateValue(tensor, forKey: renamed.part) == nil
+            else { throw CheckpointFault("holds the tensor \(quoted(name)) twice") }
+        }
+        for (name, numbered) in parts {
+            let layouts = numbered.sorted { $0.key < $1.key }
+            guard layouts.map(\.key) == Array(layouts.indices),
+                layouts.allSatisfy({
+                    $0.value.shape.dropFirst() == layouts[0].value.shape.dropFirst()
+                        && $0.value.shape.isEmpty == layouts[0].value.shape.isEmpty
+                })
+            else {
                 throw CheckpointFault(
                     "the parts of \(quoted(name)) (queries, keys and values) do not fit together")
             }
-            tensors[name] = layouts
+            tensors[name] = layouts.map(\.value)
         }
     }
 
-    /// OpenAI's name of one of Hugging Face's tensors: which third of it this is, and whether it lies
-    /// transposed; nil when it is none of CLIP's.
-    private static func openAIName(
-        _ name: String
-    ) -> (name: String, part: Int, isTransposed: Bool)? {
-        let whole = [
-            "vision_model.embeddings.class_embedding": "visual.class_embedding",
-            huggingFaceMarker: marker,
-            "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+    // MARK: - Names
+
+    private struct Renamed {
+        var name: String
+        /// Which part of it this is, where it is stored in several.
+        var part = 0
+        var isTransposed = false
+        var isRenamed = true
+    }
+
+    /// What precedes `.weight` and `.bias` outside of blocks.
+    private static let layers: [Layout: [String: String]] = [
+        .openAI: [:],
+        .timm: [
+            "visual.trunk.patch_embed.proj": "visual.conv1", "visual.trunk.norm": "visual.ln_post",
+            "visual.trunk.attn_pool.proj": "visual.attn_pool.attn.out_proj",
+            "visual.trunk.attn_pool.norm": "visual.attn_pool.ln_2",
+            "visual.trunk.attn_pool.mlp.fc1": "visual.attn_pool.mlp.c_fc",
+            "visual.trunk.attn_pool.mlp.fc2": "visual.attn_pool.mlp.c_proj",
+        ],
+        .huggingFace: [
+            "vision_model.embeddings.patch_embedding": "visual.conv1",
             // The misspelling is transformers'.
-            "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",
-            "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
-            "vision_model.post_layernorm.weight": "visual.ln_post.weight",
-            "vision_model.post_layernorm.bias": "visual.ln_post.bias",
-            "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
-            "text_model.embeddings.position_embedding.weight": "positional_embedding",
-            "text_model.final_layer_norm.weight": "ln_final.weight",
-            "text_model.final_layer_norm.bias": "ln_final.bias",
-        ]
-        if let known = whole[name] { return (known, 0, false) }
-        if name == "visual_projection.weight" { return ("visual.proj", 0, true) }
-        if name == "text_projection.weight" { return ("text_projection", 0, true) }
-        for (theirs, ours) in [
-            ("vision_model.encoder.layers.", "visual.transformer.resblocks."),
-            ("text_model.encoder.layers.", "transformer.resblocks."),
-        ] where name.hasPrefix(theirs) {
-            let parts = name.dropFirst(theirs.count).split(separator: ".", maxSplits: 1)
-            guard parts.count == 2 else { return nil }
-            let block = "\(ours)\(parts[0])."
-            for kind in ["weight", "bias"] {
-                let layers = [
-                    "layer_norm1": "ln_1.", "layer_norm2": "ln_2.", "mlp.fc1": "mlp.c_fc.",
-                    "mlp.fc2": "mlp.c_proj.", "self_attn.out_proj": "attn.out_proj.",
-                ]
-                for (layer, known) in layers where parts[1] == "\(layer).\(kind)" {
-                    return (block + known + kind, 0, false)
-                }
-                for (part, letter) in ["q", "k", "v"].enumerated()
-                where parts[1] == "self_attn.\(letter)_proj.\(kind)" {
-                    return ("\(block)attn.in_proj_\(kind)", part, false)
-                }
-            }
+            "vision_model.pre_layrnorm": "visual.ln_pre",
+            "vision_model.post_layernorm": "visual.ln_post",
+            "vision_model.head.attention.out_proj": "visual.attn_pool.attn.out_proj",
+            "vision_model.head.layernorm": "visual.attn_pool.ln_2",
+            "vision_model.head.mlp.fc1": "visual.attn_pool.mlp.c_fc",
+            "vision_model.head.mlp.fc2": "visual.attn_pool.mlp.c_proj",
+            "text_model.embeddings.token_embedding": "token_embedding",
+            "text_model.final_layer_norm": "ln_final",
+            "text_model.head": "text_projection",
+        ],
+    ]
+
+    /// Whole names.
+    private static let others: [String: String] = [
+        "visual.trunk.pos_embed": "visual.positional_embedding",
+        "visual.trunk.attn_pool.latent": "visual.attn_pool.latent",
+        "vision_model.embeddings.class_embedding": "visual.class_embedding",
+        "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+        "vision_model.head.probe": "visual.attn_pool.latent",
+        "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    ]
+
+    /// Where the blocks are, and what precedes `.weight` and `.bias` in them.
+    private static let blocks: [Layout: (towers: [String: String], layers: [String: String])] = [
+        .openAI: ([:], [:]),
+        .timm: (
+            ["visual.trunk.blocks.": "visual.transformer.resblocks."],
+            [
+                "norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj",
+                "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+            ]
+        ),
+        .huggingFace: (
+            [
+                "vision_model.encoder.layers.": "visual.transformer.resblocks.",
+                "text_model.encoder.layers.": "transformer.resblocks.",
+            ],
+            [
+                "layer_norm1": "ln_1", "layer_norm2": "ln_2",
+                "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
+                "mlp.fc2": "mlp.c_proj",
+            ]
+        ),
+    ]
+
+    /// Layers that are queries, keys and values, or some of them.
+    private static let attention: [String: Int] = [
+        "attn.qkv": 0, "self_attn.q_proj": 0, "self_attn.k_proj": 1, "self_attn.v_proj": 2,
+        "visual.trunk.attn_pool.q": 0, "visual.trunk.attn_pool.kv": 1,
+    ]
+
+    /// OpenAI's name of a tensor; one that is none of the layout's keeps its name.
+    private static func renamed(_ name: String, _ layout: Layout) -> Renamed {
+        let unchanged = Renamed(name: name, isRenamed: false)
+        guard layout != .openAI else { return unchanged }
+        if let other = others[name] { return Renamed(name: other) }
+        if name == "visual_projection.weight" {
+            return Renamed(name: "visual.proj", isTransposed: true)
         }
-        return nil
+        if name == "text_projection.weight", layout == .huggingFace {
+            return Renamed(name: "text_projection", isTransposed: true)
+        }
+        let inProjection = "vision_model.head.attention.in_proj_"
+        if name.hasPrefix(inProjection) {
+            return Renamed(
+                name: "visual.attn_pool.attn.in_proj_" + name.dropFirst(inProjection.count))
+        }
+        guard let dot = name.lastIndex(of: "."),
+            ["weight", "bias"].contains(name[dot...].dropFirst())
+        else { return unchanged }
+        let (layer, kind) = (String(name[..<dot]), name[dot...].dropFirst())
+        if let ours = layers[layout]?[layer] { return Renamed(name: "\(ours).\(kind)") }
+        if let part = attention[layer] {
+            return Renamed(name: "visual.attn_pool.attn.in_proj_\(kind)", part: part)
+        }
+        guard let blocks = blocks[layout],
+            let (theirs, ours) = blocks.towers.first(where: { layer.hasPrefix($0.key) })
+        else { return unchanged }
+        let parts = layer.dropFirst(theirs.count).split(separator: ".", maxSplits: 1)
+        guard parts.count == 2 else { return unchanged }
+        if let part = attention[String(parts[1])] {
+            return Renamed(name: "\(ours)\(parts[0]).attn.in_proj_\(kind)", part: part)
+        }
+        guard let ending = blocks.layers[String(parts[1])] else { return unchanged }
+        return Renamed(name: "\(ours)\(parts[0]).\(ending).\(kind)")
     }
 
     /// Tensors that play no part in an embedding: the scale and shift of all similarities alike, sizes
@@ -123,26 +209,15 @@ struct ModelTensors {
     /// What an unknown tensor within a model probably belongs to.
     static func unknown(_ name: String) -> CheckpointFault {
         let kinds = [
-            (".ls_1.", "LayerScale"), (".ls_2.", "LayerScale"), ("lora_", "LoRA, not merged"),
+            (".ls_1.", "LayerScale"), (".ls_2.", "LayerScale"), (".ls1.", "LayerScale"),
+            (".ls2.", "LayerScale"), ("lora_", "LoRA, not merged"),
             ("base_layer", "LoRA, not merged"), ("conv1_alpha", "Alpha-CLIP"),
             ("positional_embedding_res", "Long-CLIP"), ("attn_pool", "attentional pooling"),
-            ("text_decoder", "CoCa"), ("text_model.head", "SigLIP"),
-            ("vision_model.head", "SigLIP"), ("patch_embedding.bias", "SigLIP"),
+            ("text_decoder", "CoCa"),
         ]
         let kind = kinds.first { name.contains($0.0) }.map { " (\($0.1))" } ?? ""
         return CheckpointFault(
             "has the tensor \(quoted(name))\(kind), which is not part of a supported CLIP model; without it the embeddings would be wrong"
         )
-    }
-
-    /// What to say of a file that holds tensors, but not CLIP's.
-    private static func otherModel(_ tensors: [String: TensorLayout]) -> String {
-        func has(_ part: String) -> Bool {
-            tensors.keys.contains { $0.hasPrefix(part) || $0.contains("." + part) }
-        }
-        if has("visual.trunk.") {
-            return "is an OpenCLIP model with a vision tower of timm, which is not supported"
-        }
-        return "holds no CLIP model: the tensor \"visual.conv1.weight\" is missing"
     }
 }

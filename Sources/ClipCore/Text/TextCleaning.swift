@@ -1,10 +1,63 @@
-/// What upstream does to a text before it is split into words: `basic_clean`, `whitespace_clean`
-/// and `str.lower`, in `clip/simple_tokenizer.py`.
-enum TextCleaning {
-    static func clean(_ text: Scalars) -> Scalars {
+/// What is done to a text before it is split into tokens.
+package enum TextCleaning: Equatable, Sendable {
+    case none
+    /// `basic_clean`, `whitespace_clean` and `str.lower` of `clip/simple_tokenizer.py`.
+    case openAI
+    /// The `clean` of OpenCLIP's `HFTokenizer`.
+    case openCLIP(OpenCLIP)
+    /// `canonicalize_text` of transformers' `SiglipTokenizer`.
+    case sigLIP
+    /// The `Lowercase` of the tokenizers library, which transformers' `Siglip2Tokenizer` adds.
+    case lowercase
+
+    package enum OpenCLIP: String, CaseIterable, Sendable {
+        case canonicalize, lower, whitespace
+    }
+
+    func clean(_ text: Scalars) -> Scalars {
+        switch self {
+        case .none: return text
+        case .openAI:
+            return CharacterRules.lowercased(
+                Self.strip(Self.collapse(Self.basic(text), CharacterRules.isWhiteSpace)))
+        case .openCLIP(let kind):
+            let basic = Scalars(Self.basic(text))
+            switch kind {
+            case .canonicalize:
+                let plain = basic.compactMap {
+                    $0 == 0x5F ? 0x20 : Self.isPunctuation($0) ? nil : $0
+                }
+                return Self.words(CharacterRules.lowercased(plain))
+            case .lower: return CharacterRules.lowercased(Self.words(basic))
+            case .whitespace: return Self.words(basic)
+            }
+        case .sigLIP:
+            return Self.words(
+                CharacterRules.lowercased(text).filter { !Self.isPunctuation($0) })
+        case .lowercase:
+            // Character by character, so that no sigma is a final one.
+            return text.flatMap { $0 == 0x3A3 ? [0x3C3] : CharacterRules.lowercased([$0]) }
+        }
+    }
+
+    /// `basic_clean`: repaired, unescaped, stripped.
+    private static func basic(_ text: Scalars) -> ArraySlice<UInt32> {
         let fixed = TextRepair.fixText(text)
         let plain = CharacterReferences.unescape(CharacterReferences.unescape(fixed))
-        return CharacterRules.lowercased(strip(collapseWhiteSpace(strip(plain[...]))))
+        return strip(plain[...])
+    }
+
+    /// `" ".join(text.split())`.
+    private static func words(_ text: Scalars) -> Scalars {
+        strip(collapse(text[...], CharacterRules.isPythonSpace))
+    }
+
+    /// Python's `string.punctuation`.
+    private static func isPunctuation(_ value: UInt32) -> Bool {
+        switch value {
+        case 0x21...0x2F, 0x3A...0x40, 0x5B...0x60, 0x7B...0x7E: true
+        default: false
+        }
     }
 
     /// `str.strip`.
@@ -15,17 +68,17 @@ enum TextCleaning {
         return text[first...last]
     }
 
-    private static func strip(_ text: Scalars) -> Scalars {
-        Scalars(strip(text[...]))
-    }
+    private static func strip(_ text: Scalars) -> Scalars { Scalars(strip(text[...])) }
 
-    /// `regex.sub(r"\s+", " ", text)`.
-    private static func collapseWhiteSpace(_ text: ArraySlice<UInt32>) -> Scalars {
+    /// Replaces each run of white space by one space.
+    private static func collapse(
+        _ text: ArraySlice<UInt32>, _ isSpace: (UInt32) -> Bool
+    ) -> Scalars {
         var result = Scalars()
         result.reserveCapacity(text.count)
         var isInside = false
         for value in text {
-            if CharacterRules.isWhiteSpace(value) {
+            if isSpace(value) {
                 if !isInside { result.append(0x20) }
                 isInside = true
             } else {

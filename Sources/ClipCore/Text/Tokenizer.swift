@@ -1,7 +1,8 @@
-/// A text as CLIP's text transformer takes it.
+/// A text as a text transformer takes it.
 public struct Tokens: Sendable, Equatable {
-    /// The start token, the text's tokens, the end token: at least 2 and at most `contextLength`
-    /// ids, each below `Tokenizer.vocabularySize`. Upstream fills the rest of the context with 0.
+    /// Ids below the vocabulary's size. Of CLIP's tokenizer: the start token, the text's tokens and the
+    /// end token, at most `contextLength` of them; upstream fills the rest of the context with 0. Of other
+    /// tokenizers: exactly `contextLength`, padded.
     public let ids: [Int32]
 
     /// Whether the text had more tokens than the context holds, so that its end was cut off.
@@ -13,15 +14,30 @@ public struct Tokens: Sendable, Equatable {
     }
 }
 
+/// Turns text into the ids that a model was trained with.
+public protocol Tokenizer: Sendable {
+    /// Any text is allowed and takes time roughly in proportion to its length. One that does not fit is
+    /// cut, its end token kept.
+    /// - Parameter contextLength: the rows of the model's `positional_embedding`.
+    func encode(_ text: String, contextLength: Int) -> Tokens
+}
+
+/// Which tokenizer a model needs.
+package enum TokenizerKind: Equatable {
+    /// OpenAI's, which is part of the executable.
+    case clip
+    /// One of transformers, in files beside the weights, after a cleaning of the text.
+    /// - Parameter name: the repository that a configuration names, for messages.
+    case files(name: String?, TextCleaning)
+}
+
 /// Turns text into the ids that upstream's `clip.tokenize` gives for it.
 ///
 /// Text is repaired (`ftfy.fix_text`), HTML-unescaped twice, stripped, its white space
 /// collapsed and lower-cased; split by upstream's regular expression; and each word is merged by
 /// byte-pair encoding. The vocabulary is part of the executable. Making a tokenizer fills a table of
 /// 256 kB, well within a millisecond, and a copy shares it.
-///
-/// Any text is allowed and takes time roughly in proportion to its length.
-public struct Tokenizer: Sendable {
+public struct ClipTokenizer: Tokenizer {
     /// The number of ids: what a checkpoint's `token_embedding` must have as rows.
     public static let vocabularySize = Vocabulary.size
 
@@ -45,7 +61,7 @@ public struct Tokenizer: Sendable {
     ///   the start and the end token are always there.
     public func encode(_ text: String, contextLength: Int = 77) -> Tokens {
         let room = max(contextLength, 2) - 1
-        let scalars = TextCleaning.clean(text.unicodeScalars.map(\.value))
+        let scalars = TextCleaning.openAI.clean(text.unicodeScalars.map(\.value))
         var splitter = WordSplitter(scalars)
         var ids = [Self.startOfText]
         // What follows the context changes nothing, so it need not be encoded.

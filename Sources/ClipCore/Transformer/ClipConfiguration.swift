@@ -8,13 +8,25 @@ public enum Activation: String, Sendable, CaseIterable {
     case geluTanh = "gelu_tanh"
 }
 
+/// How the parts of a model are put together. All have layer norms before each branch.
+public enum Architecture: String, Sendable {
+    /// OpenAI's: a class token whose output is pooled, `ln_pre` and `ln_post`; a causal text tower pooled
+    /// at the end token; projections without bias.
+    case clip
+    /// SigLIP's: no class token, `ln_post` and attention pooling of all patches; a text tower without a
+    /// mask, of which the last token is pooled; a bias in the patch embedding and the text projection,
+    /// and no projection of images.
+    case sigLIP = "siglip"
+
+    /// For messages.
+    var name: String { self == .clip ? "CLIP" : "SigLIP" }
+}
+
 /// A CLIP model with a vision transformer, described completely: two models with the same description
 /// and the same weights give the same embeddings.
 ///
 /// Sizes come from tensor shapes, as in upstream's `clip.model.build_model`; ``ModelDescription`` says
-/// the rest. Common to all that are supported: a class token whose output is pooled, layer norms with
-/// epsilon 1e-5 before each branch, `ln_pre` and `ln_post`; a causal text tower pooled at the end token;
-/// CLIP's byte-pair tokenizer; projections without bias.
+/// the rest.
 public struct ClipConfiguration: Sendable, Equatable {
     /// One tower: a stack of residual attention blocks.
     public struct Transformer: Sendable, Equatable {
@@ -26,11 +38,14 @@ public struct ClipConfiguration: Sendable, Equatable {
         /// Features of the hidden layer of the blocks' MLP.
         public let hiddenWidth: Int
         public let activation: Activation
+        /// Of the layer norms: added to the variance.
+        public let epsilon: Float
 
         /// Attention heads.
         public var heads: Int { width / headWidth }
     }
 
+    public let architecture: Architecture
     /// Length of an embedding: 512 for ViT-B, 768 for ViT-L/14.
     public let embeddingDimension: Int
 
@@ -48,16 +63,25 @@ public struct ClipConfiguration: Sendable, Equatable {
 
     /// Patches along a side of the image.
     public var gridSize: Int { imageResolution / patchSize }
-    /// Tokens an image has: its patches, and the class token before them.
-    public var imageSequenceLength: Int { gridSize * gridSize + 1 }
+    /// Tokens an image has: its patches, and in CLIP the class token before them.
+    public var imageSequenceLength: Int { gridSize * gridSize + (architecture == .clip ? 1 : 0) }
 
     /// What tensors do not show, as a text that is the same for the same model; nil for OpenAI's rules.
     public var deviations: String? {
-        let openAI = ModelDescription.openAI
-        let towers = [vision, text].map { "\($0.activation.rawValue),\($0.headWidth)" }
-        let usual = [openAI.vision, openAI.text].map { "\($0.activation.rawValue),\($0.headWidth)" }
-        guard towers != usual || preprocessing != openAI.preprocessing else { return nil }
-        return "vision:\(towers[0]);text:\(towers[1]);\(preprocessing.summary)"
+        func summary(_ tower: Transformer) -> String {
+            let epsilon = tower.epsilon == 1e-5 ? "" : ",\(tower.epsilon)"
+            return "\(tower.activation.rawValue),\(tower.headWidth)\(epsilon)"
+        }
+        let description =
+            "vision:\(summary(vision));text:\(summary(text));\(preprocessing.summary)"
+        if architecture == .sigLIP { return "siglip;\(imageResolution);\(description)" }
+        let side = patchSize * gridSize == imageResolution ? "" : "\(imageResolution);"
+        let usual = "quick_gelu,64"
+        guard
+            summary(vision) != usual || summary(text) != usual
+                || preprocessing != .openAI || !side.isEmpty
+        else { return nil }
+        return side + description
     }
 
     /// - Parameter shapes: tensor shapes by OpenAI's names.
@@ -74,10 +98,16 @@ public struct ClipConfiguration: Sendable, Equatable {
             }
             return shape
         }
+        architecture = description.architecture
         let convolution = try shape("visual.conv1.weight", 4)
-        _ = try shape("visual.proj", 2)
         let positions = try shape("visual.positional_embedding", 2)[0]
-        embeddingDimension = try shape("text_projection", 2)[1]
+        switch architecture {
+        case .clip:
+            _ = try shape("visual.proj", 2)
+            embeddingDimension = try shape("text_projection", 2)[1]
+        case .sigLIP:
+            embeddingDimension = try shape("text_projection.weight", 2)[0]
+        }
         contextLength = try shape("positional_embedding", 2)[0]
         vocabularySize = try shape("token_embedding.weight", 2)[0]
         let textWidth = try shape("ln_final.weight", 1)[0]
@@ -95,23 +125,34 @@ public struct ClipConfiguration: Sendable, Equatable {
             try Self.check(numbers.count, 1...256, "the number of \(name) layers")
             let hidden = try shape("\(prefix)0.mlp.c_fc.weight", 2)[0]
             try Self.check(hidden, 1...16_384, "the width of the \(name) tower's hidden layer")
-            guard tower.headWidth > 0, width.isMultiple(of: tower.headWidth) else {
+            let headWidth =
+                tower.heads.map { width.isMultiple(of: $0) ? width / $0 : 0 }
+                ?? tower.headWidth
+            guard headWidth > 0, width.isMultiple(of: headWidth) else {
                 throw CheckpointFault(
-                    "is not a usable CLIP model: the \(name) width \(width) is not a multiple of \(tower.headWidth), the width of an attention head"
+                    "is not a usable CLIP model: the \(name) width \(width) is not a multiple of \(tower.heads.map { "the \($0) attention heads" } ?? "\(headWidth), the width of an attention head")"
                 )
             }
             return Transformer(
-                width: width, layers: numbers.count, headWidth: tower.headWidth,
-                hiddenWidth: hidden, activation: tower.activation)
+                width: width, layers: numbers.count, headWidth: headWidth,
+                hiddenWidth: hidden, activation: tower.activation, epsilon: tower.epsilon)
         }
 
         patchSize = convolution[3]
         // As upstream: one position is the class token's, the others make a square.
-        let grid = Int(Double(max(0, positions - 1)).squareRoot().rounded(.toNearestOrEven))
+        let patches = architecture == .clip ? max(0, positions - 1) : positions
+        let grid = Int(Double(patches).squareRoot().rounded(.toNearestOrEven))
         // Far beyond any CLIP that was ever trained; keeps arithmetic and memory bounded.
         try Self.check(patchSize, 1...256, "the patch size")
         try Self.check(grid, 1...64, "the number of patches along a side")
-        try Self.check(patchSize * grid, 1...1_024, "the image's side in pixels")
+        // Patches need not cover the last pixels of a side.
+        let side = description.imageSize ?? patchSize * grid
+        try Self.check(side, 1...1_024, "the image's side in pixels")
+        guard side / patchSize == grid else {
+            throw CheckpointFault(
+                "does not fit \(description.file ?? "its configuration"): images have \(side) pixels a side there, but the tensors have \(grid) patches of \(patchSize)"
+            )
+        }
         try Self.check(embeddingDimension, 1...16_384, "the embedding dimension")
         try Self.check(contextLength, 2...4_096, "the context length")
         try Self.check(vocabularySize, 3...1_000_000, "the vocabulary size")
@@ -123,11 +164,16 @@ public struct ClipConfiguration: Sendable, Equatable {
                 "has a vision width of \(convolution[0]), and no tensor shows how wide its attention heads are; put its open_clip_config.json beside it"
             )
         }
-        imageResolution = patchSize * grid
+        imageResolution = side
         preprocessing = description.preprocessing
         vision = try tower(
             "visual.transformer", "vision", width: convolution[0], description.vision)
         text = try tower("transformer", "text", width: textWidth, description.text)
+        guard architecture == .clip || vision.width == embeddingDimension else {
+            throw CheckpointFault(
+                "is not a usable SigLIP model: images have \(vision.width) features, texts \(embeddingDimension)"
+            )
+        }
         for claim in description.claims where self[keyPath: claim.size] != claim.value {
             throw CheckpointFault(
                 "does not fit \(description.file ?? "its configuration"): \(claim.setting) is \(claim.value) there, but the tensors have \(self[keyPath: claim.size])"
@@ -150,6 +196,18 @@ public struct ClipConfiguration: Sendable, Equatable {
     /// The vision tower's tensors by OpenAI's names, with their shapes.
     package var visionTensors: [(name: String, shape: [Int])] {
         let width = vision.width
+        if architecture == .sigLIP {
+            return [
+                ("visual.conv1.weight", [width, 3, patchSize, patchSize]),
+                ("visual.conv1.bias", [width]),
+                ("visual.positional_embedding", [imageSequenceLength, width]),
+            ] + Self.blocks("visual.transformer", vision) + [
+                ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
+                ("visual.attn_pool.latent", [width]),
+            ]
+                + Self.block(vision).filter { !$0.0.hasPrefix("ln_1.") }
+                .map { ("visual.attn_pool.\($0.0)", $0.1) }
+        }
         return [
             ("visual.conv1.weight", [width, 3, patchSize, patchSize]),
             ("visual.class_embedding", [width]),
@@ -169,15 +227,18 @@ public struct ClipConfiguration: Sendable, Equatable {
             ("positional_embedding", [contextLength, width]),
         ] + Self.blocks("transformer", text) + [
             ("ln_final.weight", [width]), ("ln_final.bias", [width]),
-            ("text_projection", [width, embeddingDimension]),
         ]
+            + (architecture == .clip
+                ? [("text_projection", [width, embeddingDimension])]
+                : [
+                    ("text_projection.weight", [embeddingDimension, width]),
+                    ("text_projection.bias", [embeddingDimension]),
+                ])
     }
 
-    private static func blocks(
-        _ prefix: String, _ tower: Transformer
-    ) -> [(name: String, shape: [Int])] {
+    private static func block(_ tower: Transformer) -> [(String, [Int])] {
         let (width, hidden) = (tower.width, tower.hiddenWidth)
-        let shapes = [
+        return [
             ("ln_1.weight", [width]), ("ln_1.bias", [width]),
             ("attn.in_proj_weight", [3 * width, width]), ("attn.in_proj_bias", [3 * width]),
             ("attn.out_proj.weight", [width, width]), ("attn.out_proj.bias", [width]),
@@ -185,8 +246,13 @@ public struct ClipConfiguration: Sendable, Equatable {
             ("mlp.c_fc.weight", [hidden, width]), ("mlp.c_fc.bias", [hidden]),
             ("mlp.c_proj.weight", [width, hidden]), ("mlp.c_proj.bias", [width]),
         ]
-        return (0..<tower.layers).flatMap { layer in
-            shapes.map { ("\(prefix).resblocks.\(layer).\($0.0)", $0.1) }
+    }
+
+    private static func blocks(
+        _ prefix: String, _ tower: Transformer
+    ) -> [(name: String, shape: [Int])] {
+        (0..<tower.layers).flatMap { layer in
+            block(tower).map { ("\(prefix).resblocks.\(layer).\($0.0)", $0.1) }
         }
     }
 }

@@ -81,7 +81,7 @@ enum GEMM {
                 x, rows: rows, norm: norm, bias: layer.bias, to: out, epilogue: epilogue, int8)
             return
         }
-        ck_layer_norm(x, rows, layer.inputs, layer.inputs, norm.weight, norm.bias, normed)
+        norm(x, rows: rows, width: layer.inputs, to: normed)
         linear(normed, rows: rows, layer, to: out, epilogue: epilogue, panel: panel, int8: int8)
     }
 

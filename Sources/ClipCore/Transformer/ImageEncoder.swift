@@ -1,9 +1,9 @@
 import CKernels
 
-/// CLIP's vision transformer: preprocessed pictures to embeddings.
+/// A vision transformer: preprocessed images to embeddings.
 ///
-/// Source: upstream's `clip.model.VisionTransformer`, evaluated in fp32 as upstream does on a CPU, or
-/// with the large matrices in int8.
+/// Source: upstream's `clip.model.VisionTransformer` and timm's `VisionTransformer` with attention
+/// pooling (SigLIP), evaluated in fp32 as upstream does on a CPU, or with the large matrices in int8.
 /// The encoder is immutable and shared by threads; each thread encodes with its own ``Session``.
 public final class ImageEncoder: Sendable {
     public let configuration: ClipConfiguration
@@ -15,15 +15,20 @@ public final class ImageEncoder: Sendable {
     private struct Weights: @unchecked Sendable {
         /// The patch embedding's convolution as a matrix, `[width, 3 × patch × patch]`.
         let patches: LinearWeights
-        /// `[width]`
-        let classToken: UnsafePointer<Float>
-        /// `[grid² + 1, width]`
+        /// `[tokens, width]`
         let positions: UnsafePointer<Float>
-        let lnPre: NormWeights
         let blocks: [BlockWeights]
-        let lnPost: NormWeights
-        /// `[width, embedding dimension]`, used as `x P`.
-        let projection: UnsafePointer<Float>
+        let ends: Ends
+    }
+
+    /// What is before and after the blocks.
+    private enum Ends {
+        /// classToken: `[width]`  projection: `[width, embedding dimension]`, used as `x P`
+        case clip(
+            classToken: UnsafePointer<Float>, lnPre: NormWeights, lnPost: NormWeights,
+            projection: UnsafePointer<Float>)
+        /// pool: with `ln_post` as its first layer norm  latent: `[width]`
+        case sigLIP(pool: BlockWeights, latent: UnsafePointer<Float>)
     }
 
     /// Loads the vision tower; the text tower is not touched. For int8 the matrices are quantised now.
@@ -37,19 +42,28 @@ public final class ImageEncoder: Sendable {
         let width = sizes.vision.width
         let patch = sizes.patchSize
         let loader = try WeightLoader(
-            checkpoint, sizes.visionTensors, storage: precision == .int8 ? .int8 : .float)
+            checkpoint, sizes.visionTensors, epsilon: sizes.vision.epsilon,
+            storage: precision == .int8 ? .int8 : .float)
+        let isClip = sizes.architecture == .clip
         weights = Weights(
             patches: try loader.linear(
-                "visual.conv1.weight", nil, inputs: 3 * patch * patch, outputs: width,
+                "visual.conv1.weight", isClip ? nil : "visual.conv1.bias",
+                inputs: 3 * patch * patch, outputs: width,
                 // Pixels have 8 bits of their own, and each colour its own scale: 8 bits for all would
                 // round them again, and every later layer builds on them.
                 isWide: true),
-            classToken: try loader.tensor("visual.class_embedding"),
             positions: try loader.tensor("visual.positional_embedding"),
-            lnPre: try loader.norm("visual.ln_pre"),
             blocks: try loader.blocks("visual.transformer", sizes.vision),
-            lnPost: try loader.norm("visual.ln_post"),
-            projection: try loader.tensor("visual.proj"))
+            ends: isClip
+                ? .clip(
+                    classToken: try loader.tensor("visual.class_embedding"),
+                    lnPre: try loader.norm("visual.ln_pre"),
+                    lnPost: try loader.norm("visual.ln_post"),
+                    projection: try loader.tensor("visual.proj"))
+                : .sigLIP(
+                    pool: try loader.block(
+                        "visual.attn_pool", ln1: "visual.ln_post", sizes.vision),
+                    latent: try loader.tensor("visual.attn_pool.latent")))
         buffer = loader.buffer
         GEMM.useCallingThread()
     }
@@ -103,20 +117,40 @@ public final class ImageEncoder: Sendable {
             let count = pixels.count / encoder.pixelCount
             precondition(count >= 1 && count <= capacity)
             precondition(pixels.count == count * encoder.pixelCount)
+            let (sizes, weights) = (encoder.configuration, encoder.weights)
+            let (tower, width, length) = (
+                sizes.vision, sizes.vision.width, sizes.imageSequenceLength
+            )
             embedPatches(pixels.baseAddress!, count)
-            let sizes = encoder.configuration
-            TransformerForward.run(
-                encoder.weights.blocks, sizes.vision, sequences: count,
-                length: sizes.imageSequenceLength, pooled: 0, causal: false, scratch)
-            return pool(count)
+            switch weights.ends {
+            case .clip(let classToken, let lnPre, let lnPost, let projection):
+                placePatches(count, after: classToken)
+                lnPre(scratch.x, rows: count * length, width: width, to: scratch.x)
+                TransformerForward.run(
+                    weights.blocks, tower, sequences: count, length: length, pooled: 0,
+                    causal: false, scratch)
+                // The class tokens, [count, width].
+                lnPost(scratch.x, rows: count, width: width, to: scratch.normed)
+                return unitRows(count, sizes.embeddingDimension) {
+                    GEMM.projection(
+                        scratch.normed, rows: count, projection, inputs: width,
+                        outputs: sizes.embeddingDimension, to: $0)
+                }
+            case .sigLIP(let pool, let latent):
+                placePatches(count, after: nil)
+                TransformerForward.run(
+                    weights.blocks, tower, sequences: count, length: length, pooled: nil,
+                    causal: false, scratch)
+                TransformerForward.pool(
+                    pool, latent: latent, tower, sequences: count, length: length, scratch)
+                return unitRows(count, width) { $0.update(from: scratch.x, count: count * width) }
+            }
         }
 
-        /// Cuts pictures into patches, embeds them, puts the class token first, adds positions and
-        /// normalises (`ln_pre`): from pixels to `scratch.x`, `[count × (grid² + 1), width]`.
+        /// Cuts images into patches and embeds them: from pixels to `patchEmbeddings`.
         private func embedPatches(_ pixels: UnsafePointer<Float>, _ count: Int) {
             let sizes = encoder.configuration
             let (patch, grid, side) = (sizes.patchSize, sizes.gridSize, sizes.imageResolution)
-            let width = sizes.vision.width
             let features = 3 * patch * patch
             var row = patchRows.baseAddress!
             for picture in 0..<count {
@@ -133,48 +167,37 @@ public final class ImageEncoder: Sendable {
                     }
                 }
             }
-            let patches = grid * grid
-            let embeddings = patchEmbeddings.baseAddress!
             GEMM.linear(
-                patchRows.baseAddress!, rows: count * patches, encoder.weights.patches,
-                to: embeddings, int8: scratch.int8)
-            for picture in 0..<count {
-                let x = scratch.x + picture * (patches + 1) * width
-                x.update(from: encoder.weights.classToken, count: width)
-                (x + width).update(
-                    from: embeddings + picture * patches * width, count: patches * width)
-                // Adding the positions is adding one long bias to one long row.
-                ck_add_bias(x, 1, (patches + 1) * width, encoder.weights.positions)
-            }
-            let lnPre = encoder.weights.lnPre
-            ck_layer_norm(
-                scratch.x, count * (patches + 1), width, width, lnPre.weight, lnPre.bias, scratch.x)
+                patchRows.baseAddress!, rows: count * grid * grid, encoder.weights.patches,
+                to: patchEmbeddings.baseAddress!, int8: scratch.int8)
         }
 
-        /// `ln_post` and the projection of each picture's class token, which the blocks have left in
-        /// `scratch.x`, `[count, width]`; then L2 normalisation.
-        private func pool(_ count: Int) -> [[Float]] {
+        /// Puts the class token, if there is one, before each image's patches and adds the positions:
+        /// to `scratch.x`, `[count × tokens, width]`.
+        private func placePatches(_ count: Int, after classToken: UnsafePointer<Float>?) {
             let sizes = encoder.configuration
             let width = sizes.vision.width
-            let lnPost = encoder.weights.lnPost
-            ck_layer_norm(
-                scratch.x, count, width, width, lnPost.weight, lnPost.bias, scratch.normed)
-            return project(
-                scratch.normed, rows: count, encoder.weights.projection, width: width,
-                dimension: sizes.embeddingDimension)
+            let patches = sizes.gridSize * sizes.gridSize * width
+            let tokens = sizes.imageSequenceLength * width
+            for image in 0..<count {
+                let x = scratch.x + image * tokens
+                if let classToken { x.update(from: classToken, count: width) }
+                (x + tokens - patches).update(
+                    from: patchEmbeddings.baseAddress! + image * patches, count: patches)
+                // Adding the positions is adding one long bias to one long row.
+                ck_add_bias(x, 1, tokens, encoder.weights.positions)
+            }
         }
     }
 }
 
-/// Projects pooled rows into the shared space and makes them unit vectors.
-/// x: `[rows, width]`  projection: `[width, dimension]`
-func project(
-    _ x: UnsafePointer<Float>, rows: Int, _ projection: UnsafePointer<Float>, width: Int,
-    dimension: Int
+/// Rows scaled to length 1: `[rows][dimension]`.
+/// - Parameter fill: writes them, `[rows, dimension]`.
+func unitRows(
+    _ rows: Int, _ dimension: Int, fill: (UnsafeMutablePointer<Float>) -> Void
 ) -> [[Float]] {
     let flat = [Float](unsafeUninitializedCapacity: rows * dimension) { out, count in
-        GEMM.projection(
-            x, rows: rows, projection, inputs: width, outputs: dimension, to: out.baseAddress!)
+        fill(out.baseAddress!)
         for row in 0..<rows {
             ck_l2_normalize(out.baseAddress! + row * dimension, dimension)
         }

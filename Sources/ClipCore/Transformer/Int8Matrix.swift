@@ -82,7 +82,8 @@ struct Int8Matrix: @unchecked Sendable {
                     let x = x + start * inputs
                     if let norm {
                         ck_int8_layer_norm_quantize(
-                            x, count, norm.weight, norm.bias, scratch.row, matrix, activations)
+                            x, count, norm.weight, norm.bias, norm.epsilon, scratch.row, matrix,
+                            activations)
                     } else {
                         ck_int8_quantize(x, count, matrix, activations)
                     }

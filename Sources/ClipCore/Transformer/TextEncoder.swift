@@ -1,8 +1,9 @@
 import CKernels
 
-/// CLIP's text transformer: token ids to embeddings.
+/// A text transformer: token ids to embeddings.
 ///
-/// Source: upstream's `clip.model.CLIP.encode_text`, evaluated in fp32 as upstream does on a CPU.
+/// Source: upstream's `clip.model.CLIP.encode_text` and OpenCLIP's `TextTransformer` as SigLIP uses it,
+/// evaluated in fp32 as upstream does on a CPU.
 /// The encoder is immutable; calls may come from any number of threads at once.
 public final class TextEncoder: Sendable {
     public let configuration: ClipConfiguration
@@ -19,8 +20,14 @@ public final class TextEncoder: Sendable {
         let positions: UnsafePointer<Float>
         let blocks: [BlockWeights]
         let lnFinal: NormWeights
-        /// `[width, embedding dimension]`, used as `x P`.
-        let projection: UnsafePointer<Float>
+        let projection: Projection
+    }
+
+    private enum Projection {
+        /// `[width, embedding dimension]`, used as `x P`: CLIP.
+        case matrix(UnsafePointer<Float>)
+        /// `[embedding dimension, width]`, with a bias: SigLIP.
+        case linear(LinearWeights)
     }
 
     /// Loads the text tower; the vision tower is not touched.
@@ -33,39 +40,51 @@ public final class TextEncoder: Sendable {
         let loader = try WeightLoader(
             checkpoint,
             // The token embedding stays in the file.
-            sizes.textTensors.filter { $0.name != "token_embedding.weight" }, storage: .half)
+            sizes.textTensors.filter { $0.name != "token_embedding.weight" },
+            epsilon: sizes.text.epsilon, storage: .half)
         tokenEmbedding = try checkpoint.tensor(
             "token_embedding.weight", shape: [sizes.vocabularySize, width])
         weights = Weights(
             positions: try loader.tensor("positional_embedding"),
             blocks: try loader.blocks("transformer", sizes.text),
             lnFinal: try loader.norm("ln_final"),
-            projection: try loader.tensor("text_projection"))
+            projection: sizes.architecture == .clip
+                ? .matrix(try loader.tensor("text_projection"))
+                : .linear(
+                    try loader.linear(
+                        "text_projection.weight", "text_projection.bias", inputs: width,
+                        outputs: sizes.embeddingDimension)))
         buffer = loader.buffer
         GEMM.useCallingThread()
     }
 
     /// Embeds one text.
     ///
-    /// The mask lets no token see a later one, so nothing after the pooled token can matter, and
-    /// upstream's padding to 77 tokens is left out.
+    /// CLIP's mask lets no token see a later one, so nothing after the pooled token can matter, and
+    /// upstream's padding to 77 tokens is left out. SigLIP's texts are computed with their padding.
     ///
-    /// - Parameter tokens: ids with start and end, unpadded.
+    /// - Parameter tokens: as the model's tokenizer gives them.
     /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
     /// - Throws: ``CheckpointError`` when the model has room for fewer tokens (`contextLength`) or
     ///   knows fewer (`vocabularySize`), its token embedding is damaged, or its weights are so large
     ///   that the embedding is not finite.
     public func encode(_ tokens: [Int32]) throws(CheckpointError) -> [Float] {
-        // Upstream pools at argmax over the ids: the first end token, which has the highest id.
-        guard let highest = tokens.max(), let pooled = tokens.firstIndex(of: highest) else {
-            preconditionFailure("a text has at least its start and end tokens")
+        let isClip = configuration.architecture == .clip
+        guard let highest = tokens.max(), let first = tokens.firstIndex(of: highest) else {
+            preconditionFailure("a text has at least one token")
         }
+        // Upstream pools CLIP at argmax over the ids: the first end token, which has the highest id.
+        let pooled = isClip ? first : tokens.count - 1
         let length = pooled + 1
         let width = configuration.text.width
         precondition(tokens.allSatisfy { $0 >= 0 }, "token ids are not negative")
         // Sizes come from the file, so a text that does not fit is the file's fault, not a mistake in
         // the program.
-        guard tokens.count <= configuration.contextLength else {
+        guard
+            isClip
+                ? tokens.count <= configuration.contextLength
+                : tokens.count == configuration.contextLength
+        else {
             throw CheckpointError(
                 file: checkpoint.path,
                 fault:
@@ -91,13 +110,19 @@ public final class TextEncoder: Sendable {
         ck_add_bias(scratch.x, 1, length * width, weights.positions)
         TransformerForward.run(
             weights.blocks, configuration.text, sequences: 1, length: length, pooled: pooled,
-            causal: true, scratch)
-        ck_layer_norm(
-            scratch.x, 1, width, width, weights.lnFinal.weight,
-            weights.lnFinal.bias, scratch.normed)
-        let embedding = project(
-            scratch.normed, rows: 1, weights.projection, width: width,
-            dimension: configuration.embeddingDimension)[0]
+            causal: isClip, scratch)
+        // The pooled token, [1, width].
+        weights.lnFinal(scratch.x, rows: 1, width: width, to: scratch.normed)
+        let dimension = configuration.embeddingDimension
+        let embedding = unitRows(1, dimension) { out in
+            switch weights.projection {
+            case .matrix(let matrix):
+                GEMM.projection(
+                    scratch.normed, rows: 1, matrix, inputs: width, outputs: dimension, to: out)
+            case .linear(let layer):
+                GEMM.linear(scratch.normed, rows: 1, layer, to: out)
+            }
+        }[0]
         guard ck_all_finite(embedding, embedding.count) else {
             throw CheckpointError(
                 file: checkpoint.path,

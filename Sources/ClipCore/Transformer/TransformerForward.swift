@@ -5,33 +5,33 @@ import CKernels
 ///     x = x + attention(ln_1(x))
 ///     x = x + mlp(ln_2(x)),  mlp(v) = c_proj(activation(c_fc(v)))
 ///
-/// Of each sequence's result only one token is pooled (the class token of a picture, the end token of a
-/// text), so the last block computes queries, attention and MLP for that token alone; keys and values
-/// are needed of all. Nothing else can tell the difference.
+/// Where only one token of each sequence is pooled (CLIP's class token, a text's end token), the last
+/// block computes queries, attention and MLP for that token alone; keys and values are needed of all.
 enum TransformerForward {
     /// Runs all blocks on `scratch.x`.
     ///
     /// - Parameters:
     ///   - sequences: independent sequences, one after another in `x`.
     ///   - length: tokens of each sequence; x: `[sequences × length, width]`.
-    ///   - pooled: the token of each sequence whose result is wanted. With `causal`, the last one.
+    ///   - pooled: the token of each sequence whose result is wanted, nil for all. With `causal`, the
+    ///     last one.
     ///   - causal: whether a token sees only itself and those before it.
-    /// - Returns: in `scratch.x`, the pooled tokens: `[sequences, width]`.
+    /// - Returns: in `scratch.x`, the pooled tokens: `[sequences, width]`, or all of them.
     static func run(
         _ blocks: [BlockWeights], _ tower: ClipConfiguration.Transformer,
-        sequences: Int, length: Int, pooled: Int, causal: Bool, _ scratch: TransformerScratch
+        sequences: Int, length: Int, pooled: Int?, causal: Bool, _ scratch: TransformerScratch
     ) {
         let rows = sequences * length
         precondition(rows <= scratch.rows)
-        precondition(causal ? pooled == length - 1 : (0..<length).contains(pooled))
-        for block in blocks.dropLast() {
+        for block in pooled == nil ? blocks[...] : blocks.dropLast() {
             GEMM.linear(
                 norm: block.ln1, scratch.x, rows: rows, block.inProj, normed: scratch.normed,
                 to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
             attention(tower, sequences: sequences, length: length, causal: causal, scratch)
             finish(block, tower, rows: rows, scratch)
         }
-        if let last = blocks.last {
+        if let pooled, let last = blocks.last {
+            precondition(causal ? pooled == length - 1 : (0..<length).contains(pooled))
             runLast(last, tower, sequences: sequences, length: length, pooled: pooled, scratch)
         }
     }
@@ -64,14 +64,8 @@ enum TransformerForward {
         _ block: BlockWeights, _ tower: ClipConfiguration.Transformer,
         sequences: Int, length: Int, pooled: Int, _ scratch: TransformerScratch
     ) {
-        let rows = sequences * length
         let width = tower.width
-        let queryLayer = block.inProj.outputs(0..<width)
-        let keyValueLayer = block.inProj.outputs(width..<3 * width)
-        // Keys and values of all tokens, [rows, 2 × width].
-        GEMM.linear(
-            norm: block.ln1, scratch.x, rows: rows, keyValueLayer, normed: scratch.normed,
-            to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
+        computeKeysAndValues(block, tower, rows: sequences * length, scratch)
         // The pooled rows move to the front; a row never lands on one that is still to move.
         for sequence in 0..<sequences {
             let source = (sequence * length + pooled) * width
@@ -79,25 +73,72 @@ enum TransformerForward {
         }
         let queries = scratch.hidden
         GEMM.linear(
-            norm: block.ln1, scratch.x, rows: sequences, queryLayer, normed: scratch.normed,
-            to: queries, panel: scratch.panel, int8: scratch.int8)
+            norm: block.ln1, scratch.x, rows: sequences, block.inProj.outputs(0..<width),
+            normed: scratch.normed, to: queries, panel: scratch.panel, int8: scratch.int8)
+        attendOnce(queries, stride: width, tower, sequences: sequences, length: length, scratch)
+        finish(block, tower, rows: sequences, scratch)
+    }
 
-        let headWidth = tower.headWidth
+    /// SigLIP's attention pooling (big_vision's `MAPHead`, timm's `AttentionPoolLatent`): one learned
+    /// query attends to all tokens after `ln_post`, then an MLP follows.
+    ///
+    ///     y = out_proj(attention(query, ln_post(x)));  y = y + mlp(ln_2(y))
+    ///
+    /// - Parameters:
+    ///   - block: with `ln_post` in place of `ln_1`.
+    ///   - latent: what the query is computed from, `[width]`.
+    /// - Returns: in `scratch.x`, `[sequences, width]`.
+    static func pool(
+        _ block: BlockWeights, latent: UnsafePointer<Float>,
+        _ tower: ClipConfiguration.Transformer, sequences: Int, length: Int,
+        _ scratch: TransformerScratch
+    ) {
+        let width = tower.width
+        computeKeysAndValues(block, tower, rows: sequences * length, scratch)
+        let query = scratch.hidden
+        GEMM.linear(
+            latent, rows: 1, block.inProj.outputs(0..<width), to: query, panel: scratch.panel,
+            int8: scratch.int8)
+        attendOnce(query, stride: 0, tower, sequences: sequences, length: length, scratch)
+        // No residual goes into the pooled token.
+        scratch.x.update(repeating: 0, count: sequences * width)
+        finish(block, tower, rows: sequences, scratch)
+    }
+
+    /// Keys and values of all tokens of `scratch.x` to `scratch.qkv`, `[rows, 2 × width]`.
+    private static func computeKeysAndValues(
+        _ block: BlockWeights, _ tower: ClipConfiguration.Transformer, rows: Int,
+        _ scratch: TransformerScratch
+    ) {
+        GEMM.linear(
+            norm: block.ln1, scratch.x, rows: rows,
+            block.inProj.outputs(tower.width..<3 * tower.width), normed: scratch.normed,
+            to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
+    }
+
+    /// Attention of one query for each sequence to `scratch.normed`, `[sequences, width]`.
+    /// queries: `[sequences, width]`, `stride` elements between rows
+    private static func attendOnce(
+        _ queries: UnsafePointer<Float>, stride: Int, _ tower: ClipConfiguration.Transformer,
+        sequences: Int, length: Int, _ scratch: TransformerScratch
+    ) {
+        let (width, headWidth) = (tower.width, tower.headWidth)
         let scale = 1 / Float(headWidth).squareRoot()
         for sequence in 0..<sequences {
             for head in 0..<tower.heads {
-                let keys = scratch.qkv + sequence * length * 2 * width + head * headWidth
-                let row = sequence * width + head * headWidth
+                let column = head * headWidth
+                let keys = scratch.qkv + sequence * length * 2 * width + column
                 GEMM.scores(
-                    queries: queries + row, count: 1, keys: keys, length: length, width: headWidth,
-                    queryStride: width, keyStride: 2 * width, scale: scale, to: scratch.scores)
+                    queries: queries + sequence * stride + column, count: 1, keys: keys,
+                    length: length, width: headWidth, queryStride: width, keyStride: 2 * width,
+                    scale: scale, to: scratch.scores)
                 ck_softmax(scratch.scores, 1, length, length, false)
                 GEMM.attend(
                     scratch.scores, count: 1, values: keys + width, length: length,
-                    width: headWidth, stride: 2 * width, to: scratch.normed + row, outStride: width)
+                    width: headWidth, stride: 2 * width,
+                    to: scratch.normed + sequence * width + column, outStride: width)
             }
         }
-        finish(block, tower, rows: sequences, scratch)
     }
 
     /// Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2), from `scratch.qkv`

@@ -1,3 +1,5 @@
+import CKernels
+
 /// Weights of one tower in fp32, in one allocation. Immutable once loaded, so threads share it.
 ///
 /// A matrix is kept as upstream keeps it, `W: [out, in]` row-major, and used as `y = x Wᵀ + b`.
@@ -31,10 +33,21 @@ final class WeightBuffer: Sendable {
     }
 }
 
-/// Scale and shift of a layer norm, `[width]` each.
+/// A layer norm (Ba et al. 2016).
 struct NormWeights: @unchecked Sendable {
+    /// `[width]`
     let weight: UnsafePointer<Float>
+    /// `[width]`
     let bias: UnsafePointer<Float>
+    /// Added to the variance.
+    let epsilon: Float
+
+    /// x, out: `[rows, width]`; `out` may be `x`.
+    func callAsFunction(
+        _ x: UnsafePointer<Float>, rows: Int, width: Int, to out: UnsafeMutablePointer<Float>
+    ) {
+        ck_layer_norm(x, rows, width, width, weight, bias, epsilon, out)
+    }
 }
 
 /// A linear layer: `weight: [out, in]`, `bias: [out]`, or none.
@@ -96,16 +109,19 @@ struct WeightLoader {
     let buffer: WeightBuffer
     private let tensors: [String: Tensor]
     private let storage: MatrixStorage
+    private let epsilon: Float
 
     /// Checks that all tensors are there before memory is set aside: what a file says of its sizes
     /// counts only when it has the data.
     /// - Parameters:
     ///   - shapes: every tensor that will be loaded, with its shape.
+    ///   - epsilon: of the tower's layer norms.
     ///   - storage: how matrices of linear layers are kept. For `.half` the checkpoint must outlive the
     ///     weights.
     /// - Throws: ``CheckpointError`` when one is missing or misshapen.
     init(
-        _ checkpoint: Checkpoint, _ shapes: [(name: String, shape: [Int])], storage: MatrixStorage
+        _ checkpoint: Checkpoint, _ shapes: [(name: String, shape: [Int])], epsilon: Float,
+        storage: MatrixStorage
     ) throws(CheckpointError) {
         var tensors: [String: Tensor] = [:]
         var capacity = 0
@@ -115,6 +131,7 @@ struct WeightLoader {
             tensors[name] = tensor
         }
         self.tensors = tensors
+        self.epsilon = epsilon
         self.storage = storage
         // Memory that is set aside but never written to costs nothing.
         buffer = WeightBuffer(count: capacity)
@@ -127,7 +144,9 @@ struct WeightLoader {
     }
 
     func norm(_ name: String) throws(CheckpointError) -> NormWeights {
-        NormWeights(weight: try tensor("\(name).weight"), bias: try tensor("\(name).bias"))
+        NormWeights(
+            weight: try tensor("\(name).weight"), bias: try tensor("\(name).bias"),
+            epsilon: epsilon)
     }
 
     /// - Parameters:
@@ -166,33 +185,39 @@ struct WeightLoader {
     func blocks(
         _ prefix: String, _ tower: ClipConfiguration.Transformer
     ) throws(CheckpointError) -> [BlockWeights] {
-        let width = tower.width
         var blocks: [BlockWeights] = []
         for layer in 0..<tower.layers {
-            let block = "\(prefix).resblocks.\(layer)"
-            let ln1 = try norm("\(block).ln_1")
-            let ln2 = try norm("\(block).ln_2")
-            blocks.append(
-                BlockWeights(
-                    ln1: ln1,
-                    inProj: try linear(
-                        "\(block).attn.in_proj_weight", "\(block).attn.in_proj_bias",
-                        inputs: width, outputs: 3 * width,
-                        isWide: Outliers.areBehind(ln1, width: width)),
-                    outProj: try linear(
-                        "\(block).attn.out_proj.weight", "\(block).attn.out_proj.bias",
-                        inputs: width, outputs: width,
-                        isWide: Outliers.areBehind(ln1, width: width)),
-                    ln2: ln2,
-                    cFc: try linear(
-                        "\(block).mlp.c_fc.weight", "\(block).mlp.c_fc.bias",
-                        inputs: width, outputs: tower.hiddenWidth,
-                        isWide: Outliers.areBehind(ln2, width: width)),
-                    cProj: try linear(
-                        "\(block).mlp.c_proj.weight", "\(block).mlp.c_proj.bias",
-                        inputs: tower.hiddenWidth, outputs: width,
-                        isWide: Outliers.areBehind(ln2, width: width))))
+            let name = "\(prefix).resblocks.\(layer)"
+            blocks.append(try block(name, ln1: "\(name).ln_1", tower))
         }
         return blocks
+    }
+
+    /// - Parameters:
+    ///   - name: what precedes the names of its tensors.
+    ///   - ln1: the name of the layer norm before its attention.
+    func block(
+        _ name: String, ln1: String, _ tower: ClipConfiguration.Transformer
+    ) throws(CheckpointError) -> BlockWeights {
+        let (width, hidden) = (tower.width, tower.hiddenWidth)
+        let ln1 = try norm(ln1)
+        let ln2 = try norm("\(name).ln_2")
+        let isWide1 = Outliers.areBehind(ln1, width: width)
+        let isWide2 = Outliers.areBehind(ln2, width: width)
+        return BlockWeights(
+            ln1: ln1,
+            inProj: try linear(
+                "\(name).attn.in_proj_weight", "\(name).attn.in_proj_bias", inputs: width,
+                outputs: 3 * width, isWide: isWide1),
+            outProj: try linear(
+                "\(name).attn.out_proj.weight", "\(name).attn.out_proj.bias", inputs: width,
+                outputs: width, isWide: isWide1),
+            ln2: ln2,
+            cFc: try linear(
+                "\(name).mlp.c_fc.weight", "\(name).mlp.c_fc.bias", inputs: width,
+                outputs: hidden, isWide: isWide2),
+            cProj: try linear(
+                "\(name).mlp.c_proj.weight", "\(name).mlp.c_proj.bias", inputs: hidden,
+                outputs: width, isWide: isWide2))
     }
 }

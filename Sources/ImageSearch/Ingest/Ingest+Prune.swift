@@ -79,8 +79,8 @@ extension Ingest {
         let table = try connect()
         _ = try table.dimension()
         try table.check(bucket)
-        let identity = ModelIdentity(
-            try Checkpoint(path: modelPath, activation: activation), precision: precision)
+        let identity = try ModelIdentity(
+            Checkpoint(path: modelPath, activation: activation), precision: precision)
         let known = try table.models().first { $0.identity.isSame(as: identity) }
         if !options.replacesModel, let active = try table.activeModel(),
             !active.isSame(as: identity)

@@ -85,7 +85,7 @@ public struct Ingest: Sendable {
         // What fails fast comes first: the table, its bucket, its model.
         let table = try connect()
         let checkpoint = try Checkpoint(path: modelPath, activation: activation)
-        let identity = ModelIdentity(checkpoint, precision: precision)
+        let identity = try ModelIdentity(checkpoint, precision: precision)
         _ = try table.dimension()
         try table.checkWritable()
         try table.upgrade()

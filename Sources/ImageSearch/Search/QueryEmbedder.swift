@@ -22,7 +22,7 @@ public final class QueryEmbedder: Sendable {
     private let checkpoint: Checkpoint
     private let precision: Precision
     private let limits: ImageLimits
-    private let tokenizer = Tokenizer()
+    private let tokenizer: any Tokenizer
     private let textEncoder = Monitor(TextEncoder?.none)
     private let imageEncoder = Monitor(ImageEncoder?.none)
     /// Embeddings of the most recent texts, by their tokens: `A  Cat` and `a cat` are the same.
@@ -50,14 +50,8 @@ public final class QueryEmbedder: Sendable {
         cachedTexts: Int = 10_000
     ) throws {
         self.checkpoint = checkpoint
-        guard checkpoint.configuration.vocabularySize == Tokenizer.vocabularySize else {
-            throw CheckpointError(
-                file: checkpoint.path,
-                fault:
-                    "has a vocabulary of \(checkpoint.configuration.vocabularySize) tokens, but CLIP's tokenizer has \(Tokenizer.vocabularySize)"
-            )
-        }
-        identity = ModelIdentity(checkpoint, precision: .fp32)
+        tokenizer = try checkpoint.tokenizer()
+        identity = try ModelIdentity(checkpoint, precision: .fp32)
         self.precision = precision
         self.limits = limits
         cache = ComputedCache(capacity: cachedTexts)

@@ -338,14 +338,14 @@ private final class Operands {
             let scale = Self.floats(width, 41)
             let bias = Self.floats(width, 42)
             var normed = x
-            ck_layer_norm(x, rows, width, width, scale, bias, &normed)
+            ck_layer_norm(x, rows, width, width, scale, bias, 1e-5, &normed)
             let separate = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
             let fused = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
             separate.quantize(normed, rows: rows)
             var row = [Float](repeating: 0, count: width)
             withUnsafePointer(to: fused.matrix) { matrix in
                 withUnsafePointer(to: fused.rows) {
-                    ck_int8_layer_norm_quantize(x, rows, scale, bias, &row, matrix, $0)
+                    ck_int8_layer_norm_quantize(x, rows, scale, bias, 1e-5, &row, matrix, $0)
                 }
             }
             for r in 0..<rows {

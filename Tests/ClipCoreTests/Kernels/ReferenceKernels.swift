@@ -20,7 +20,8 @@ enum Reference {
 
     /// x: `[rows, width]` with `stride` elements between rows  result: `[rows, width]`, dense
     static func layerNorm(
-        _ x: [Float], rows: Int, width: Int, stride: Int, weight: [Float], bias: [Float]
+        _ x: [Float], rows: Int, width: Int, stride: Int, weight: [Float], bias: [Float],
+        epsilon: Float
     ) -> [Float] {
         (0..<rows).flatMap { row in
             let line = x[row * stride..<row * stride + width].map(Double.init)
@@ -28,7 +29,8 @@ enum Reference {
             let variance = line.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(width)
             return (0..<width).map {
                 Float(
-                    (line[$0] - mean) / (variance + 1e-5).squareRoot() * Double(weight[$0])
+                    (line[$0] - mean) / (variance + Double(epsilon)).squareRoot()
+                        * Double(weight[$0])
                         + Double(bias[$0]))
             }
         }

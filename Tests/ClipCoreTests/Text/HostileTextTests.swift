@@ -4,7 +4,7 @@ import Testing
 /// Texts of a million characters that are quadratic work for a careless implementation, which would
 /// not come to an end here, and what is known of their ids.
 struct HostileTextTests {
-    private let tokenizer = Tokenizer()
+    private let tokenizer = ClipTokenizer()
     private let count = 1_000_000
 
     /// Upstream's ids of a repeated word are the same token all along, but for the end, so a shorter
@@ -52,8 +52,8 @@ struct HostileTextTests {
         let units = count / unit.unicodeScalars.count
         let tokens = tokenizer.encode(String(repeating: unit, count: units))
         #expect((2...77).contains(tokens.ids.count))
-        #expect(tokens.ids.first == Tokenizer.startOfText)
-        #expect(tokens.ids.last == Tokenizer.endOfText)
-        #expect(tokens.ids.allSatisfy { (0..<Int32(Tokenizer.vocabularySize)).contains($0) })
+        #expect(tokens.ids.first == ClipTokenizer.startOfText)
+        #expect(tokens.ids.last == ClipTokenizer.endOfText)
+        #expect(tokens.ids.allSatisfy { (0..<Int32(ClipTokenizer.vocabularySize)).contains($0) })
     }
 }

@@ -3,7 +3,7 @@ import Testing
 
 /// Compares with OpenAI's tokenizer by way of `Fixtures/text/make_tokens.py`.
 struct TokenizerTests {
-    private let tokenizer = Tokenizer()
+    private let tokenizer = ClipTokenizer()
 
     @Test func idsAreThoseOfUpstream() throws {
         let cases = try TokenCase.all()
@@ -20,10 +20,10 @@ struct TokenizerTests {
     @Test(arguments: [2, 3, 16, 77])
     func longTextIsCutAsUpstreamCutsIt(contextLength: Int) throws {
         for example in try TokenCase.all() {
-            let all = [Tokenizer.startOfText] + example.ids + [Tokenizer.endOfText]
+            let all = [ClipTokenizer.startOfText] + example.ids + [ClipTokenizer.endOfText]
             let tokens = tokenizer.encode(example.text, contextLength: contextLength)
             if all.count > contextLength {
-                let cut = all.prefix(contextLength - 1) + [Tokenizer.endOfText]
+                let cut = all.prefix(contextLength - 1) + [ClipTokenizer.endOfText]
                 #expect(tokens == Tokens(ids: Array(cut), isTruncated: true))
             } else {
                 #expect(tokens == Tokens(ids: all, isTruncated: false))
@@ -32,7 +32,7 @@ struct TokenizerTests {
     }
 
     @Test func contextHoldsAtLeastStartAndEnd() {
-        let ends = [Tokenizer.startOfText, Tokenizer.endOfText]
+        let ends = [ClipTokenizer.startOfText, ClipTokenizer.endOfText]
         for contextLength in [Int.min, -1, 0, 1, 2] {
             #expect(
                 tokenizer.encode("cat", contextLength: contextLength)
@@ -57,15 +57,15 @@ struct TokenizerTests {
             }
         }
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a
-        for id in 0..<Tokenizer.vocabularySize {
+        for id in 0..<ClipTokenizer.vocabularySize {
             var entry = String.UnicodeScalarView()
             if let token = vocabulary.bytes(of: id) {
                 for byte in token.bytes { entry.append(try #require(standIns[byte])) }
                 if token.endsWord { entry.append(contentsOf: "</w>".unicodeScalars) }
             } else {
                 let special = [
-                    Int(Tokenizer.startOfText): "<|startoftext|>",
-                    Int(Tokenizer.endOfText): "<|endoftext|>",
+                    Int(ClipTokenizer.startOfText): "<|startoftext|>",
+                    Int(ClipTokenizer.endOfText): "<|endoftext|>",
                 ]
                 entry.append(contentsOf: try #require(special[id]).unicodeScalars)
             }

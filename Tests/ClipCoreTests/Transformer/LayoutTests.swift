@@ -8,6 +8,9 @@ import Testing
     struct Answers: Decodable {
         let images: [[Float]]
         let texts: [[Float]]
+        /// The texts and their tokens, where they are not those of ``texts``.
+        let queries: [String]?
+        let tokens: [[Int32]]?
     }
 
     static let folder = CheckpointFixtures.folder.deletingLastPathComponent()
@@ -37,19 +40,24 @@ import Testing
 
     /// Each model's embeddings of the photos and the texts.
     static func embed(
-        _ checkpoint: Checkpoint, precision: Precision = .fp32
+        _ checkpoint: Checkpoint, _ texts: [String] = LayoutTests.texts,
+        precision: Precision = .fp32
     ) throws -> (images: [[Float]], texts: [[Float]]) {
         let images = try ImageEncoder(checkpoint, precision: precision)
         let preprocessor = ImagePreprocessor(checkpoint.configuration)
         let session = ImageEncoder.Session(images, capacity: 1)
-        let tokenizer = Tokenizer()
+        let tokenizer = try checkpoint.tokenizer()
         let encoder = try TextEncoder(checkpoint)
         return (
             try photos().map { file in
                 try preprocessor.values(encoded: file).withUnsafeBufferPointer {
                     session.encode($0)[0]
                 }
-            }, try texts.map { try encoder.encode(tokenizer.encode($0).ids) }
+            },
+            try texts.map {
+                try encoder.encode(
+                    tokenizer.encode($0, contextLength: encoder.configuration.contextLength).ids)
+            }
         )
     }
 
@@ -61,11 +69,13 @@ import Testing
 
     @Test(arguments: [
         "gelu", "quick-gelu", "custom-text", "heads", "squash", "bilinear", "tanh", "wide",
-        "transformers-quick", "transformers-gelu",
+        "transformers-quick", "transformers-gelu", "siglip-open-clip", "siglip2-open-clip",
+        "siglip-transformers", "siglip2-transformers",
     ])
     func embeddingsAreTheirs(_ name: String) throws {
         let expected = try Self.answers(name)
-        let ours = try Self.embed(Checkpoint(path: Self.path(name)))
+        let texts = expected.queries.map { Array($0.prefix(expected.texts.count)) } ?? Self.texts
+        let ours = try Self.embed(Checkpoint(path: Self.path(name)), texts)
         #expect(ours.images.count == expected.images.count)
         #expect(ours.texts.count == expected.texts.count)
         let pairs = zip(ours.images + ours.texts, expected.images + expected.texts)
@@ -74,6 +84,23 @@ import Testing
         print("layout \(name): largest difference \(worst), 1 - cosine \(1 - lowest)")
         #expect(lowest >= 0.99999)
         #expect(worst < 1e-5)
+    }
+
+    /// Tokenizers that were trained with SentencePiece, as files of its own and as tokenizer.json.
+    @Test(arguments: [
+        "siglip-open-clip", "siglip2-open-clip", "siglip-transformers", "siglip2-transformers",
+    ])
+    func tokensAreTheirs(_ name: String) throws {
+        let expected = try Self.answers(name)
+        let (queries, tokens) = (try #require(expected.queries), try #require(expected.tokens))
+        #expect(queries.count >= 100)
+        let checkpoint = try Checkpoint(path: Self.path(name))
+        let tokenizer = try checkpoint.tokenizer()
+        for (query, tokens) in zip(queries, tokens) {
+            let ours = tokenizer.encode(
+                query, contextLength: checkpoint.configuration.contextLength)
+            #expect(ours.ids == tokens, "\(query.debugDescription)")
+        }
     }
 
     /// The activation shows: with the other one the fixtures' embeddings are far off.
@@ -88,10 +115,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["gelu", "tanh", "heads"])
+    @Test(arguments: ["gelu", "tanh", "heads", "siglip-open-clip", "siglip-transformers"])
     func int8StaysClose(_ name: String) throws {
         let expected = try Self.answers(name)
-        let ours = try Self.embed(Checkpoint(path: Self.path(name)), precision: .int8)
+        let ours = try Self.embed(Checkpoint(path: Self.path(name)), [], precision: .int8)
         let lowest = zip(ours.images, expected.images).map { ParityTests.cosine($0, $1) }.min()!
         print("layout \(name), int8: 1 - cosine \(1 - lowest)")
         #expect(lowest >= 0.99)

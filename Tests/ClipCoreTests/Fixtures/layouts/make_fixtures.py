@@ -39,7 +39,8 @@ def randomise(model, seed):
     for number, (name, tensor) in enumerate(model.state_dict().items()):
         if not tensor.is_floating_point() or tensor.dim() == 0:
             saved[name] = tensor
-        elif tensor.dim() == 1 or "positional" in name or "position_embedding" in name:
+        elif tensor.dim() == 1 or any(x in name for x in ("positional", "position_embedding", "pos_embed", "latent",
+                                                           "probe")):
             value = 0.1 * torch.randn(tensor.shape)
             if ("ln_" in name or "norm" in name or "layrnorm" in name) and name.endswith("weight"):
                 value += 1

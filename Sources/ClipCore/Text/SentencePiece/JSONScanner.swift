@@ -1,0 +1,140 @@
+/// Reads a JSON text of many megabytes in one pass, for tokenizer.json. Strings are bytes: Swift takes
+/// canonically equivalent strings for equal, and a vocabulary has both.
+struct JSONScanner {
+    struct Fault: Error {}
+
+    private let bytes: UnsafeRawBufferPointer
+    private var position = 0
+    private var depth = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    private mutating func skipSpace() {
+        while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) {
+            position += 1
+        }
+    }
+
+    /// The first byte of the next value or sign.
+    mutating func peek() throws(Fault) -> UInt8 {
+        skipSpace()
+        guard position < bytes.count else { throw Fault() }
+        return bytes[position]
+    }
+
+    /// Consumes `sign` when it is next.
+    private mutating func take(_ sign: Unicode.Scalar) throws(Fault) -> Bool {
+        guard try peek() == UInt8(ascii: sign) else { return false }
+        position += 1
+        return true
+    }
+
+    /// Calls `body` for each member; it must read or skip the value.
+    mutating func object(
+        _ body: (_ name: [UInt8], inout JSONScanner) throws(Fault) -> Void
+    ) throws(Fault) {
+        guard try take("{"), depth < 64 else { throw Fault() }
+        depth += 1
+        if try !take("}") {
+            repeat {
+                let name = try string()
+                guard try take(":") else { throw Fault() }
+                try body(name, &self)
+            } while try take(",")
+            guard try take("}") else { throw Fault() }
+        }
+        depth -= 1
+    }
+
+    /// Calls `body` for each element; it must read or skip it.
+    mutating func array(_ body: (inout JSONScanner) throws(Fault) -> Void) throws(Fault) {
+        guard try take("["), depth < 64 else { throw Fault() }
+        depth += 1
+        if try !take("]") {
+            repeat { try body(&self) } while try take(",")
+            guard try take("]") else { throw Fault() }
+        }
+        depth -= 1
+    }
+
+    mutating func string() throws(Fault) -> [UInt8] {
+        guard try take("\"") else { throw Fault() }
+        var result: [UInt8] = []
+        while position < bytes.count {
+            let byte = bytes[position]
+            position += 1
+            switch byte {
+            case UInt8(ascii: "\""): return result
+            case UInt8(ascii: "\\"): try appendEscape(to: &result)
+            default: result.append(byte)
+            }
+        }
+        throw Fault()
+    }
+
+    private mutating func appendEscape(to result: inout [UInt8]) throws(Fault) {
+        guard position < bytes.count else { throw Fault() }
+        let sign = bytes[position]
+        position += 1
+        switch sign {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): result.append(sign)
+        case UInt8(ascii: "b"): result.append(0x08)
+        case UInt8(ascii: "f"): result.append(0x0C)
+        case UInt8(ascii: "n"): result.append(0x0A)
+        case UInt8(ascii: "r"): result.append(0x0D)
+        case UInt8(ascii: "t"): result.append(0x09)
+        case UInt8(ascii: "u"):
+            var value = try hexadecimal()
+            if (0xD800..<0xDC00).contains(value) {
+                guard position + 1 < bytes.count, bytes[position] == UInt8(ascii: "\\"),
+                    bytes[position + 1] == UInt8(ascii: "u")
+                else { throw Fault() }
+                position += 2
+                let low = try hexadecimal()
+                guard (0xDC00..<0xE000).contains(low) else { throw Fault() }
+                value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)
+            }
+            guard let scalar = Unicode.Scalar(value) else { throw Fault() }
+            result.append(contentsOf: scalar.utf8)
+        default: throw Fault()
+        }
+    }
+
+    private mutating func hexadecimal() throws(Fault) -> UInt32 {
+        guard bytes.count - position >= 4,
+            let value = UInt32(
+                String(decoding: bytes[position..<position + 4], as: UTF8.self), radix: 16)
+        else { throw Fault() }
+        position += 4
+        return value
+    }
+
+    mutating func number() throws(Fault) -> Double {
+        skipSpace()
+        let start = position
+        while position < bytes.count, "+-.0123456789eE".utf8.contains(bytes[position]) {
+            position += 1
+        }
+        guard let value = Double(String(decoding: bytes[start..<position], as: UTF8.self)) else {
+            throw Fault()
+        }
+        return value
+    }
+
+    /// Passes over a value and gives its bytes.
+    @discardableResult
+    mutating func value() throws(Fault) -> UnsafeRawBufferPointer {
+        skipSpace()
+        let start = position
+        switch try peek() {
+        case UInt8(ascii: "{"): try object { (_, scanner) throws(Fault) in try scanner.value() }
+        case UInt8(ascii: "["): try array { (scanner) throws(Fault) in try scanner.value() }
+        case UInt8(ascii: "\""): _ = try string()
+        default:
+            while position < bytes.count, !",]} \t\r\n".utf8.contains(bytes[position]) {
+                position += 1
+            }
+        }
+        return UnsafeRawBufferPointer(rebasing: bytes[start..<position])
+    }
+}
