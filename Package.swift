@@ -123,6 +123,9 @@ let package = Package(
         // scripts/fuzz-images runs this.
         .executableTarget(
             name: "FuzzImages", dependencies: ["ClipCore", "TestSupport"], path: "Tests/FuzzImages"),
+        // tools/model_table.py runs this.
+        .executableTarget(
+            name: "DescribeModel", dependencies: ["ClipCore"], path: "Tests/DescribeModel"),
         .testTarget(
             name: "ClipCoreTests",
             dependencies: ["ClipCore", "CKernels", "CPixels", "TestSupport"],

@@ -1,4 +1,4 @@
-"""Compare the tools with OpenAI's CLIP; run by scripts/parity, which says how."""
+"""Compare the tools with OpenAI's CLIP, OpenCLIP or transformers; run by scripts/parity, which says how."""
 
 import argparse
 import itertools
@@ -15,6 +15,7 @@ import numpy as np
 import psycopg
 import torch
 
+import layouts
 from openai_clip import SIZES, clip, make_checkpoints
 from PIL import Image
 
@@ -77,11 +78,13 @@ def overlap(a, b):
     return float(np.mean([len(set(x) & set(y)) / len(x) for x, y in zip(a, b)]))
 
 
-def compare(tools, model, preprocess, photos, precision):
+def compare(tools, preprocess, encode_images, encode_texts, photos, precision):
     """Prints one block of figures; true when all are within the bar."""
     with psycopg.connect(os.environ["PG_SERVICE_URI"], autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS pictures")
-        tools.run("create-table", "--dimension", str(model.text_projection.shape[1]))
+        with torch.no_grad():
+            dimension = encode_texts(["a"]).shape[1]
+        tools.run("create-table", "--dimension", str(dimension))
         print("  " + tools.run("process-images").strip(), flush=True)
         rows = connection.execute("SELECT filename, embedding::text FROM pictures").fetchall()
     ours = {key: np.array(json.loads(vector)) for key, vector in rows}
@@ -91,7 +94,7 @@ def compare(tools, model, preprocess, photos, precision):
     with torch.no_grad():
         for i in range(0, len(photos), 50):
             part = photos[i : i + 50]
-            features = unit(model.encode_image(torch.stack([preprocess(Image.open(p)) for p in part])))
+            features = unit(encode_images(torch.stack([preprocess(Image.open(p)) for p in part])))
             theirs |= {path.name: row for path, row in zip(part, features)}
     print(f"  upstream: {len(photos) / (time.time() - start):.1f} pictures/s, decoding included")
     assert ours.keys() == theirs.keys(), "not every picture was stored"
@@ -103,7 +106,7 @@ def compare(tools, model, preprocess, photos, precision):
 
     every = texts()
     with torch.no_grad():
-        queries = unit(torch.cat([model.encode_text(clip.tokenize([t], truncate=True)) for t in every]))
+        queries = unit(torch.cat([encode_texts([t]) for t in every]))
     similarity = {}
     for text, query in zip(every, queries):
         printed = tools.run("find-images", "--print-embedding", "--", text)
@@ -147,13 +150,14 @@ def main():
     parser.add_argument("--photos", required=True, type=pathlib.Path)
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--random", choices=SIZES)
+    parser.add_argument("--layout")
     parser.add_argument("--outliers", action="store_true")
     parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--keep", type=pathlib.Path)
     options = parser.parse_args()
-    if not options.model and not options.random:
-        parser.error("one of --model and --random is needed")
+    if not options.model and not options.random and not options.layout:
+        parser.error("one of --model, --random and --layout is needed")
 
     photos = sorted(path for path in options.photos.iterdir() if path.is_file())[: options.limit]
     bucket = options.work / "store" / "photos"
@@ -162,7 +166,7 @@ def main():
         # Not links: a bucket's links must not leave it.
         (bucket / path.name).write_bytes(path.read_bytes())
 
-    models = (
+    models = [] if options.layout else (
         [options.model.resolve()]
         if options.model
         else make_checkpoints(options.random, (options.keep or options.work / "models").resolve(), options.outliers)
@@ -172,8 +176,14 @@ def main():
         print(path.name, flush=True)
         model, preprocess = clip.load(str(path), device="cpu")
         good &= compare(
-            Tools(options.bin, options.work, path, options.precision), model, preprocess, photos, options.precision
+            Tools(options.bin, options.work, path, options.precision), preprocess, model.encode_image,
+            lambda texts: model.encode_text(clip.tokenize(texts, truncate=True)), photos, options.precision
         )
+    if options.layout:
+        print(options.layout, flush=True)
+        path = options.work / "model"
+        made = layouts.make(options.layout, path)
+        good &= compare(Tools(options.bin, options.work, path, options.precision), *made, photos, options.precision)
     bars = INT8_BARS if options.precision == "int8" else f"a cosine is below {BAR} or a neighbour differs"
     print("equal within the bar" if good else f"NOT equal: {bars}")
     sys.exit(not good)

@@ -12,7 +12,7 @@ package final class MappedFile: Sendable {
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer?
     private let count: Int
 
-    /// - Throws: ``CheckpointError`` when the file cannot be opened, is no regular file or is empty.
+    /// - Throws: ``CheckpointError`` when the file cannot be opened, is not a regular file or is empty.
     package init(path: String) throws(CheckpointError) {
         self.path = path
         func failure(_ what: String) -> CheckpointError {

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import FoundationEssentials
 
 /// What no tensor shows of a model: read from the file beside the weights, or OpenAI's rules.
 package struct ModelDescription {

@@ -173,7 +173,7 @@ struct PickleMachine {
         items[index].append(contentsOf: references)
     }
 
-    /// Little-endian two's complement of any length; what does not fit in 64 bits is no size.
+    /// Little-endian two's complement of any length; what does not fit in 64 bits is not a size.
     private mutating func pushLong(_ count: Int) throws(CheckpointFault) {
         let range = try reader.take(count)
         guard count <= 8 else {
@@ -200,7 +200,7 @@ struct PickleMachine {
         guard text.utf8.count - digits.count <= 1, !digits.isEmpty,
             digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
         else { throw Self.damaged }
-        // As for binary ones: what does not fit in 64 bits is no size.
+        // As for binary ones: what does not fit in 64 bits is not a size.
         try push(.none)
     }
 

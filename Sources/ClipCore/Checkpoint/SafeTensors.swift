@@ -1,15 +1,11 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import FoundationEssentials
 
 /// The tensors of a safetensors file by name.
 ///
 /// Format: github.com/huggingface/safetensors, "Format": eight bytes of header length, a JSON
 /// header, then the data; offsets count from the end of the header, tensors are row-major.
 enum SafeTensors {
-    /// Real headers take some 40 kB; the format allows 100 MB.
+    /// Real headers take about 40 kB; the format allows 100 MB.
     private static let maximumHeader = 4 << 20
 
     /// Whether the file can be one: a plausible header length followed by a JSON object.

@@ -4,7 +4,7 @@
 /// Format: `torch/csrc/jit/docs/serialization.md` in PyTorch; `data.pkl` holds the objects, and each
 /// storage is an entry `data/KEY` beside it.
 enum TorchArchive {
-    /// OpenAI's pickles take some 40 kB, a training checkpoint's a few megabytes at most.
+    /// OpenAI's pickles take about 40 kB, those of training checkpoints a few megabytes at most.
     private static let maximumPickle = 16 << 20
 
     static func read(

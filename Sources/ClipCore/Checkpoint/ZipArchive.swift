@@ -53,7 +53,7 @@ package struct ZipArchive {
     }
 
     /// Where an entry's bytes lie in the file. Read from the local header on demand: most entries of
-    /// a TorchScript archive are source code that nobody asks for.
+    /// a TorchScript archive are source code, which is not needed.
     package func range(of entry: Entry) throws(CheckpointFault) -> Range<Int> {
         var local = try ByteReader(bytes, at: entry.header, what: "a zip entry")
         guard try local.integer(UInt32.self) == 0x0403_4B50 else {
@@ -79,7 +79,7 @@ package struct ZipArchive {
         _ bytes: UnsafeRawBufferPointer
     ) throws(CheckpointFault) -> Directory {
         // The record is 22 bytes and a comment of at most 65,535, which reaches to the end of the file;
-        // so a signature inside a comment is told apart.
+        // so a signature inside a comment is recognised as such.
         let last = bytes.count - 22
         for position in stride(from: last, through: max(0, last - 65_535), by: -1)
         where signature(bytes, position) == 0x0605_4B50

@@ -68,7 +68,7 @@ public final class ImageEncoder: Sendable {
         GEMM.useCallingThread()
     }
 
-    /// Floats of one preprocessed picture: `3 × resolution × resolution`.
+    /// Floats of one preprocessed image: `3 × resolution × resolution`.
     public var pixelCount: Int {
         3 * configuration.imageResolution * configuration.imageResolution
     }
@@ -76,7 +76,7 @@ public final class ImageEncoder: Sendable {
     /// One thread's working memory for encoding. Not for use by two threads at once.
     public final class Session {
         private let encoder: ImageEncoder
-        /// Pictures that one call may bring.
+        /// Images that one call may pass.
         public let capacity: Int
         private let scratch: TransformerScratch
         /// Patches as rows, `[capacity × grid², 3 × patch²]`.
@@ -84,8 +84,8 @@ public final class ImageEncoder: Sendable {
         /// Their embeddings, `[capacity × grid², width]`.
         private let patchEmbeddings: UnsafeMutableBufferPointer<Float>
 
-        /// - Parameter capacity: pictures that one call may bring; memory grows with it (some 2 MB
-        ///   a picture for ViT-B/32).
+        /// - Parameter capacity: images that one call may pass; memory grows with it (about 2 MB
+        ///   an image for ViT-B/32).
         public init(_ encoder: ImageEncoder, capacity: Int) {
             self.encoder = encoder
             self.capacity = capacity
@@ -108,9 +108,9 @@ public final class ImageEncoder: Sendable {
             patchEmbeddings.deallocate()
         }
 
-        /// Embeds a batch of pictures.
+        /// Embeds a batch of images.
         ///
-        /// - Parameter pixels: normalised pictures, `[count, 3, resolution, resolution]`, with
+        /// - Parameter pixels: normalised images, `[count, 3, resolution, resolution]`, with
         ///   `count` from 1 to `capacity`.
         /// - Returns: L2-normalised embeddings, `[count][embedding dimension]`.
         public func encode(_ pixels: UnsafeBufferPointer<Float>) -> [[Float]] {
@@ -153,8 +153,8 @@ public final class ImageEncoder: Sendable {
             let (patch, grid, side) = (sizes.patchSize, sizes.gridSize, sizes.imageResolution)
             let features = 3 * patch * patch
             var row = patchRows.baseAddress!
-            for picture in 0..<count {
-                let planes = pixels + picture * encoder.pixelCount
+            for image in 0..<count {
+                let planes = pixels + image * encoder.pixelCount
                 for gridY in 0..<grid {
                     for gridX in 0..<grid {
                         for line in 0..<3 * patch {

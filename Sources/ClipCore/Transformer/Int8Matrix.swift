@@ -15,10 +15,11 @@ struct Int8Matrix: @unchecked Sendable {
         deinit { bytes.deallocate() }
     }
 
-    /// Whether a product fits in the kernels' 32-bit sums, and whole panels hold each third of the
-    /// outputs (queries, keys and values).
-    static func canHold(inputs: Int, outputs: Int) -> Bool {
-        inputs <= CK_INT8_MAX_INPUTS && outputs.isMultiple(of: CK_INT8_PANEL)
+    /// Whether a product fits in the kernels' 32-bit sums, and whole panels hold each of the `slices`
+    /// that ``outputs(_:)`` takes (queries, keys and values).
+    static func canHold(inputs: Int, outputs: Int, slices: Int) -> Bool {
+        inputs <= CK_INT8_MAX_INPUTS
+            && (slices == 1 || (outputs / slices).isMultiple(of: CK_INT8_PANEL))
     }
 
     /// Quantises a matrix: each output gets the scale that takes its largest weight to 127.
@@ -26,7 +27,7 @@ struct Int8Matrix: @unchecked Sendable {
     ///   - weight: `[outputs, inputs]`, finite.
     ///   - isWide: whether its activations get 16 bits.
     init(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, isWide: Bool) {
-        precondition(Self.canHold(inputs: inputs, outputs: outputs))
+        precondition(Self.canHold(inputs: inputs, outputs: outputs, slices: 1))
         let panel = CK_INT8_PANEL
         let padded = (outputs + panel - 1) / panel * panel
         let packed = ck_int8_packed_size(inputs, outputs)

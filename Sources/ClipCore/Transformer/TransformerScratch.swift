@@ -19,7 +19,7 @@ final class TransformerScratch {
     let int8: Int8Scratch?
 
     let rows: Int
-    /// Rows that go through a block's second half together: all, or in int8 so many that their hidden
+    /// Rows that go through a block's second half together: all, or in int8 few enough that their hidden
     /// layer stays in the caches.
     let rowsAtOnce: Int
     private let storage: UnsafeMutableRawPointer

@@ -111,8 +111,8 @@ struct WeightLoader {
     private let storage: MatrixStorage
     private let epsilon: Float
 
-    /// Checks that all tensors are there before memory is set aside: what a file says of its sizes
-    /// counts only when it has the data.
+    /// Checks that all tensors are there before memory is allocated: the sizes that a file states count
+    /// only when it has the data.
     /// - Parameters:
     ///   - shapes: every tensor that will be loaded, with its shape.
     ///   - epsilon: of the tower's layer norms.
@@ -133,7 +133,7 @@ struct WeightLoader {
         self.tensors = tensors
         self.epsilon = epsilon
         self.storage = storage
-        // Memory that is set aside but never written to costs nothing.
+        // Memory that is allocated but never written to costs nothing.
         buffer = WeightBuffer(count: capacity)
     }
 
@@ -152,21 +152,24 @@ struct WeightLoader {
     /// - Parameters:
     ///   - bias: its name, nil for a layer without one.
     ///   - isWide: whether in int8 its activations get 16 bits.
+    ///   - slices: into how many equal parts its outputs are taken apart.
     func linear(
-        _ weight: String, _ bias: String?, inputs: Int, outputs: Int, isWide: Bool = false
+        _ weight: String, _ bias: String?, inputs: Int, outputs: Int, isWide: Bool = false,
+        slices: Int = 1
     ) throws(CheckpointError) -> LinearWeights {
         LinearWeights(
-            weight: try matrix(weight, inputs: inputs, outputs: outputs, isWide: isWide),
+            weight: try matrix(
+                weight, inputs: inputs, outputs: outputs, isWide: isWide, slices: slices),
             bias: try bias.map(tensor), inputs: inputs, outputs: outputs)
     }
 
     private func matrix(
-        _ name: String, inputs: Int, outputs: Int, isWide: Bool
+        _ name: String, inputs: Int, outputs: Int, isWide: Bool, slices: Int
     ) throws(CheckpointError) -> LinearWeights.Matrix {
         switch storage {
         case .half:
             if let halves = tensors[name]?.mappedHalves { return .half(halves) }
-        case .int8 where Int8Matrix.canHold(inputs: inputs, outputs: outputs):
+        case .int8 where Int8Matrix.canHold(inputs: inputs, outputs: outputs, slices: slices):
             guard let tensor = tensors[name] else {
                 preconditionFailure("\(name) was not asked for")
             }
@@ -208,7 +211,7 @@ struct WeightLoader {
             ln1: ln1,
             inProj: try linear(
                 "\(name).attn.in_proj_weight", "\(name).attn.in_proj_bias", inputs: width,
-                outputs: 3 * width, isWide: isWide1),
+                outputs: 3 * width, isWide: isWide1, slices: 3),
             outProj: try linear(
                 "\(name).attn.out_proj.weight", "\(name).attn.out_proj.bias", inputs: width,
                 outputs: width, isWide: isWide1),

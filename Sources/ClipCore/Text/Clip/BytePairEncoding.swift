@@ -2,7 +2,7 @@ extension Vocabulary {
     /// Appends the ids of one word, given as its bytes in UTF-8 (not empty), to `ids`.
     ///
     /// Upstream (`SimpleTokenizer.bpe`) looks for the pair of lowest rank, merges it everywhere from
-    /// left to right, and starts anew. The same comes of a queue ordered by rank, then by position,
+    /// left to right, and starts over. A queue ordered by rank, then by position, gives the same result,
     /// since a merge only ever makes pairs of higher rank than its own; that takes n log n
     /// steps instead of n².
     func appendIDs(of word: [UInt8], to ids: inout [Int32]) {

@@ -1,3 +1,5 @@
+import CVocabulary
+
 /// CLIP's vocabulary: 49,408 tokens, each with an id and the bytes it stands for.
 ///
 /// Ids, as in upstream's `SimpleTokenizer`: 0…255 single bytes, 256…511 single bytes that end a
@@ -70,7 +72,7 @@ package struct Vocabulary: Sendable {
     }
 
     /// The bytes a token stands for, and whether it ends a word; nil for the start and the end
-    /// token, which stand for no bytes, and for what is no id.
+    /// token, which stand for no bytes, and for anything that is not an id.
     package func bytes(of id: Int) -> (bytes: [UInt8], endsWord: Bool)? {
         switch id {
         case 0..<512:
@@ -84,5 +86,29 @@ package struct Vocabulary: Sendable {
         default:
             return nil
         }
+    }
+}
+
+/// Read-only bytes of the executable, read as little-endian numbers at any offset.
+///
+/// Sendable because the bytes are constants: nothing writes or frees them. Reads outside trap.
+struct EmbeddedData: @unchecked Sendable {
+    static let merges = EmbeddedData(CVocabularyMerges())
+    static let entities = EmbeddedData(CVocabularyEntities())
+    static let mojibake = EmbeddedData(CVocabularyMojibake())
+
+    private let bytes: UnsafeRawBufferPointer
+
+    private init(_ data: CVocabularyData) {
+        bytes = UnsafeRawBufferPointer(start: data.bytes, count: data.count)
+    }
+
+    var count: Int { bytes.count }
+
+    /// The number of type `T` at `offset`, in bytes.
+    @inline(__always)
+    func load<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) -> T {
+        precondition(offset >= 0 && offset <= bytes.count - MemoryLayout<T>.size)
+        return T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: type))
     }
 }

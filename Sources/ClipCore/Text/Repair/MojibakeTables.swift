@@ -70,7 +70,7 @@ struct MojibakeTables: Sendable {
         data.load(UInt8.self, at: record(of: value) + 16)
     }
 
-    /// ftfy's `is_bad`: whether a text has a sequence of characters that hardly anybody writes,
+    /// ftfy's `is_bad`: whether a text has a sequence of characters that people rarely write,
     /// but that mojibake is full of.
     ///
     /// ftfy's regular expression is a choice of sequences of at most six characters. They are

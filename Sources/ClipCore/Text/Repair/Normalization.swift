@@ -4,8 +4,8 @@
 
 /// Unicode normalisation form C (UAX 15), as `unicodedata.normalize("NFC", text)`.
 enum Normalization {
-    /// The library sorts combining marks by insertion: of more in a row than this, the square of
-    /// their number would be felt.
+    /// The library sorts combining marks by insertion, which takes quadratic time; longer runs than this
+    /// are sorted here first.
     private static let longestRun = 64
 
     static func nfc(_ text: Scalars) -> Scalars {

@@ -142,7 +142,7 @@ struct Effort {
     private var rounds = 0
     private var characters = 0
 
-    /// Counts a round over so many characters; false if it was the last one.
+    /// Counts a round over this number of characters; false if it was the last one.
     mutating func spend(_ count: Int) -> Bool {
         rounds += 1
         characters += count

@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import FoundationEssentials
 
 /// A `tokenizer.json` of Hugging Face's tokenizers library, converted to a SentencePiece model. The
 /// published ones were themselves converted from SentencePiece models

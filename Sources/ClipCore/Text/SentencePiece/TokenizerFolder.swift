@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
+import FoundationEssentials
 
 /// The tokenizer that `tokenizer_config.json` and the files beside it describe, as transformers loads it
 /// with `AutoTokenizer`.
