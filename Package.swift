@@ -12,11 +12,17 @@ let package = Package(
         // For Benchmarks/, a package of its own.
         .library(name: "ClipCore", targets: ["ClipCore"]),
     ],
+    // All are on by default. To leave out what a machine lacks:
+    // --disable-default-traits --traits TLS,SentencePiece,HEIF
     traits: [
         .trait(name: "TLS", description: "web-app answers over HTTPS itself."),
         .trait(
             name: "SentencePiece", description: "Models with SentencePiece tokenizers (SigLIP)."),
-        .default(enabledTraits: ["SentencePiece", "TLS"]),
+        .trait(name: "HEIF", description: "HEIC and AVIF, by libheif."),
+        .trait(name: "JPEGXL", description: "JPEG XL, by libjxl."),
+        .trait(name: "JPEG2000", description: "JPEG 2000, by openjpeg."),
+        .trait(name: "RAW", description: "Previews in cameras' raw files, by libraw."),
+        .default(enabledTraits: Set(["SentencePiece", "TLS"] + imageTraits)),
     ],
     // deploy/Package.resolved has the exact versions of release builds.
     dependencies: [
@@ -78,9 +84,8 @@ let package = Package(
         .target(
             name: "ClipCore",
             dependencies: [
-                "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CSentencePiece", "CTIFF",
-                "CVocabulary",
-                "CWebP",
+                "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CSentencePiece",
+                "CTIFF", "CVocabulary", "CWebP",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
         .target(name: "S3Client", dependencies: ["Bytes", "CCurl", "CExpat", "CFiles"]),
@@ -89,6 +94,11 @@ let package = Package(
         .target(name: "Bytes", dependencies: ["CCrypto"]),
 
         // C: module maps and small shims.
+        // Loads its libraries at run time; without a trait its part compiles to nothing.
+        .target(
+            name: "CCodecs",
+            cSettings: imageTraits.map { .define("WITH_\($0)", .when(traits: [$0])) },
+            linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CFiles"),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
@@ -149,6 +159,8 @@ let package = Package(
 var arguments: Target.Dependency {
     .product(name: "ArgumentParser", package: "swift-argument-parser")
 }
+
+var imageTraits: [String] { ["HEIF", "JPEGXL", "JPEG2000", "RAW"] }
 
 /// What `--version` says beside the version; empty outside of a git checkout.
 var commit: String { Context.gitInformation.map { String($0.currentCommit.prefix(12)) } ?? "" }

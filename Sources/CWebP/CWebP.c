@@ -2,6 +2,7 @@
 
 #include <webp/decode.h>
 #include <webp/demux.h>
+#include <webp/encode.h>
 
 // The first frame of a file that is there as a whole; the demuxer points into `bytes`.
 static cwebp_status first_frame(const uint8_t *bytes, size_t count, WebPDemuxer **demuxer,
@@ -82,4 +83,17 @@ cwebp_status cwebp_read_pixels(const uint8_t *bytes, size_t count, const cwebp_h
     WebPDemuxReleaseIterator(&frame);
     WebPDemuxDelete(demuxer);
     return status;
+}
+
+uint8_t *cwebp_encode(const uint8_t *rgba, int width, int height, float quality, size_t *size) {
+    uint8_t *memory = NULL;
+    *size = WebPEncodeRGBA(rgba, width, height, 4 * width, quality, &memory);
+    if (*size > 0)
+        return memory;
+    WebPFree(memory);
+    return NULL;
+}
+
+void cwebp_free(uint8_t *memory) {
+    WebPFree(memory);
 }

@@ -11,8 +11,18 @@ public enum Build {
         return text.isEmpty ? nil : text
     }
 
-    /// The names of the picture formats that it reads.
-    public static var formats: [String] { PictureFormat.allCases.map(\.rawValue) }
+    /// The names of the image formats that it reads.
+    public static var formats: [String] {
+        PictureFormat.allCases.filter(\.isBuiltIn).map(\.rawValue)
+    }
+
+    /// The formats, with the library and its version where it is loaded on first use:
+    /// `HEIC (libheif 1.15.1)`.
+    private static var formatsWithLibraries: [String] {
+        PictureFormat.allCases.filter(\.isBuiltIn).map { format in
+            format.rawValue + (LibraryReader.library(format).map { " (\($0))" } ?? "")
+        }
+    }
 
     /// The instruction sets that the kernels use on this processor: of int8 products, and of layers
     /// whose weights are fp16.
@@ -33,7 +43,7 @@ public enum Build {
         let sets = instructionSets
         return """
             clip-search \(version)\(commit.map { " (\($0))" } ?? "")
-            formats: \(formats.joined(separator: ", "))
+            formats: \(formatsWithLibraries.joined(separator: ", "))
             int8: \(sets.int8), fp16 weights: \(sets.half)
             """
     }

@@ -19,7 +19,7 @@ for folder in arguments.dropFirst(2) {
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     for name in names {
         guard let data = FileManager.default.contents(atPath: "\(folder)/\(name)"),
-            let format = PictureFormat(prefix: data)
+            let format = data.withUnsafeBytes({ try? ImageDecoder.format(of: $0) })
         else { continue }
         files[format, default: []].append([UInt8](data))
     }

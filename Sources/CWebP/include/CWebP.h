@@ -26,3 +26,9 @@ cwebp_status cwebp_read_header(const uint8_t *bytes, size_t count, cwebp_header 
 // (not premultiplied) where `channels` is 4. channels: 3 or 4
 cwebp_status cwebp_read_pixels(const uint8_t *bytes, size_t count, const cwebp_header *header,
                                int channels, uint8_t *canvas);
+
+// Writes a lossy WebP file with alpha. rgba: [height, width, 4]  quality: 0 to 100
+// Returns memory for cwebp_free and writes its size, or NULL when there is no memory or a side has more than
+// 16,383 pixels.
+uint8_t *cwebp_encode(const uint8_t *rgba, int width, int height, float quality, size_t *size);
+void cwebp_free(uint8_t *memory);

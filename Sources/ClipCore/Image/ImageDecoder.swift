@@ -7,7 +7,7 @@
 public struct ImageDecoder: Sendable {
     /// Rises whenever images can be decoded that could not be before, so that those that were
     /// refused then get another chance.
-    public static let version = 2
+    public static let version = 3
 
     /// What is done about the EXIF orientation of JPEG, PNG and WebP files. TIFF's orientation tag always
     /// applies, as Pillow applies it when it loads the file.
@@ -50,55 +50,77 @@ public struct ImageDecoder: Sendable {
         try open(bytes).metadata
     }
 
-    /// The ICC profile of an image file; empty without one.
-    public static func profile(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
-        PictureFormat(prefix: bytes.prefix(PictureFormat.prefixLength))
-            .map { MetadataBlocks(bytes, $0).profile } ?? []
-    }
-
     /// Decodes a whole file held in memory, line by line.
     ///
     /// - Parameter consumer: makes of the header what takes the lines. It is asked again, for another
     ///   one, when the first attempt met damage.
-    /// - Returns: what the consumer made of the lines, and the file's metadata
+    /// - Returns: what the consumer made of the lines, and the file's metadata and ICC profile
     /// - Throws: ``ImageError``
-    package func read(
+    func read(
         _ bytes: UnsafeRawBufferPointer,
         into consumer: (PictureShape) throws(ImageError) -> any LineConsumer
-    ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata) {
+    ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata, profile: [UInt8]) {
         do throws(ImageError) {
-            let (reader, metadata) = try open(bytes)
-            return (try run(reader, into: consumer), metadata)
+            let file = try open(bytes)
+            return (try run(file.reader, into: consumer), file.metadata, file.profile)
         } catch JPEGReader.damage {
             // What becomes of damage is decided by a decoder that works as Pillow's does.
-            let (reader, metadata) = try open(bytes, isSavingJPEG: false)
-            return (try run(reader, into: consumer), metadata)
+            let file = try open(bytes, isSavingJPEG: false)
+            return (try run(file.reader, into: consumer), file.metadata, file.profile)
         }
     }
 
     /// Reads a file's header.
     private func open(
         _ bytes: UnsafeRawBufferPointer, isSavingJPEG: Bool = true
-    ) throws(ImageError) -> (reader: any LineReader, metadata: ImageMetadata) {
+    ) throws(ImageError) -> (reader: any LineReader, metadata: ImageMetadata, profile: [UInt8]) {
+        let format = try Self.format(of: bytes)
+        var reader: any LineReader
+        var blocks = MetadataBlocks(bytes, format)
+        var isUpright = false
+        var rawOrientation = 1
+        switch format {
+        case .jpeg: reader = try JPEGReader(bytes, limits: limits, isSaving: isSavingJPEG)
+        case .png: reader = try PNGReader(bytes, limits: limits)
+        case .webP: reader = try WebPReader.open(bytes, limits: limits)
+        case .gif: reader = try GIFReader.open(bytes, limits: limits)
+        case .bmp: reader = try BMPReader.open(bytes, limits: limits)
+        case .tiff:
+            reader = try TIFFReader.open(bytes, limits: limits)
+            isUpright = true
+        case .heic, .avif, .jpegXL, .jpeg2000, .raw:
+            let library = try LibraryReader(
+                bytes, format, limits: limits, isSavingJPEG: isSavingJPEG)
+            reader = library
+            if format != .jpegXL { blocks = library.header.blocks }
+            blocks.profile = library.header.blocks.profile
+            rawOrientation = library.header.orientation
+            isUpright = format != .raw
+        }
+        var exif = format == .tiff ? EXIF(bytes) : EXIF(blocks)
+        if format == .raw { exif.complete(EXIF(bytes), orientation: rawOrientation) }
+        let metadata = ImageMetadata(exif, of: reader.shape, isUpright: isUpright)
+        if orientation == .upright {
+            reader = UprightReader.open(reader, metadata.orientation, limits: limits)
+        }
+        return (reader, metadata, blocks.profile)
+    }
+
+    /// The format of a file. Cameras' raw files are told from other TIFF files.
+    ///
+    /// - Throws: ``ImageError`` when this build does not read it
+    package static func format(
+        of bytes: UnsafeRawBufferPointer
+    ) throws(ImageError) -> PictureFormat {
         guard !bytes.isEmpty else { throw .empty }
         let prefix = bytes.prefix(PictureFormat.prefixLength)
         guard let format = PictureFormat(prefix: prefix) else {
             throw PictureFormat.unsupportedName(prefix: prefix).map { .unsupportedFormat($0) }
                 ?? .notAPicture
         }
-        let reader: any LineReader =
-            switch format {
-            case .jpeg: try JPEGReader(bytes, limits: limits, isSaving: isSavingJPEG)
-            case .png: try PNGReader(bytes, limits: limits)
-            case .webP: try WebPReader.open(bytes, limits: limits)
-            case .gif: try GIFReader.open(bytes, limits: limits)
-            case .bmp: try BMPReader.open(bytes, limits: limits)
-            case .tiff: try TIFFReader.open(bytes, limits: limits)
-            }
-        let exif = format == .tiff ? EXIF(bytes) : EXIF(MetadataBlocks(bytes, format))
-        let metadata = ImageMetadata(exif, of: reader.shape, isUpright: format == .tiff)
-        guard orientation == .upright else { return (reader, metadata) }
-        return (UprightReader.open(reader, metadata.orientation, limits: limits), metadata)
+        guard format == .tiff, TIFFDirectory(bytes)?.isRaw == true else { return format }
+        guard PictureFormat.raw.isBuiltIn else { throw .unsupportedFormat("RAW") }
+        return .raw
     }
 
     private func run(

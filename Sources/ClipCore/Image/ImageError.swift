@@ -9,6 +9,11 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     case unsupportedFormat(String)
     /// A variant of a format that this project does not read; the text names it.
     case unsupportedVariant(PictureFormat, String)
+    /// The library that reads the format is not installed; the text is its file's name.
+    case missingLibrary(PictureFormat, String)
+    /// A file that the installed version of a library does not read; the texts are the library with its
+    /// version and its reason.
+    case unsupportedByLibrary(String, String)
     /// A JPEG with neither 1, 3 nor 4 components.
     case unsupportedComponents(Int)
     /// The bytes end before the picture does.
@@ -36,6 +41,10 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             return "\(name) is not supported"
         case .unsupportedVariant(let format, let variant):
             return "\(format.rawValue) pictures with \(variant) are not supported"
+        case .missingLibrary(let format, let name):
+            return "\(format.rawValue) needs \(name), which is not installed"
+        case .unsupportedByLibrary(let library, let reason):
+            return "\(library) cannot read it (\(reason)); a newer version may"
         case .unsupportedComponents(let count):
             return "JPEG pictures with \(count) colour components are not supported"
         case .truncated:

@@ -53,6 +53,14 @@ struct EXIF {
         self = blocks.exif.withUnsafeBytes { EXIF($0, xmp: blocks.xmp) }
     }
 
+    /// Adds what the raw file around a preview says. The preview's own EXIF may be libraw's.
+    mutating func complete(_ file: EXIF, orientation: Int) {
+        if self.orientation == 1 { self.orientation = orientation }
+        takenAt = file.takenAt ?? takenAt
+        takenOffset = file.takenOffset ?? takenOffset
+        camera = file.camera ?? camera
+    }
+
     private static let orientationTag: UInt64 = 0x0112
 
     private mutating func read(_ directory: TIFFDirectory) {

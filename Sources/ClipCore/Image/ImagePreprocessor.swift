@@ -76,17 +76,18 @@ public struct ImagePreprocessor: Sendable {
     public func rgb(
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder()
     ) throws(ImageError) -> (square: [UInt8], metadata: ImageMetadata) {
-        let (square, metadata) = try decoder.read(encoded) { (shape) throws(ImageError) in
-            // Pillow would want hundreds of gigabytes for these.
-            let sides = (min(shape.width, shape.height), max(shape.width, shape.height))
-            guard sides.1 / sides.0 <= Self.maximumAspect else {
-                throw .tooNarrow(width: shape.width, height: shape.height)
-            }
-            let (size, columns, rows) = window(width: shape.width, height: shape.height)
-            return resampler(size).window(
-                of: shape, columns: columns, rows: rows)
+        let file = try decoder.read(encoded, into: consumer)
+        return (file.image.convertedToRGB().pixels, file.metadata)
+    }
+
+    private func consumer(_ shape: PictureShape) throws(ImageError) -> any LineConsumer {
+        // Pillow would want hundreds of gigabytes for these.
+        let sides = (min(shape.width, shape.height), max(shape.width, shape.height))
+        guard sides.1 / sides.0 <= Self.maximumAspect else {
+            throw .tooNarrow(width: shape.width, height: shape.height)
         }
-        return (square.convertedToRGB().pixels, metadata)
+        let (size, columns, rows) = window(width: shape.width, height: shape.height)
+        return resampler(size).window(of: shape, columns: columns, rows: rows)
     }
 
     /// How many times as long as the other a picture's side may be.
@@ -130,6 +131,28 @@ public struct ImagePreprocessor: Sendable {
         let (square, metadata) = try rgb(encoded: encoded, decoder: decoder)
         normalize(square, into: values)
         return metadata
+    }
+
+    /// Decodes an image file once, writes it normalised and makes a thumbnail of it.
+    ///
+    /// - Parameter values: as of ``write(encoded:decoder:into:)``, with the same result
+    /// - Precondition: `values` holds ``valueCount`` floats.
+    /// - Throws: ``ImageError``
+    public func write(
+        encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder(),
+        into values: UnsafeMutableBufferPointer<Float>, thumbnail encoder: ThumbnailEncoder
+    ) throws(ImageError) -> (metadata: ImageMetadata, thumbnail: Thumbnail) {
+        precondition(values.count == valueCount, "the buffer must hold the normalised picture")
+        var small: (any LineConsumer)?
+        let file = try decoder.read(encoded) { (shape) throws(ImageError) in
+            let second = encoder.consumer(of: shape)
+            small = second
+            return TwoConsumers(
+                try consumer(shape), second, pixelBytes: shape.mode.bytesPerPixel)
+        }
+        let thumbnail = try encoder.encode(small!.result(), profile: file.profile)
+        normalize(file.image.convertedToRGB().pixels, into: values)
+        return (file.metadata, thumbnail)
     }
 
     /// Decodes a picture file and normalises it.

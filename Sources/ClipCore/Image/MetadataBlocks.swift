@@ -23,7 +23,8 @@ struct MetadataBlocks {
         case .png: readPNG(file)
         case .webP: readWebP(file)
         case .tiff: readTIFF(file)
-        case .gif, .bmp: break
+        case .jpegXL: readJPEGXL(file)
+        case .gif, .bmp, .heic, .avif, .jpeg2000, .raw: break
         }
     }
 
@@ -158,6 +159,35 @@ struct MetadataBlocks {
             default: break
             }
             place += 8 + length + length & 1
+        }
+    }
+
+    // MARK: JPEG XL
+
+    /// Reads the boxes of a container (ISO/IEC 18181-2); compressed ones are passed over.
+    private mutating func readJPEGXL(_ file: UnsafeRawBufferPointer) {
+        guard file.first == 0 else { return }
+        var place = 0
+        while file.count - place >= 16 {
+            func number(_ size: Int, at offset: Int) -> Int {
+                (0..<size).reduce(0) { $0 << 8 | Int(file[place + offset + $1]) }
+            }
+            // 0: to the end of the file; 1: the length is in the next 8 bytes.
+            let isLarge = number(4, at: 0) == 1
+            guard !isLarge || file[place + 8] == 0 else { return }
+            let length = isLarge ? number(8, at: 8) : number(4, at: 0)
+            let header = isLarge ? 16 : 8
+            let end = length == 0 ? file.count : place + length
+            guard length == 0 || length >= header, end <= file.count else { return }
+            let kind = file[(place + 4)..<(place + 8)]
+            if kind.elementsEqual("Exif".utf8), end - place >= header + 4 {
+                // The number of bytes before the TIFF structure comes first; some writers omit it.
+                let body = file[(place + header)..<end]
+                let isBare = ["II*\0", "MM\0*"].contains { body.starts(with: $0.utf8) }
+                exif = Array(isBare ? body : body.dropFirst(4 + number(4, at: header)))
+                return
+            }
+            place = end
         }
     }
 

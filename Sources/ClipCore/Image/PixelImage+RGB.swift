@@ -1,13 +1,6 @@
 import CPixels
 
 extension PixelImage {
-    /// A picture of 16-bit grey in 8 bits, for showing. ``convertedToRGB()`` clips instead, as Pillow does.
-    package var highBytes: PixelImage {
-        precondition(mode == .grey16, "16-bit grey")
-        let high = stride(from: 1, to: pixels.count, by: 2).map { pixels[$0] }
-        return PixelImage(width: width, height: height, mode: .grey, pixels: high)
-    }
-
     /// The picture in red, green and blue, as Pillow's `convert("RGB")` gives it (`Convert.c`): grey
     /// three times; alpha left out; CMYK without a colour profile by `cmyk2rgb`; samples wider than a
     /// byte clipped at 0 and 255, not scaled (`I16_RGB`, `i2rgb`, `f2l`).

@@ -12,7 +12,7 @@
 /// sources alone, so the window is the same bytes as a crop of the whole would be, and a picture of
 /// 10,000 × 3, whose whole would be 746,666 × 224, costs no more than any other.
 ///
-/// ``NaiveResampler`` is the same rule written for reading.
+/// Tests compare it with the same rule written for reading.
 package struct Resampler {
     /// The size that the whole picture would be resized to.
     package let width: Int

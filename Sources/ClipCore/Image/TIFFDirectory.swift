@@ -52,6 +52,12 @@ struct TIFFDirectory {
 
     func contains(_ tag: UInt64) -> Bool { entry(tag) != nil }
 
+    /// Whether this is the first directory of a camera's raw file, such as NEF, ARW or DNG: it describes a
+    /// preview, and the image is in a directory below it; or it has DNG's version.
+    var isRaw: Bool {
+        contains(50706) || integer(254) == 1 && contains(330) && contains(271)
+    }
+
     /// The entry's first value, if it is stored as a whole number and is not negative. BYTE is none, as
     /// for Pillow, which therefore ignores an orientation of that type.
     func integer(_ tag: UInt64) -> Int? {

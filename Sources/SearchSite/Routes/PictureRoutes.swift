@@ -48,9 +48,10 @@ extension SearchSite {
         let small: PictureStock.Small
         if case .file? = try? search.location(of: key) {
             guard let file = try await pictures.file(key) else { throw SiteFailure.noSuchPicture }
-            guard file.size > Thumbnailer.smallFile, file.size <= PictureStock.maximumBytes else {
-                return Self.response(with: file, to: request)
-            }
+            // Only some formats need no copy of a small file.
+            guard file.size > Thumbnailer.smallFile || file.format != .jpeg,
+                file.size <= PictureStock.maximumBytes
+            else { return Self.response(with: file, to: request) }
             small = try await pictures.small(key, version: file.entityTag) {
                 try file.read(at: 0, count: file.size)
             }
@@ -64,7 +65,8 @@ extension SearchSite {
         }
         switch small {
         case .copy(let bytes):
-            return Self.response(with: bytes, .jpeg, to: request, seconds: 3_600)
+            let format = PictureFormat(prefix: bytes) ?? .jpeg
+            return Self.response(with: bytes, format, to: request, seconds: 3_600)
         case .original:
             return try await original(key, to: request, context)
         }

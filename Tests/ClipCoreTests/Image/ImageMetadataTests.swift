@@ -76,7 +76,7 @@ struct GoldenMetadata: Decodable, CustomTestStringConvertible {
                 var damaged = bytes
                 damaged[place] ^= 0xFF
                 _ = damaged.withUnsafeBytes { try? ImageDecoder().metadata($0) }
-                _ = bytes[..<place].withUnsafeBytes { ImageDecoder.profile(of: $0) }
+                _ = bytes[..<place].withUnsafeBytes { try? ImageDecoder().metadata($0) }
             }
         }
     }

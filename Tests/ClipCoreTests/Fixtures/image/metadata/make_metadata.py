@@ -18,7 +18,7 @@ _register = torch.library.register_fake
 torch.library.register_fake = lambda op, f=None, /, **k: (
     ((lambda g: g) if f is None else f) if isinstance(op, str) and op.startswith("torchvision::")
     else (_register(op, f, **k) if f is not None else _register(op, **k)))
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from torchvision.transforms import Compose
 from clip.clip import _transform
 
@@ -159,6 +159,11 @@ def make():
              [text(0x9003, b"    :  :     :  :  \0"), text(0x9011, b"   :  \0")]))
     made["only-model.jpg"] = jpeg_with(exif([text(0x0110, b"K\xf6nig\0")], [text(0x9003, b"0000:00:00 00:00:00\0")]))
     made["no-such-day.jpg"] = jpeg_with(exif([text(0x010F, b"x\0")], [text(0x9003, b"2023:02:29 00:00:00\0")]))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
+        made[f"profile.{kind.lower()}"] = encoded(scene(), kind, icc_profile=profile)
+    made["profile-alpha.png"] = encoded(scene(4), "PNG", icc_profile=profile)
+    made["profile-palette.png"] = encoded(scene().quantize(50), "PNG", icc_profile=profile)
     made["camera.tif"] = encoded(
         scene(), "TIFF", tiffinfo={0x010F: "Apple", 0x0110: "iPhone 15", 0x0112: 6})
 

@@ -1,7 +1,9 @@
+import ClipCore
+
 /// The rule of ``Resampler`` in the fewest words: the whole picture, a sample at a time. It is the
 /// algorithmic reference that the production path is tested against, and is used nowhere else.
-package enum NaiveResampler {
-    package static func resize(_ image: PixelImage, width: Int, height: Int) -> PixelImage {
+enum NaiveResampler {
+    static func resize(_ image: PixelImage, width: Int, height: Int) -> PixelImage {
         Resampler(width: width, height: height).isVerticalFirst(from: image.shape)
             ? resizeRows(of: resizeColumns(of: image, to: height), to: width)
             : resizeColumns(of: resizeRows(of: image, to: width), to: height)

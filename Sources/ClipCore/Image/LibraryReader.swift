@@ -1,0 +1,157 @@
+import CCodecs
+
+/// Images that a library decodes as a whole and that is loaded when the first such image comes: HEIC and
+/// AVIF by libheif, JPEG XL by libjxl, JPEG 2000 by openjpeg, and by libraw the largest preview in a
+/// camera's raw file.
+///
+/// | format | mode | pixels |
+/// |---|---|---|
+/// | HEIC, AVIF | RGB, RGBA | the primary image in 8 bits, turned by its own `irot` and `imir` boxes |
+/// | JPEG XL | L, LA, RGB, RGBA | the first frame in 8 bits, turned as its codestream says |
+/// | JPEG 2000 | L, LA, RGB, RGBA, CMYK, I;16 | as Pillow's `Jpeg2KDecode.c`, YCC converted |
+/// | RAW | the preview's | as of the JPEG that it is, or RGB |
+final class LibraryReader: LineReader {
+    /// What the file says besides the pixels.
+    struct Header {
+        var shape: PictureShape
+        var blocks = MetadataBlocks()
+        /// EXIF's number for what a raw file says about its preview.
+        var orientation = 1
+    }
+
+    let header: Header
+    var shape: PictureShape { header.shape }
+    private let image: Handle
+    private let reader: any LineReader
+
+    /// - Parameters:
+    ///   - bytes: the whole file; must outlive the reader
+    ///   - isSavingJPEG: see ``JPEGReader``; for a preview that is a JPEG
+    init(
+        _ bytes: UnsafeRawBufferPointer, _ format: PictureFormat, limits: ImageLimits,
+        isSavingJPEG: Bool
+    ) throws(ImageError) {
+        let image = try Handle(bytes, format)
+        self.image = image
+        if let start = image.header.jpeg {
+            let jpeg = UnsafeRawBufferPointer(start: start, count: image.header.jpeg_count)
+            guard PictureFormat(prefix: jpeg.prefix(PictureFormat.prefixLength)) == .jpeg else {
+                throw .corrupt("its preview is not a JPEG")
+            }
+            reader = try JPEGReader(jpeg, limits: limits, isSaving: isSavingJPEG)
+            header = Header(
+                shape: reader.shape, blocks: MetadataBlocks(jpeg, .jpeg),
+                orientation: Int(image.header.orientation))
+            return
+        }
+        let (width, height) = (Int(image.header.width), Int(image.header.height))
+        let pixels = try limits.pixels(width: width, height: height)
+        guard let mode = PixelImage.Mode(rawValue: String(cString: image.header.mode)) else {
+            throw .unsupportedVariant(format, "pixels of this kind")
+        }
+        try limits.checkMemory(pixels * (mode.bytesPerPixel + image.header.pixel_memory))
+        func copy(_ start: UnsafePointer<UInt8>?, _ count: Int) -> [UInt8] {
+            Array(UnsafeBufferPointer(start: start, count: start == nil ? 0 : count))
+        }
+        header = Header(
+            shape: PictureShape(width: width, height: height, mode: mode),
+            blocks: MetadataBlocks(
+                exif: copy(image.header.exif, image.header.exif_count),
+                profile: copy(image.header.profile, image.header.profile_count)),
+            orientation: max(1, Int(image.header.orientation)))
+        reader = WholePictureReader(header.shape) { canvas throws(ImageError) in
+            try image.decode(into: canvas)
+        }
+    }
+
+    func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
+        try reader.start(rows: rows, columns: columns)
+    }
+
+    func nextLine() throws(ImageError) -> UnsafePointer<UInt8> { try reader.nextLine() }
+
+    func finish() throws(ImageError) { try reader.finish() }
+
+    /// The library that reads a format and its version, such as `libheif 1.15.1`, or that it is missing; nil
+    /// for formats that need none of these.
+    static func library(_ format: PictureFormat) -> String? {
+        guard let codec = format.codec?.pointee else { return nil }
+        return codec.load() == 0
+            ? "\(String(cString: codec.soname)) is not installed" : Handle.name(codec)
+    }
+
+    /// An image that a library has opened.
+    private final class Handle {
+        var header = ccodec_header()
+        private let format: PictureFormat
+        private let codec: ccodec
+        private var image: UnsafeMutableRawPointer?
+
+        init(_ bytes: UnsafeRawBufferPointer, _ format: PictureFormat) throws(ImageError) {
+            guard let codec = format.codec?.pointee else {
+                throw .unsupportedFormat(format.rawValue)
+            }
+            guard codec.load() != 0 else {
+                throw .missingLibrary(format, String(cString: codec.soname))
+            }
+            self.format = format
+            self.codec = codec
+            let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+            try call { codec.open(start, bytes.count, &image, &header, $0) }
+        }
+
+        deinit {
+            if let image { codec.close(image) }
+        }
+
+        func decode(into canvas: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
+            try call { codec.decode(image, canvas.baseAddress, $0) }
+        }
+
+        static func name(_ codec: ccodec) -> String {
+            "\(String(cString: codec.name)) \(codec.version().map { String(cString: $0) } ?? "")"
+        }
+
+        private func call(
+            _ body: (UnsafeMutablePointer<CChar>) -> ccodec_status
+        ) throws(ImageError) {
+            var status = CCODEC_OK
+            let size = Int(ccodec_message_size)
+            let message = withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { text in
+                text.initialize(repeating: 0)
+                status = body(text.baseAddress!)
+                return String(cString: text.baseAddress!)
+            }
+            switch status {
+            case CCODEC_OK: return
+            case CCODEC_TRUNCATED: throw .truncated
+            case CCODEC_NO_MEMORY: throw .outOfMemory
+            case CCODEC_UNSUPPORTED where format == .jpeg2000:
+                throw .unsupportedVariant(format, message)
+            case CCODEC_UNSUPPORTED:
+                throw .unsupportedByLibrary(Self.name(codec), message)
+            default: throw .corrupt("\(Self.name(codec)): \(message)")
+            }
+        }
+    }
+}
+
+extension PictureFormat {
+    fileprivate var codec: UnsafePointer<ccodec>? {
+        switch self {
+        case .heic, .avif: ccodec_heif()
+        case .jpegXL: ccodec_jpeg_xl()
+        case .jpeg2000: ccodec_jpeg_2000()
+        case .raw: ccodec_raw()
+        default: nil
+        }
+    }
+
+    /// Whether this build reads the format: package traits can leave some out.
+    public var isBuiltIn: Bool {
+        switch self {
+        case .jpeg, .png, .webP, .gif, .bmp, .tiff: true
+        default: codec != nil
+        }
+    }
+}

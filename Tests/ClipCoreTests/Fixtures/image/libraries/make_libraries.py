@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Make the pictures in this folder, of the formats that libraries read, and their decoders' own answers.
+
+    pip install torch torchvision 'setuptools<80' clip-anytorch pillow numpy pillow-heif pillow-jxl-plugin rawpy
+    python make_libraries.py [--pictures]
+
+golden.json has for each picture the size, upstream's 32x32x3 bytes in Base64 (of the upright picture), and
+how much each may differ: libraries differ in version, and some in the conversion of colours. Without
+--pictures only golden.json is written. Made with Pillow 13.0.0, pillow-heif 1.8.1, pillow-jxl-plugin 1.3.8 and rawpy 0.28.0.
+"""
+import base64, io, json, pathlib, struct, sys, warnings
+warnings.filterwarnings("ignore")
+import numpy as np
+import torch
+
+# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
+_register = torch.library.register_fake
+torch.library.register_fake = lambda op, f=None, /, **k: (
+    ((lambda g: g) if f is None else f) if isinstance(op, str) and op.startswith("torchvision::")
+    else (_register(op, f, **k) if f is not None else _register(op, **k)))
+import pillow_heif, pillow_jxl, rawpy
+from clip.clip import _transform
+from PIL import Image, ImageOps
+from torchvision.transforms import Compose
+
+pillow_heif.register_heif_opener()
+here = pathlib.Path(__file__).resolve().parent
+to_bytes = Compose(_transform(32).transforms[:3])
+made = {}
+
+
+def samples(channels=3, width=160, height=112, levels=255):
+    """Soft colours with edges and, as a fourth channel, alpha."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    planes = []
+    for c in range(channels):
+        wave = 0.5 + 0.3 * np.sin(x / (17 + 5 * c) + c) + 0.2 * np.cos(y / (13 + 3 * c) - c)
+        planes.append(wave - 0.2 * ((x // 40 + y // 28) % 2))
+    if channels in (2, 4):
+        planes[-1] = np.clip(planes[-1] * 2.4 - 0.7, 0, 1)
+    return (np.clip(np.stack(planes, -1), 0, 1) * levels).round().astype(np.uint8 if levels == 255 else np.uint16)
+
+
+def scene(channels=3, **size):
+    return Image.fromarray(samples(channels, **size).squeeze())
+
+
+def encoded(image, kind, **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def exif(orientation):
+    data = Image.Exif()
+    data[0x0112] = orientation
+    data[0x010F], data[0x0110] = "Apple", "iPhone 15"
+    data.get_ifd(0x8769)[0x9003] = "2024:02:29 23:59:07"
+    data.get_ifd(0x8769)[0x9011] = "+05:30"
+    return data.tobytes()
+
+
+def dng(orientation, preview):
+    """A raw file with a thumbnail of 8 x 8 pixels, a preview and 64 x 48 samples of a Bayer pattern."""
+    raw = samples(1, 64, 48, 4095).astype("<u2").tobytes()
+    small = samples(3, 8, 8).tobytes()
+    kinds = {"B": 1, "s": 2, "H": 3, "I": 4, "2I": 5, "2i": 10}
+
+    def directory(at, entries):
+        body, data, after = struct.pack("<H", len(entries)), b"", at + 2 + 12 * len(entries) + 4
+        for tag, (kind, values) in sorted(entries.items()):
+            value = values if kind == "s" else b"".join(
+                struct.pack("<" + kind, *(v if isinstance(v, tuple) else (v,))) for v in values)
+            body += struct.pack("<HHI", tag, kinds[kind], len(values))
+            body += value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", after + len(data))
+            data += value + b"\0" * (len(value) & 1) if len(value) > 4 else b""
+        return body + bytes(4) + data
+
+    def picture(kind, photometric, compression, width, height, bits, at, size):
+        return {254: ("I", [kind]), 256: ("I", [width]), 257: ("I", [height]), 258: ("H", bits),
+                259: ("H", [compression]), 262: ("H", [photometric]), 273: ("I", [at]), 277: ("H", [len(bits)]),
+                278: ("I", [height]), 279: ("I", [size])}
+
+    at_small = 2048
+    at_preview = at_small + len(small)
+    at_raw = at_preview + len(preview)
+    width, height = Image.open(io.BytesIO(preview)).size
+    main = picture(1, 2, 1, 8, 8, [8, 8, 8], at_small, len(small))
+    camera = {271: ("s", b"Maker\0"), 272: ("s", b"Maker One\0"), 274: ("H", [orientation]), 330: ("I", [800, 1200]),
+              50706: ("B", [1, 4, 0, 0]), 50708: ("s", b"Maker One\0"),
+              50721: ("2i", [(1, 1), (0, 1), (0, 1), (0, 1), (1, 1), (0, 1), (0, 1), (0, 1), (1, 1)]),
+              50728: ("2I", [(1, 1)] * 3), 50778: ("H", [21])}
+    bayer = picture(0, 32803, 1, 64, 48, [16], at_raw, len(raw)) | {
+        33421: ("H", [2, 2]), 33422: ("B", [0, 1, 1, 2]), 50717: ("I", [4095])}
+    large = picture(1, 6, 7, width, height, [8, 8, 8], at_preview, len(preview))
+    file = b"II*\0" + struct.pack("<I", 8) + directory(8, main | camera)
+    file = file.ljust(800, b"\0") + directory(800, bayer)
+    file = file.ljust(1200, b"\0") + directory(1200, large)
+    return file.ljust(at_small, b"\0") + small + preview + raw
+
+
+def make():
+    heif = dict(quality=90)
+    made["photo.heic"] = encoded(scene(), "HEIF", **heif)
+    made["alpha.heic"] = encoded(scene(4), "HEIF", **heif)
+    made["grid.heic"] = encoded(scene(width=320, height=256), "HEIF", tile_size=128, **heif)
+    made["turned.heic"] = encoded(scene(), "HEIF", exif=exif(6), **heif)
+    made["mirrored.heic"] = encoded(scene(), "HEIF", exif=exif(7), **heif)
+    several = pillow_heif.from_pillow(scene())
+    several.add_from_pillow(scene(width=96, height=96).convert("L").convert("RGB"))
+    out = io.BytesIO()
+    several.save(out, primary_index=0, **heif)
+    made["several.heic"] = out.getvalue()
+    wide = np.ascontiguousarray(samples(3, levels=65535))
+    out = io.BytesIO()
+    pillow_heif.encode("RGB;16", (160, 112), wide.tobytes(), out, **heif)
+    made["ten-bits.heic"] = out.getvalue()
+
+    made["photo.avif"] = encoded(scene(), "AVIF", quality=90)
+    made["alpha.avif"] = encoded(scene(4), "AVIF", quality=90)
+    made["grey.avif"] = encoded(scene(1), "AVIF", quality=90)
+    made["full-chroma.avif"] = encoded(scene(), "AVIF", quality=90, subsampling="4:4:4")
+    made["turned.avif"] = encoded(scene(), "AVIF", quality=90, exif=exif(6))
+    made["mirrored.avif"] = encoded(scene(), "AVIF", quality=90, exif=exif(5))
+    made["sequence.avif"] = encoded(scene(), "AVIF", quality=90, save_all=True, append_images=[scene().rotate(180)])
+
+    made["photo.jxl"] = encoded(scene(), "JXL", quality=90)
+    made["lossless.jxl"] = encoded(scene(), "JXL", lossless=True)
+    made["alpha.jxl"] = encoded(scene(4), "JXL", lossless=True)
+    made["grey.jxl"] = encoded(scene(1), "JXL", lossless=True)
+    made["grey-alpha.jxl"] = encoded(scene(2), "JXL", lossless=True)
+    made["container.jxl"] = encoded(scene(), "JXL", quality=90, use_container=True, exif=exif(1))
+
+    for name, image in (("grey", scene(1)), ("rgb", scene()), ("alpha", scene(4)), ("grey-alpha", scene(2))):
+        made[f"{name}.jp2"] = encoded(image, "JPEG2000")
+        made[f"{name}.j2k"] = encoded(image, "JPEG2000", no_jp2=True)
+    made["lossy.jp2"] = encoded(scene(), "JPEG2000", quality_layers=[20], irreversible=True)
+    made["tiles.jp2"] = encoded(scene(), "JPEG2000", tile_size=(64, 64))
+    made["grey-16.jp2"] = encoded(Image.fromarray(samples(1, levels=65535).squeeze()), "JPEG2000")
+    made["cmyk.jp2"] = encoded(Image.fromarray(samples(4), "CMYK"), "JPEG2000")
+    made["signed.j2k"] = encoded(scene(), "JPEG2000", signed=True, no_jp2=True)
+
+    preview = encoded(scene(), "JPEG", quality=90)
+    made["preview.dng"] = dng(1, preview)
+    made["turned.dng"] = dng(6, preview)
+    made["turned-twice.dng"] = dng(6, encoded(scene(), "JPEG", quality=90, exif=exif(6)))
+
+
+# Answers --------------------------------------------------------------------------------------
+
+# Largest difference of a byte from the answer, where it may differ.
+TOLERANCE = {".heic": 4, ".avif": 6, ".jxl": 2}
+
+
+def answer(name, data):
+    if name.endswith(".dng"):
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            image = Image.open(io.BytesIO(raw.extract_thumb().data))
+            image.load()
+            flip = {0: 1, 3: 3, 5: 8, 6: 6}[raw.sizes.flip]
+        if image.getexif().get(0x0112, 1) == 1:
+            image.getexif()[0x0112] = flip
+    else:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    # A preview's EXIF may be libraw's own.
+    exif = (Image.open(io.BytesIO(data)) if name.endswith(".dng") else image).getexif()
+    details = exif.get_ifd(0x8769)
+    upright = image if name.endswith(".jxl") else ImageOps.exif_transpose(image)
+    known = {"file": name, "mode": upright.mode, "width": upright.width, "height": upright.height,
+             "tolerance": TOLERANCE.get(pathlib.Path(name).suffix, 0), "camera": exif.get(0x0110),
+             "takenAt": (details.get(0x9003) or "").replace(":", "-", 2) or None,
+             "square": base64.b64encode(to_bytes(upright).tobytes()).decode()}
+    if known["camera"] == "iPhone 15":
+        known["camera"] = "Apple iPhone 15"
+    return {k: v for k, v in known.items() if v is not None}
+
+
+def main():
+    if "--pictures" in sys.argv:
+        make()
+        for old in here.iterdir():
+            if old.suffix not in (".py", ".json"):
+                old.unlink()
+        for name, data in made.items():
+            (here / name).write_bytes(data)
+    names = sorted(p.name for p in here.iterdir() if p.suffix not in (".py", ".json"))
+    rows = [json.dumps(answer(name, (here / name).read_bytes()), separators=(",", ":")) for name in names]
+    (here / "golden.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    print(len(rows), "pictures")
+
+
+main()

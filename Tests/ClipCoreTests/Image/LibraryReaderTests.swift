@@ -1,0 +1,120 @@
+import ClipCore
+import Foundation
+import Testing
+
+/// What `Fixtures/image/libraries/make_libraries.py` had Pillow, its plugins and rawpy answer.
+struct GoldenLibraryImage: Decodable, CustomTestStringConvertible {
+    var file: String
+    var mode: String
+    /// Upright.
+    var width: Int
+    var height: Int
+    /// How much a byte of the square may differ; the mean of all may differ by a quarter of it.
+    var tolerance: Int
+    /// `[32, 32, 3]`
+    var square: Data
+    var camera: String?
+    var takenAt: String?
+
+    var testDescription: String { file }
+
+    func bytes() throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: Self.folder.appending(path: file)))
+    }
+
+    static let folder = GoldenImages.folder.appending(path: "libraries")
+
+    static let all: [GoldenLibraryImage] = {
+        let data = try! Data(contentsOf: folder.appending(path: "golden.json"))
+        return try! JSONDecoder().decode([GoldenLibraryImage].self, from: data)
+    }()
+
+    /// Those that this build reads: package traits can leave formats out.
+    static let read = all.filter { (try? PictureFormat(prefix: $0.bytes())) != nil }
+}
+
+@Suite struct LibraryReaderTests {
+    @Test(
+        "Images become the square that upstream makes of them", arguments: GoldenLibraryImage.read)
+    func squares(_ expected: GoldenLibraryImage) throws {
+        let bytes = try expected.bytes()
+        let image = try ImageDecoder().decode(bytes)
+        #expect(image.width == expected.width)
+        #expect(image.height == expected.height)
+        // HEIC and AVIF become RGB always.
+        #expect(image.mode.rawValue == expected.mode || image.mode == .rgb && expected.mode == "L")
+        let preprocessor = ImagePreprocessor(resolution: 32)
+        let (square, metadata) = try bytes.withUnsafeBytes { try preprocessor.rgb(encoded: $0) }
+        #expect(square == preprocessor.rgb(image))
+        let differences = zip(square, expected.square).map { abs(Int($0) - Int($1)) }
+        // What little colour nearly transparent pixels have differs more.
+        if !image.mode.hasAlpha { #expect(differences.max()! <= expected.tolerance) }
+        let mean = Double(differences.reduce(0, +)) / Double(differences.count)
+        #expect(mean <= Double(expected.tolerance) / 4)
+        #expect(metadata.width == expected.width)
+        #expect(metadata.height == expected.height)
+        #expect(metadata.camera == expected.camera)
+        #expect(metadata.takenAt == expected.takenAt)
+    }
+
+    @Test("A container's own turn applies, and EXIF's not on top", arguments: ["heic", "avif"])
+    func turnedContainers(_ kind: String) throws {
+        for name in ["turned", "mirrored"] {
+            let expected = try #require(
+                GoldenLibraryImage.all.first { $0.file == "\(name).\(kind)" })
+            guard (try? PictureFormat(prefix: expected.bytes())) != nil else { return }
+            let bytes = try expected.bytes()
+            let stored = try ImageDecoder(orientation: .stored).decode(bytes)
+            #expect(stored == (try ImageDecoder().decode(bytes)))
+            #expect(stored.width == expected.width)
+            let metadata = try bytes.withUnsafeBytes { try ImageDecoder().metadata($0) }
+            #expect(metadata.orientation == 1)
+        }
+    }
+
+    @Test func limitsAreCheckedBeforePixelsAreMade() throws {
+        for expected in GoldenLibraryImage.read {
+            let bytes = try expected.bytes()
+            let pixels = expected.width * expected.height
+            var limits = ImageLimits()
+            limits.maximumPixels = pixels - 1
+            let error = try #require(throws: ImageError.self) {
+                try ImageDecoder(limits: limits).decode(bytes)
+            }
+            guard case .tooLarge(let width, let height, pixels - 1) = error else {
+                Issue.record("\(expected.file): \(error)")
+                continue
+            }
+            #expect(width * height == pixels)
+            limits.maximumPixels = pixels
+            limits.maximumMemory = pixels
+            guard !expected.file.hasSuffix(".dng") else { continue }
+            #expect(throws: ImageError.tooMuchMemory(limit: pixels)) {
+                try ImageDecoder(limits: limits).decode(bytes)
+            }
+        }
+    }
+
+    @Test("A cut file is an error", arguments: GoldenLibraryImage.read)
+    func cutFiles(_ expected: GoldenLibraryImage) throws {
+        let bytes = try expected.bytes()
+        // The raw samples after the preview are not read; an animation's later frames neither.
+        guard !expected.file.hasSuffix(".dng"), expected.file != "sequence.avif" else { return }
+        for length in [bytes.count / 4, bytes.count / 2] {
+            #expect(throws: ImageError.self, "\(length) bytes") {
+                try ImageDecoder().decode(Array(bytes[..<length]))
+            }
+        }
+    }
+
+    @Test func versionsNameTheLibraries() {
+        let formats = Build.summary.split(separator: "\n").first { $0.hasPrefix("formats: ") } ?? ""
+        #expect(formats.contains("JPEG, PNG, WebP, GIF, BMP, TIFF"))
+        for format in PictureFormat.allCases {
+            #expect(formats.contains(format.rawValue) == format.isBuiltIn)
+        }
+        if PictureFormat.heic.isBuiltIn {
+            #expect(formats.firstMatch(of: /HEIC \(libheif 1\.\d+\.\d+\)/) != nil)
+        }
+    }
+}
