@@ -4,7 +4,7 @@ import Glibc
 extension PGConnection {
     /// Runs one statement (extended protocol) with parameters and results in binary format.
     ///
-    /// - Returns: all rows, in memory; for many rows use `forEachRow`.
+    /// - Returns: all rows, in memory.
     /// - Throws: `PGError` of kind `server` with SQLSTATE, `invalidUse` if nothing was sent, or an error
     ///   that `isConnectionLost`.
     @discardableResult
@@ -29,7 +29,7 @@ extension PGConnection {
         try checkReady(sql)
         try checkCount(parameters.count)
         let encoded = try EncodedParameters(parameters, sql: sql)
-        let oids = parameters.map { Oid($0.type.oid) }
+        let oids = parameters.map { Oid($0.oid) }
         let sent = encoded.withPointers { values, lengths, formats in
             PQsendQueryParams(
                 handle, sql, Int32(parameters.count), oids, values, lengths, formats, 1)
@@ -43,7 +43,7 @@ extension PGConnection {
         }
         guard !isBusy else {
             throw PGError(
-                .invalidUse, "the connection is busy with a COPY or a stream of rows", sql: sql)
+                .invalidUse, "the connection is busy with a COPY", sql: sql)
         }
         guard isUsable else { throw PGError(.connectionLost, "it is closed", sql: sql) }
     }

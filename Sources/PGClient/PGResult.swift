@@ -5,7 +5,7 @@ import CPostgreSQL
 public struct PGResult: RandomAccessCollection, Sendable {
     let storage: ResultStorage
 
-    public let columnNames: [String]
+    package let columnNames: [String]
 
     init(_ storage: ResultStorage) {
         self.storage = storage
@@ -21,7 +21,7 @@ public struct PGResult: RandomAccessCollection, Sendable {
     public subscript(index: Int) -> PGRow { PGRow(result: self, index: index) }
 
     /// The server's command tag: `SELECT 4`, `INSERT 0 1`, `CREATE TABLE`.
-    public var commandTag: String { String(cString: PQcmdStatus(storage.handle)) }
+    package var commandTag: String { String(cString: PQcmdStatus(storage.handle)) }
 
     /// Rows selected, inserted, updated, deleted or copied; 0 for other statements.
     public var affectedRows: Int { Int(String(cString: PQcmdTuples(storage.handle))) ?? 0 }

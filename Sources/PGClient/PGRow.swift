@@ -6,8 +6,6 @@ public struct PGRow: Sendable {
     let result: PGResult
     let index: Int
 
-    public var columnNames: [String] { result.columnNames }
-
     public func isNull(_ column: Int) throws(PGError) -> Bool {
         try check(column)
         return PQgetisnull(result.storage.handle, Int32(index), Int32(column)) == 1
@@ -115,19 +113,6 @@ public struct PGRow: Sendable {
             return .value((0..<count).map { bytes.bigEndianFloat(at: 4 + 4 * $0) })
         }
     }
-
-    /// timestamptz, or timestamp read as UTC, in microseconds since 1970-01-01 00:00 UTC. `infinity` and
-    /// `-infinity` throw.
-    public func unixMicroseconds(_ column: Int) throws(PGError) -> Int64 {
-        try read(column, as: "a finite timestamp") { bytes, oid in
-            guard oid == OID.timestamptz || oid == OID.timestamp else { return .wrongType }
-            guard bytes.count == 8 else { return .corrupt }
-            // PostgreSQL counts from 2000-01-01.
-            let (value, overflow) = Int64(bigEndian: bytes.loadUnaligned(as: Int64.self))
-                .addingReportingOverflow(946_684_800_000_000)
-            return overflow || value < .min + 946_684_800_000_001 ? .wrongType : .value(value)
-        }
-    }
 }
 
 // MARK: - Checking
@@ -140,9 +125,10 @@ private enum Reading<Value> {
 
 extension PGRow {
     private func check(_ column: Int) throws(PGError) {
-        guard columnNames.indices.contains(column) else {
+        guard result.columnNames.indices.contains(column) else {
             throw PGError(
-                .decoding, "the result has \(columnNames.count) columns and none at \(column)")
+                .decoding,
+                "the result has \(result.columnNames.count) columns and none at \(column)")
         }
         guard result.indices.contains(index) else {
             throw PGError(.decoding, "the result has \(result.count) rows and none at \(index)")
@@ -156,7 +142,7 @@ extension PGRow {
         try check(column)
         let handle = result.storage.handle
         let (row, field) = (Int32(index), Int32(column))
-        let name = columnNames[column]
+        let name = result.columnNames[column]
         if PQgetisnull(handle, row, field) == 1 {
             throw PGError(.decoding, "column \"\(name)\" is NULL where \(wanted) was expected")
         }

@@ -1,14 +1,12 @@
 /// A value bound to `$1`, `$2`, … or written by COPY, in PostgreSQL's binary format.
 ///
 /// The formats are those of the types' `send` functions: big-endian integers and IEEE 754 floats,
-/// UTF-8 text; `vector` and `halfvec` as in pgvector's `vector_send` and `halfvec_send`.
+/// UTF-8 text; `vector` as in pgvector's `vector_send`.
 public enum PGValue: Sendable, Equatable {
     case null
     case bool(Bool)
-    case int16(Int16)
     case int32(Int32)
     case int64(Int64)
-    case float(Float)
     case double(Double)
     case text(String)
     case bytea([UInt8])
@@ -16,37 +14,9 @@ public enum PGValue: Sendable, Equatable {
     /// pgvector's `vector`: 1 to 16,000 finite float4. The server infers the type from the
     /// statement, so write `$1::vector` where a column or operator does not say it.
     case vector([Float])
-    /// pgvector's `halfvec`; each element is rounded to the nearest IEEE half, ties to even.
-    case halfvec([Float])
     /// An array of pgvector's `vector`, whose object identifier (`pg_type.oid`) differs from database to
     /// database.
     case vectorArray([[Float]], elementType: UInt32)
-}
-
-/// The type of a prepared statement's parameter.
-public enum PGType: Sendable, Equatable {
-    case bool, int16, int32, int64, float, double, text, bytea, textArray
-    /// The server infers it from the statement: for `vector`, `halfvec` and NULL.
-    case inferred
-}
-
-extension PGType {
-    /// Object identifiers of the built-in types, src/include/catalog/pg_type.dat; 0 lets the
-    /// server infer it (an extension's types have another one in each database).
-    package var oid: UInt32 {
-        switch self {
-        case .bool: OID.bool
-        case .int16: OID.int2
-        case .int32: OID.int4
-        case .int64: OID.int8
-        case .float: OID.float4
-        case .double: OID.float8
-        case .text: OID.text
-        case .bytea: OID.bytea
-        case .textArray: OID.textArray
-        case .inferred: 0
-        }
-    }
 }
 
 enum OID {
@@ -77,19 +47,18 @@ enum OID {
 }
 
 extension PGValue {
-    /// What the server is told about the parameter.
-    package var type: PGType {
+    /// The parameter's type, as src/include/catalog/pg_type.dat numbers it. 0 lets the server infer it,
+    /// since an extension's types have another number in each database.
+    var oid: UInt32 {
         switch self {
-        case .null, .vector, .halfvec, .vectorArray: .inferred
-        case .bool: .bool
-        case .int16: .int16
-        case .int32: .int32
-        case .int64: .int64
-        case .float: .float
-        case .double: .double
-        case .text: .text
-        case .bytea: .bytea
-        case .textArray: .textArray
+        case .null, .vector, .vectorArray: 0
+        case .bool: OID.bool
+        case .int32: OID.int4
+        case .int64: OID.int8
+        case .double: OID.float8
+        case .text: OID.text
+        case .bytea: OID.bytea
+        case .textArray: OID.textArray
         }
     }
 
@@ -101,10 +70,8 @@ extension PGValue {
         switch self {
         case .null: break
         case .bool(let value): buffer.append(value ? 1 : 0)
-        case .int16(let value): buffer.appendBigEndian(value)
         case .int32(let value): buffer.appendBigEndian(value)
         case .int64(let value): buffer.appendBigEndian(value)
-        case .float(let value): buffer.appendBigEndian(value.bitPattern)
         case .double(let value): buffer.appendBigEndian(value.bitPattern)
         case .bytea(let value): buffer.append(contentsOf: value)
         case .text(let value): try Self.encode(value, into: &buffer, place: place())
@@ -126,11 +93,6 @@ extension PGValue {
             try Self.appendDimensions(elements.count, to: &buffer, place: place())
             // A closure: a key path would be looked up for each element.
             elements.map { $0.bitPattern.bigEndian }.withUnsafeBytes {
-                buffer.append(contentsOf: $0)
-            }
-        case .halfvec(let elements):
-            try Self.appendDimensions(elements.count, to: &buffer, place: place())
-            elements.map { Float16($0).bitPattern.bigEndian }.withUnsafeBytes {
                 buffer.append(contentsOf: $0)
             }
         }

@@ -148,7 +148,7 @@ struct IndexTests {
         }
     }
 
-    /// The query takes the operator of the index that is there, whoever made it.
+    /// The query uses the operator of the index that is there.
     @Test(arguments: [
         ("hnsw (embedding vector_l2_ops)", "<->"),
         ("hnsw (embedding vector_ip_ops)", "<#>"),
@@ -184,7 +184,7 @@ struct IndexTests {
     }
 
     /// What a build that broke off leaves behind: an index that is there and not valid.
-    @Test func invalidIndexesAreBuiltAnew() throws {
+    @Test func invalidIndexesAreRebuilt() throws {
         try withFilledTable { database, table in
             let name = try #require(try build(database, .hnsw).name)
             try database.connect().execute(

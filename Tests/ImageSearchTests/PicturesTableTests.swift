@@ -123,7 +123,7 @@ struct PicturesTableTests {
                 sentence { _ = try database.table().nearest(to: unitVector(0), limit: 4) }
                     == "the database has no table pictures: run create-table first")
             _ = try database.table().create(dimension: 768)
-            // Whoever does not say takes the table as it is.
+            // Without a dimension, an existing table is taken as it is.
             #expect(try database.table().create().dimension == 768)
             try database.table().upsert([
                 PicturesTable.Row(key: "a", embedding: unitVector(0, dimension: 768))

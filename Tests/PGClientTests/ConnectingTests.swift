@@ -261,7 +261,6 @@ final class Shared: Sendable {
             (20, [1, 2, 3], { _ = try $0.int(0) }), (701, [], { _ = try $0.double(0) }),
             (16, [2], { _ = try $0.bool(0) }), (25, [0xC3], { _ = try $0.string(0) }),
             (25, [0x61, 0], { _ = try $0.string(0) }), (3802, [], { _ = try $0.string(0) }),
-            (1184, [1], { _ = try $0.unixMicroseconds(0) }),
             (20000, [], { _ = try $0.vector(0) }),
             (20000, [0, 1, 0, 0], { _ = try $0.vector(0) }),
             (20000, [0, 1, 0, 1, 0, 0, 0, 0], { _ = try $0.vector(0) }),

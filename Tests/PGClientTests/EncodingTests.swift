@@ -3,26 +3,23 @@ import Testing
 
 /// Our bytes against bytes that PostgreSQL 16 with pgvector 0.8.5 wrote:
 ///
-///     psql -c "COPY (SELECT true, false, NULL::text, (-32768)::int2, 2147483647::int4,
-///         (-9223372036854775808)::int8, 1.5::float4, (-0.1)::float8, 'naïve 🐈', '',
-///         '\x00ff10'::bytea, ARRAY['a','','ž'], ARRAY[]::text[], '[1,-2.5,3.25e-7]'::vector,
-///         '[1,-2.5,0.1,65504,6e-8]'::halfvec) TO STDOUT (FORMAT binary)" | xxd -p -c 32
+///     psql -c "COPY (SELECT true, false, NULL::text, 2147483647::int4, (-9223372036854775808)::int8,
+///         (-0.1)::float8, 'naïve 🐈', '', '\x00ff10'::bytea, ARRAY['a','','ž'], ARRAY[]::text[],
+///         '[1,-2.5,3.25e-7]'::vector) TO STDOUT (FORMAT binary)" | xxd -p -c 32
 @Suite struct EncodingTests {
     static let golden = """
-        5047434f50590aff0d0a000000000000000000000f00000001010000000100ff
-        ffffff000000028000000000047fffffff000000088000000000000000000000
-        043fc0000000000008bfb999999999999a0000000b6e61c3af766520f09f9088
-        000000000000000300ff10000000230000000100000000000000190000000300
-        00000100000001610000000000000002c5be0000000c00000000000000000000
-        001900000010000300003f800000c020000034ae7ba90000000e000500003c00
-        c1002e667bff0001ffff
+        5047434f50590aff0d0a000000000000000000000c00000001010000000100ff
+        ffffff000000047fffffff00000008800000000000000000000008bfb9999999
+        99999a0000000b6e61c3af766520f09f9088000000000000000300ff10000000
+        2300000001000000000000001900000003000000010000000161000000000000
+        0002c5be0000000c00000000000000000000001900000010000300003f800000
+        c020000034ae7ba9ffff
         """
 
     static let row: [PGValue] = [
-        .bool(true), .bool(false), .null, .int16(.min), .int32(.max), .int64(.min), .float(1.5),
-        .double(-0.1), .text("naïve 🐈"), .text(""), .bytea([0, 0xFF, 0x10]),
-        .textArray(["a", "", "ž"]), .textArray([]), .vector([1, -2.5, 3.25e-7]),
-        .halfvec([1, -2.5, 0.1, 65504, 6e-8]),
+        .bool(true), .bool(false), .null, .int32(.max), .int64(.min), .double(-0.1),
+        .text("naïve 🐈"), .text(""), .bytea([0, 0xFF, 0x10]), .textArray(["a", "", "ž"]),
+        .textArray([]), .vector([1, -2.5, 3.25e-7]),
     ]
 
     @Test func rowIsWhatPostgreSQLWrites() throws {
@@ -50,8 +47,8 @@ import Testing
     @Test func tooManyDimensionsAreRefused() throws {
         var bytes: [UInt8] = []
         let zeros = [Float](repeating: 0, count: 32768)
-        for value in [PGValue.vector(zeros), .halfvec(zeros)] {
-            #expect(throws: PGError.self) { try value.encode(into: &bytes, place: "it") }
+        #expect(throws: PGError.self) {
+            try PGValue.vector(zeros).encode(into: &bytes, place: "it")
         }
         try PGValue.vector([Float](zeros.dropLast())).encode(into: &bytes, place: "it")
         #expect(bytes.count == 4 + 4 * 32767)

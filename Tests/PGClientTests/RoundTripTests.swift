@@ -7,9 +7,12 @@ import Testing
     @Test func integers() throws {
         let connection = try Server.connect()
         let values: [(PGValue, String, Int)] =
-            [Int16.min, -1, 0, 1, .max].map { (.int16($0), "int2", Int($0)) }
-            + [Int32.min, -1, 0, .max].map { (.int32($0), "int4", Int($0)) }
+            [Int32.min, -1, 0, .max].map { (.int32($0), "int4", Int($0)) }
             + [Int64.min, -1, 0, .max].map { (.int64($0), "int8", Int($0)) }
+        for number in [Int16.min, -1, 0, 1, .max] {
+            let row = try connection.execute("SELECT $1::int2", [.text("\(number)")])[0]
+            #expect(try row.int(0) == Int(number))
+        }
         for (value, type, number) in values {
             let row = try connection.execute(
                 "SELECT $1, $1::text, pg_typeof($1)::text, 4294967295::oid", [value])[0]
@@ -17,7 +20,7 @@ import Testing
             #expect(try row.string(1) == String(number))
             #expect(
                 try row.string(2)
-                    == ["int2": "smallint", "int4": "integer", "int8": "bigint"][type])
+                    == ["int4": "integer", "int8": "bigint"][type])
             #expect(try row.int(3) == 4_294_967_295)
         }
     }
@@ -34,7 +37,7 @@ import Testing
             #expect(back.sign == value.sign)
         }
         for value in [-0.0, 0.1, .leastNonzeroMagnitude, .greatestFiniteMagnitude] as [Float] {
-            let row = try connection.execute("SELECT $1", [.float(value)])[0]
+            let row = try connection.execute("SELECT $1::float4", [.text("\(value)")])[0]
             #expect(try Float(row.double(0)).bitPattern == value.bitPattern)
         }
     }
@@ -66,18 +69,14 @@ import Testing
         #expect(try json.string(1) == "[2]")
     }
 
-    @Test func booleansNullsAndTimes() throws {
+    @Test func booleansAndNulls() throws {
         let connection = try Server.connect()
         let row = try connection.execute(
-            "SELECT $1 AS yes, $2 AS no, $3::int8 AS nothing, '1999-12-31 23:59:59.5+00'::timestamptz,"
-                + " 'infinity'::timestamptz, '-infinity'::timestamptz",
-            [.bool(true), .bool(false), .null])[0]
+            "SELECT $1 AS yes, $2 AS no, $3::int8 AS nothing", [.bool(true), .bool(false), .null])[
+                0]
         #expect(try row.bool(0))
         #expect(try !row.bool(1))
         #expect(try row.isNull(2) && !row.isNull(0))
-        #expect(try row.unixMicroseconds(3) == 946_684_799_500_000)
-        #expect(throws: PGError.self) { try row.unixMicroseconds(4) }
-        #expect(throws: PGError.self) { try row.unixMicroseconds(5) }
     }
 
     @Test func vectorsBitForBit() throws {
@@ -93,11 +92,6 @@ import Testing
         #expect(try row.int(1) == 512)
         let printed = try row.string(3).dropFirst().dropLast().split(separator: ",").map(Float.init)
         #expect(printed == elements)
-
-        let halves: [Float] = [1, -2.5, 0.1, 65504, 6e-8, 0.33325195]
-        let half = try connection.execute(
-            "SELECT $1::halfvec::vector", [.halfvec(halves)])[0]
-        #expect(try half.vector(0) == halves.map { Float(Float16($0)) })
     }
 
     @Test func serverSaysWhyAVectorIsRefused() throws {
@@ -113,8 +107,6 @@ import Testing
         #expect(try message(.vector([1, 2, 3]), "vector(2)") == "expected 2 dimensions, not 3")
         #expect(
             try message(.vector([]), "vector") == "vector must have at least 1 dimension")
-        #expect(
-            try message(.halfvec([1e6]), "halfvec") == "infinite value not allowed in halfvec")
     }
 
     @Test func wrongAccessesThrow() throws {
@@ -148,7 +140,6 @@ import Testing
         for column in [4, 7, 5] { _ = try message { try row.string(column) } }
         for column in [5, 6, 2] { _ = try message { try row.textArray(column) } }
         _ = try message { try row.bool(0) }
-        _ = try message { try row.unixMicroseconds(0) }
     }
 
     @Test func whatAStatementDid() throws {
@@ -175,44 +166,6 @@ import Testing
         #expect(seen.all.count == 2)
         #expect(seen.all.first == "WARNING: careful")
         #expect(seen.all.last?.hasPrefix("NOTICE: table") == true)
-    }
-
-    @Test func rowsOneByOne() throws {
-        let connection = try Server.connect()
-        var sum = 0
-        let count = try connection.forEachRow(
-            "SELECT n, repeat('x', 100) FROM generate_series(1, $1) n", [.int32(50_000)]
-        ) { row in
-            sum += try row.int(0)
-            if sum == 1 {
-                // Nothing else can run meanwhile.
-                let error = try #require(throws: PGError.self) {
-                    try connection.execute("SELECT 1")
-                }
-                #expect(error.kind == .invalidUse)
-            }
-        }
-        #expect(count == 50_000)
-        #expect(sum == 50_000 * 50_001 / 2)
-        #expect(try connection.forEachRow("SELECT 1 WHERE false") { _ in } == 0)
-
-        struct Enough: Error {}
-        var seen = 0
-        #expect(throws: Enough.self) {
-            try connection.forEachRow("SELECT generate_series(1, 100000000)") { _ in
-                seen += 1
-                if seen == 10 { throw Enough() }
-            }
-        }
-        #expect(seen == 10)
-        #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
-
-        // An error after some rows.
-        let error = try #require(throws: PGError.self) {
-            try connection.forEachRow("SELECT 1 / (3 - n) FROM generate_series(1, 9) n") { _ in }
-        }
-        #expect(error.sqlState == "22012")
-        #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
     }
 }
 

@@ -155,7 +155,7 @@ enum Migrations {
             DO $$
             DECLARE leaf regclass;
             BEGIN
-                -- pg_partition_tree knows no table without partitions.
+                -- pg_partition_tree does not return a table without partitions.
                 FOR leaf IN
                     SELECT oid FROM pg_class
                     WHERE oid = \(table)::regclass AND relkind = 'r'

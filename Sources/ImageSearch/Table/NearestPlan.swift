@@ -66,7 +66,7 @@ struct NearestPlan {
             let probes = 2 * Int(Double(max(index.lists, 1)).squareRoot().rounded(.up))
             settings.append(("ivfflat.probes", "\(min(max(probes, 1), 32_768))"))
             if state.hasIterativeScans, isFiltered || candidates > 1_000 {
-                // It knows no strict order; the outer query ranks anew.
+                // IVFFlat has no strict order; the outer query sorts.
                 settings.append(("ivfflat.iterative_scan", "relaxed_order"))
             }
         }

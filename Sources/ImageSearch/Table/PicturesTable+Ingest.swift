@@ -50,7 +50,7 @@ extension PicturesTable {
         return try rows.first?.double(0) ?? 0
     }
 
-    /// Claims objects until the lease ends: those that nobody has claimed, whose lease has ended, or
+    /// Claims objects until the lease ends: those that are not claimed, whose lease has ended, or
     /// that the owner has already.
     /// - Returns: for each object whether the owner has it now.
     func claim(
@@ -188,8 +188,8 @@ extension PicturesTable {
     /// Stores results and deletes the claims on their objects, in one transaction. Storing the same
     /// results again, after a connection was lost during the COMMIT, changes nothing. Keys must differ.
     ///
-    /// A worker whose lease has ended while it was suspended stores too: whoever took the picture over
-    /// stores the same again.
+    /// A worker whose lease ended while it was suspended stores too: the worker that took the picture
+    /// over stores the same.
     /// - Throws: ``TableError/modelReplaced`` when the table takes no embeddings of the model any more.
     func store(_ results: IngestResults, owner: String, model: Int, rules: String) throws {
         guard results.count > 0 else { return }

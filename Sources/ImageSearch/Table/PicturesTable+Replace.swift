@@ -158,8 +158,8 @@ extension PicturesTable {
 
     // MARK: - Finishing
 
-    /// Lets the second set of columns take the place of the first, once every picture is in it and nobody
-    /// is at work on it.
+    /// Lets the second set of columns take the place of the first, once every picture is in it and no
+    /// other worker has any in hand.
     ///
     /// - Parameter start: when the run began to list the bucket, by the database's clock. A row that
     ///   another program inserted since and that lacks the new embedding keeps the switch from happening;
@@ -183,7 +183,7 @@ extension PicturesTable {
             }
         }
         return try changingTable(attempts: 30) {
-            // From here on nobody stores into either set; see `columnSet(of:isLocked:)`.
+            // From here on no worker stores into either set; see `columnSet(of:isLocked:)`.
             let next = try connection.execute(
                 "SELECT id FROM \(names["picture_models"]) WHERE next_since IS NOT NULL FOR UPDATE")
             guard let row = next.first, try row.int(0) == model,
@@ -210,8 +210,8 @@ extension PicturesTable {
         }
     }
 
-    /// Runs a transaction that locks the whole table. While it waits for the lock, everybody who comes
-    /// later waits too, so it does not wait long, and tries again.
+    /// Runs a transaction that locks the whole table. While it waits for the lock, later
+    /// statements wait behind it, so it gives up soon and tries again.
     private func changingTable<T>(attempts: Int = 1, _ body: () throws -> T) throws -> T {
         for attempt in 1... {
             do {

@@ -40,7 +40,7 @@ public struct TableStatus: Sendable, Equatable {
     public let pictures: Int
     /// Rows without one.
     public let withoutEmbedding: Int
-    /// Objects that are known to hold no usable picture; nil where nobody keeps count.
+    /// Objects that are known to hold no usable picture; nil when they are not counted.
     public let failures: Int?
     /// What the table's rows say they were made with; empty when they say nothing.
     public let models: [Model]
@@ -57,7 +57,7 @@ public struct TableStatus: Sendable, Equatable {
     /// Numbers of the changes that were made to the table.
     public let migrations: [Int]
 
-    /// What whoever runs the table should know, one sentence each.
+    /// What the operator should know, one sentence each.
     public var warnings: [String] {
         var warnings: [String] = []
         if let vector = extensions.first(where: { $0.name == "vector" }),
@@ -67,18 +67,18 @@ public struct TableStatus: Sendable, Equatable {
         }
         for index in indexes where !index.isValid {
             warnings.append(
-                "the index \(index.name) is invalid, which is what a build that broke off leaves: create-table --index \(index.method) builds it anew"
+                "the index \(index.name) is invalid because its build was interrupted: create-table --index \(index.method) builds it again"
             )
         }
         // A little is there for long keys.
         if outOfLineBytes > tableBytes / 4, outOfLineBytes > 1 << 20 {
             warnings.append(
-                "\(outOfLineBytes >> 20) MB of embeddings are stored outside their rows, where an earlier version left them, which makes exact searches several times slower: VACUUM FULL pictures moves them in, while nobody can use the table"
+                "\(outOfLineBytes >> 20) MB of embeddings are stored outside their rows, where an earlier version left them, which makes exact searches several times slower: VACUUM FULL pictures moves them in, and locks the table while it runs"
             )
         }
         if rowBytesWasted > 16 << 20 {
             warnings.append(
-                "the rows take \(tableBytes >> 20) MB, \(rowBytesWasted >> 20) MB more than they need, as after process-images --replace-model: VACUUM FULL pictures gives them back, while nobody can use the table"
+                "the rows take \(tableBytes >> 20) MB, \(rowBytesWasted >> 20) MB more than they need, as after process-images --replace-model: VACUUM FULL pictures gives them back, and locks the table while it runs"
             )
         }
         if let meanNorm, abs(meanNorm - 1) > 0.001 {
@@ -97,7 +97,7 @@ public struct TableStatus: Sendable, Equatable {
         return tableBytes > needed + needed / 2 ? tableBytes - needed : 0
     }
 
-    /// Said to whoever creates the table too; nil for a version without known faults.
+    /// Also shown when the table is created; nil for a version without known faults.
     package static func warning(aboutExtension version: String) -> String? {
         guard versionNumbers(version).lexicographicallyPrecedes(SearchState.safeVersion) else {
             return nil
