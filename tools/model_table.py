@@ -14,6 +14,7 @@ OpenCLIP built; any difference ends with 1.
 import argparse, collections, contextlib, io, json, os, pathlib, re, struct, subprocess, sys, tempfile, warnings
 
 warnings.filterwarnings("ignore")
+os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -167,7 +168,7 @@ def transformers_rows(describe, work):
             continue
         write_sparse(folder / "model.safetensors", state)
         (folder / "config.json").write_text(json.dumps(json.loads(config.to_json_string(use_diff=False))))
-        size = getattr(config.vision_config, "image_size", 224)
+        size = getattr(getattr(config, "vision_config", None), "image_size", 224)
         squash = family.startswith("Siglip")
         (folder / "preprocessor_config.json").write_text(json.dumps({
             "do_resize": True, "size": {"height": size, "width": size} if squash else {"shortest_edge": size},
