@@ -240,6 +240,30 @@ struct PicturesTableTests {
         }
     }
 
+    /// As a managed service leaves a database whose disk is full.
+    @Test func readOnlyDatabasesAreNamed() throws {
+        try TestDatabase.with { database in
+            let connection = try database.connect()
+            func setReadOnly(_ isOn: Bool) throws {
+                try connection.executeScript(
+                    """
+                    SET default_transaction_read_only = off;
+                    DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = \(isOn)',
+                        current_database()); END $$
+                    """)
+            }
+            try setReadOnly(true)
+            #expect(throws: TableError.readOnlyDatabase) { try database.table().create() }
+            try setReadOnly(false)
+            _ = try database.table().create()
+            try database.table().checkWritable()
+            try setReadOnly(true)
+            #expect(throws: TableError.readOnlyDatabase) { try database.table().checkWritable() }
+            // What is there already can be searched.
+            #expect(try database.table().hasPictures() == false)
+        }
+    }
+
     @Test func missingRightsAreNamedBeforeTheWork() throws {
         try TestDatabase.with { database in
             _ = try database.table().create()

@@ -72,6 +72,15 @@ public struct PicturesTable {
     public func create(
         dimension: Int? = nil, partitions: Int? = nil
     ) throws -> Creation {
+        do {
+            return try createOrUpgrade(dimension, partitions)
+        } catch let error as PGError where error.sqlState == "25006" {
+            try checkServerIsWritable()
+            throw error
+        }
+    }
+
+    private func createOrUpgrade(_ dimension: Int?, _ partitions: Int?) throws -> Creation {
         try connection.transaction {
             try lockDefinitions()
             let createdExtension = try createExtension()
@@ -180,16 +189,26 @@ public struct PicturesTable {
     /// Finds out before any work is done whether rows could be stored.
     /// - Throws: ``TableError`` when the server is a read-only replica or the role lacks a right.
     public func checkWritable() throws {
+        try checkServerIsWritable()
         let table = names.literal("pictures")
         let rows = try connection.execute(
             """
-            SELECT pg_is_in_recovery(), has_table_privilege(\(table), 'SELECT')
+            SELECT has_table_privilege(\(table), 'SELECT')
                 AND has_table_privilege(\(table), 'INSERT')
                 AND has_table_privilege(\(table), 'UPDATE')
             """)
         guard let row = rows.first else { return }
+        guard try row.bool(0) else { throw TableError.mayNotWrite(role: connection.user) }
+    }
+
+    /// - Throws: ``TableError`` when the server is a replica, or transactions are read-only by default, as
+    ///   managed databases set it when their disk is full.
+    private func checkServerIsWritable() throws {
+        let rows = try connection.execute(
+            "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean")
+        guard let row = rows.first else { return }
         if try row.bool(0) { throw TableError.readOnlyServer }
-        guard try row.bool(1) else { throw TableError.mayNotWrite(role: connection.user) }
+        if try row.bool(1) { throw TableError.readOnlyDatabase }
     }
 
     /// Whether the connection can still be used.

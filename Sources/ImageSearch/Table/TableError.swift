@@ -9,6 +9,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case noUniqueKey
     case otherDimension(table: Int, asked: Int)
     case readOnlyServer
+    case readOnlyDatabase
     case statementPool
     case indexThroughPool
     case mayNotWrite(role: String)
@@ -57,6 +58,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures is there and holds embeddings of dimension \(table), not \(asked): drop it or use another database"
         case .readOnlyServer:
             "the server is a read-only replica: let PG_SERVICE_URI name the primary"
+        case .readOnlyDatabase:
+            "the database is read-only (default_transaction_read_only is on), which managed services set when the disk is full: make room and let an administrator turn it off"
         case .statementPool:
             "PG_SERVICE_URI names a connection pool in statement mode, in which no transaction is possible: name one in transaction or session mode, or the server itself"
         case .indexThroughPool:
