@@ -12,8 +12,7 @@ let package = Package(
         // For Benchmarks/, a package of its own.
         .library(name: "ClipCore", targets: ["ClipCore"]),
     ],
-    // All are on by default. To leave out what a machine lacks:
-    // --disable-default-traits --traits TLS,SentencePiece,HEIF
+    // To leave out what a machine lacks: --disable-default-traits --traits TLS,SentencePiece,HEIF
     traits: [
         .trait(name: "TLS", description: "web-app answers over HTTPS itself."),
         .trait(
@@ -21,8 +20,9 @@ let package = Package(
         .trait(name: "HEIF", description: "HEIC and AVIF, by libheif."),
         .trait(name: "JPEGXL", description: "JPEG XL, by libjxl."),
         .trait(name: "JPEG2000", description: "JPEG 2000, by openjpeg."),
+        // Off by default: libraw 0.20 (Debian 12) writes past a buffer for some damaged files.
         .trait(name: "RAW", description: "Previews in cameras' raw files, by libraw."),
-        .default(enabledTraits: Set(["SentencePiece", "TLS"] + imageTraits)),
+        .default(enabledTraits: ["HEIF", "JPEG2000", "JPEGXL", "SentencePiece", "TLS"]),
     ],
     // deploy/Package.resolved has the exact versions of release builds.
     dependencies: [

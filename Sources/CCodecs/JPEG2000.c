@@ -178,8 +178,8 @@ static ccodec_status open_image(const uint8_t *bytes, size_t count, void **opaqu
         return fail(CCODEC_CORRUPT, message, "it has no pixels");
     image->width = header->width = picture->x1 - picture->x0;
     image->height = header->height = picture->y1 - picture->y0;
-    // Samples are held in 32 bits, and while they are transformed once more.
-    header->pixel_memory = 4 * (size_t)picture->numcomps + 4;
+    // Samples are held in 32 bits, twice while they are transformed.
+    header->pixel_memory = 8 * (size_t)picture->numcomps + 4;
     header->profile = picture->icc_profile_buf;
     header->profile_count = picture->icc_profile_len;
     return check_layout(image, header, message);

@@ -27,7 +27,7 @@ static inline uint8_t sample(uint32_t sum) {
 // MARK: Resampling
 
 // Which of the 16 samples of a step belongs to a tap's channel. Three channels are spread to four
-// lanes, the fourth a repetition that nobody reads.
+// lanes, the fourth an unused copy.
 void cpx_place_weight(int32_t *block, int channels, ptrdiff_t tap, int32_t weight) {
     ptrdiff_t taps = cpx_taps_in_step(channels);
     int lanes = (int)(16 / taps);

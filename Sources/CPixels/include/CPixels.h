@@ -9,7 +9,7 @@
 // Fraction bits of a weight (PRECISION_BITS in Pillow's Resample.c).
 enum { CPX_FRACTION_BITS = 32 - 8 - 2 };
 
-// cpx_resample_line reads 16 samples at a time, so it may read so many bytes beyond a line's end.
+// cpx_resample_line reads 16 samples at a time, so it may read beyond a line's end.
 // What they hold does not matter.
 enum { CPX_LINE_PADDING = 64 };
 

@@ -141,7 +141,7 @@ private struct HorizontalPass {
         self.steps = steps
 
         let span = bicubic.span
-        // So that whole steps end within the line, if it has so many pixels.
+        // So that whole steps end within the line, if it is long enough.
         let lastStart = max(0, span.count - steps * tapsInStep)
         var starts: [Int32] = []
         var weights = [Int32](repeating: 0, count: bicubic.sources.count * steps * 16)

@@ -14,14 +14,14 @@ struct ByteCursor {
         return bytes[offset]
     }
 
-    /// So many bytes, or those that are left.
+    /// The next `count` bytes, or as many as are left.
     mutating func bytes(atMost count: Int) -> UnsafeRawBufferPointer {
         let end = offset + min(count, bytes.count - offset)
         defer { offset = end }
         return UnsafeRawBufferPointer(rebasing: bytes[offset..<end])
     }
 
-    /// So many bytes.
+    /// The next `count` bytes.
     mutating func bytes(_ count: Int) throws(ImageError) -> UnsafeRawBufferPointer {
         guard count <= bytes.count - offset else { throw .truncated }
         return bytes(atMost: count)

@@ -63,7 +63,7 @@ struct GIFReader {
         return isRamp ? nil : [UInt8](colors) + [UInt8](repeating: 0, count: 768 - colors.count)
     }
 
-    /// Passes over what is before the first frame.
+    /// Skips to the first frame.
     ///
     /// - Returns: the frame's descriptor, and the transparent index or 0
     private mutating func findFrame() throws(ImageError) -> (UnsafeRawBufferPointer, UInt8) {

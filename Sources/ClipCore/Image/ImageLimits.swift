@@ -1,4 +1,4 @@
-/// How much work and memory one picture may cost, whatever its bytes claim. A picture's header is
+/// How much work and memory one picture may cost. A picture's header is
 /// held against these before anything is allocated for its pixels.
 public struct ImageLimits: Equatable, Sendable {
     /// Width times height. The default is where Pillow raises `DecompressionBombError`: twice its
@@ -34,7 +34,7 @@ public struct ImageLimits: Equatable, Sendable {
         guard bytes <= maximumMemory else { throw .tooMuchMemory(limit: maximumMemory) }
     }
 
-    /// The scans that a picture of so many pixels may have, at least 1.
+    /// The scans that a picture with this many pixels may have, at least 1.
     package func scans(forPixels pixels: Int) -> Int {
         max(1, min(maximumScans, maximumScannedPixels / max(1, pixels)))
     }

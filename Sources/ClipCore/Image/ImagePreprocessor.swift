@@ -30,7 +30,7 @@ public struct ImagePreprocessing: Sendable, Equatable {
     }
 }
 
-/// Makes of a picture of any size the square that CLIP's image encoder takes, byte for byte as
+/// Turns a picture of any size into the square that CLIP's image encoder takes, byte for byte as
 /// upstream's `clip._transform(n_px)` does: `Resize(n_px, BICUBIC)`, `CenterCrop(n_px)`,
 /// `convert("RGB")`, `ToTensor()`, `Normalize(mean, std)`, in this order. The resize therefore happens
 /// in the picture's own mode.

@@ -30,7 +30,7 @@ package struct Resampler {
     /// Pillow 13 starts with the columns when the height loses more than twice the pixels that the
     /// width loses; it shows in the rounding. In CLIP's preprocessing those are the pictures more
     /// than about twice as high as wide. (Pillow up to 12.1 always starts with the rows; 12.2 and
-    /// 12.3 do so save for pictures more than 100 times as high as wide.)
+    /// 12.3 do so except for pictures more than 100 times as high as wide.)
     package func isVerticalFirst(from shape: PictureShape) -> Bool {
         let lost = (width: shape.width - width, height: shape.height - height)
         return lost.height > 0 && lost.height > 2 * lost.width

@@ -10,7 +10,7 @@ final class TIFFReader: LineReader {
     private enum Samples {
         /// 1, 2, 4 or 8 bits of the first sample, times `scale`; inverted where black is the highest.
         case first(bits: Int, scale: UInt8, isInverted: Bool)
-        /// The first so many of a pixel's bytes, or of its 16-bit samples the high bytes.
+        /// The first bytes of a pixel, or the high bytes of its first 16-bit samples.
         case bytes(Int, isWide: Bool)
         /// Red, green, blue and alpha with colours premultiplied.
         case premultiplied(isWide: Bool)
@@ -19,7 +19,7 @@ final class TIFFReader: LineReader {
         /// 16 bits, signed, to 32; 16 bits; or 32 bits as they are.
         case signed16
         case wide(bytes: Int)
-        /// libtiff converts the whole picture to RGBA, of which red, green and blue are kept.
+        /// libtiff converts the whole picture to RGBA; alpha is dropped.
         case converted
     }
 
@@ -68,7 +68,7 @@ final class TIFFReader: LineReader {
             return buffer.firstIndex(of: 0) ?? 0
         }
         guard let handle = opened else {
-            throw .corrupt(message.isEmpty ? "libtiff finds no picture in it" : message)
+            throw .corrupt(message.isEmpty ? "libtiff found no picture" : message)
         }
         do throws(ImageError) {
             var header = ctiff_header()
@@ -171,7 +171,7 @@ final class TIFFReader: LineReader {
 
     private var failure: ImageError {
         let message = String(cString: ctiff_message(handle))
-        return .corrupt(message.isEmpty ? "libtiff finds it damaged" : message)
+        return .corrupt(message.isEmpty ? "libtiff found damage" : message)
     }
 
     // MARK: Whole pictures

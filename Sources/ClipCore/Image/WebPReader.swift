@@ -32,7 +32,7 @@ enum WebPReader {
         case CWEBP_OK: return
         case CWEBP_TRUNCATED: throw .truncated
         case CWEBP_NO_MEMORY: throw .outOfMemory
-        default: throw .corrupt("libwebp finds it damaged")
+        default: throw .corrupt("libwebp found damage")
         }
     }
 }

@@ -99,10 +99,26 @@ def dng(orientation, preview):
     return file.ljust(at_small, b"\0") + small + preview + raw
 
 
+def with_two_references(data):
+    """A HEIC file whose auxiliary image belongs to two images (here to one twice), as iOS 18 writes it.
+    libheif 1.15 and 1.17 refuse it."""
+    at = data.index(b"iref") - 4
+    size, = struct.unpack(">I", data[at:at + 4])
+    references = struct.pack(">I4sHHHH", 16, b"auxl", 2, 2, 1, 1)
+    data = bytearray(data[:at] + struct.pack(">I4sI", 12 + len(references), b"iref", 0) + references + data[at + size:])
+    longer = 12 + len(references) - size
+    meta = data.index(b"meta") - 4
+    for place in [meta] + [data.index(b"iloc") + 16 + 18 * item for item in range(2)]:
+        value, = struct.unpack(">I", data[place:place + 4])
+        data[place:place + 4] = struct.pack(">I", value + longer)
+    return bytes(data)
+
+
 def make():
     heif = dict(quality=90)
     made["photo.heic"] = encoded(scene(), "HEIF", **heif)
     made["alpha.heic"] = encoded(scene(4), "HEIF", **heif)
+    made["two-references.heic"] = with_two_references(made["alpha.heic"])
     made["grid.heic"] = encoded(scene(width=320, height=256), "HEIF", tile_size=128, **heif)
     made["turned.heic"] = encoded(scene(), "HEIF", exif=exif(6), **heif)
     made["mirrored.heic"] = encoded(scene(), "HEIF", exif=exif(7), **heif)
