@@ -50,7 +50,9 @@ let package = Package(
             dependencies: ["CommandLineSupport", "ImageSearch", "SearchSite", arguments]),
 
         // What the executables share: console, progress, output formats, pictures in terminals.
-        .target(name: "CommandLineSupport", dependencies: ["ClipCore", "ImageSearch", "S3Client"]),
+        .target(
+            name: "CommandLineSupport",
+            dependencies: ["ClipCore", "ImageSearch", "S3Client", arguments]),
 
         // The web pages and their routes, apart from the executable so that tests can run them.
         .target(
@@ -130,6 +132,10 @@ let package = Package(
             name: "CPostgreSQL", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
         .target(name: "TestSupport", path: "Tests/TestSupport"),
+        // Examples/ is a package of its own for readers; here it is compiled with the tests, which run it.
+        .executableTarget(
+            name: "RankPictures", dependencies: ["ClipCore"],
+            path: "Examples/Sources/RankPictures"),
         // scripts/fuzz-images runs this.
         .executableTarget(
             name: "FuzzImages", dependencies: ["ClipCore", "TestSupport"], path: "Tests/FuzzImages"),

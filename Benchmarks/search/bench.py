@@ -237,8 +237,8 @@ def measure(options, count, report):
     uri = options.uri
     postgres = Postgres(uri, queries)
     admin = postgres.open()
-    admin.execute("DROP TABLE IF EXISTS pictures, pictures_seed, picture_schema, picture_models, "
-                  "picture_workers, picture_claims, picture_refusals CASCADE")
+    admin.execute("DROP TABLE IF EXISTS pictures, pictures_seed, picture_schema, picture_collection, picture_models, "
+                  "picture_previews, picture_claims, picture_refusals CASCADE")
     subprocess.run([pathlib.Path(options.build) / "create-table"], check=True, cwd=folder,
                    env=dict(os.environ, PG_SERVICE_URI=uri), stdout=subprocess.DEVNULL)
     for table in ["pictures", "pictures_seed"]:

@@ -30,7 +30,7 @@ public enum Console {
         write("\r" + text + "\u{1B}[K", to: STDERR_FILENO)
     }
 
-    /// Whether people look at stderr.
+    /// Whether stderr is a terminal.
     public static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
     private static func write(_ text: String, to descriptor: Int32) {
@@ -45,7 +45,7 @@ public enum Console {
                     var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                     poll(&wanted, 1, -1)
                 } else if errno != EINTR {
-                    // Results that get lost are a failure; messages that nobody can read are not.
+                    // Losing results is a failure; losing messages is not.
                     guard descriptor == STDOUT_FILENO else { return }
                     let reason = String(cString: strerror(errno))
                     note("the results cannot be written: \(reason)")
@@ -55,8 +55,8 @@ public enum Console {
         }
     }
 
-    /// Makes sure that stdin, stdout and stderr are open: the next file or socket to be opened would
-    /// take the number of a closed one, and get what is meant for people.
+    /// Makes sure that stdin, stdout and stderr are open: otherwise the next file or socket to be opened
+    /// would take the number of a closed one, and receive what is meant for people.
     public static func openStandardDescriptors() {
         for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
             // The lowest free number is this one. Writing to it fails, as it should.
@@ -64,8 +64,8 @@ public enum Console {
         }
     }
 
-    /// Text from outside (a key, a file name) made fit for one line of a terminal: control characters
-    /// are shown, not obeyed.
+    /// Makes text from outside (a key, a file name) safe for one line of a terminal: control characters
+    /// are escaped.
     public static func printable(_ text: String) -> String {
         S3Client.printable(text, limit: 2_000)
     }
@@ -73,7 +73,7 @@ public enum Console {
     /// Runs a tool's work and ends the program: with the code that the work gives, or, after an
     /// error, with one sentence on stderr and exit code 1.
     public static func run(_ tool: String, _ body: () throws -> Int32) -> Never {
-        openStandardDescriptors()
+        start()
         do {
             end(try body())
         } catch {
@@ -83,7 +83,7 @@ public enum Console {
 
     /// The same for a tool that serves.
     public static func run(_ tool: String, _ body: () async throws -> Int32) async -> Never {
-        openStandardDescriptors()
+        start()
         do {
             end(try await body())
         } catch {
@@ -98,13 +98,18 @@ public enum Console {
         try await ThreadPool(threads: 1, waiting: 0).run(body)
     }
 
+    private static func start() {
+        openStandardDescriptors()
+        BLASThreads.useCallingThread()
+    }
+
     private static func fail(_ tool: String, _ error: any Error) -> Never {
         note("\(tool): \(error)")
         end(1)
     }
 
-    /// Ends the program without exit handlers: threads may still be at work in libraries (OpenSSL
-    /// among them) that those would take down under their feet. Nothing is buffered.
+    /// Ends the program without exit handlers, which would tear down libraries (OpenSSL among them) that
+    /// other threads may still be using. Nothing is buffered.
     private static func end(_ code: Int32) -> Never {
         _exit(code)
     }

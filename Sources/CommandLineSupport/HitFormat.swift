@@ -1,9 +1,9 @@
 import ImageSearch
 
-/// How `find-images` prints what it found.
+/// How `find-images` prints its results.
 public enum HitFormat {
     /// Two lines for people: `1: KEY (0.2731)` and `   URL: …`.
-    /// - Parameter url: nil without links; an inner nil for a key that the store cannot have.
+    /// - Parameter url: nil without links; an inner nil for a key that no store can have.
     public static func text(_ hit: SearchHit, url: String??) -> String {
         let line = "\(hit.rank): \(Console.printable(hit.key)) (\(fixed(hit.score)))"
         guard let url else { return line }
@@ -13,7 +13,7 @@ public enum HitFormat {
     /// One JSON object on a line: `rank`, `key`, `score`, what is known of the picture, and `url`, which
     /// may be null.
     /// - Parameters:
-    ///   - query: put first, where there are several.
+    ///   - query: comes first, when there are several.
     ///   - url: as in ``text(_:url:)``.
     public static func json(_ hit: SearchHit, query: String? = nil, url: String??) -> String {
         var members: [(String, JSON)] = []
@@ -49,7 +49,7 @@ public enum HitFormat {
         return "every stored embedding is zero or invalid: run process-images again"
     }
 
-    /// Four decimals. A cosine lies between -1 and 1, but what comes from a database is checked.
+    /// Four decimals. A cosine is between -1 and 1, but a database may hold anything.
     private static func fixed(_ score: Double) -> String {
         guard abs(score) <= 1_000 else { return "\(score)" }
         let scaled = Int((abs(score) * 10_000).rounded())

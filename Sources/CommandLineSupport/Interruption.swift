@@ -1,19 +1,19 @@
 import Glibc
 import ImageSearch
 
-/// Where the signal handler writes what came. Only set before the handler is there.
+/// The pipe that the signal handler writes to. Set before the handler is installed.
 private nonisolated(unsafe) var signalPipe: Int32 = -1
 
-/// Ctrl-C (SIGINT) and SIGTERM for a tool that can end in order: the first asks it to, the second ends
-/// it at once.
+/// Ctrl-C (SIGINT) and SIGTERM for a tool that can end in order: the first signal asks it to, the second
+/// ends it at once.
 public enum Interruption {
     private static let received = Monitor<Int32?>(nil)
 
-    /// Exit code after the signal that was received: 130 for Ctrl-C, 143 for SIGTERM (128 and the
-    /// signal's number, as shells have it); nil when there was none.
+    /// The exit code after a signal, 128 and its number as in shells: 130 for Ctrl-C, 143 for SIGTERM; nil
+    /// when none was received.
     public static var exitCode: Int32? { received.read { $0 }.map { 128 + $0 } }
 
-    /// Takes the signals over, except one that whoever started the program wants ignored.
+    /// Handles the signals, except one that the parent process had ignored.
     /// - Parameter handler: called once, on a thread of its own.
     public static func handle(_ handler: @escaping @Sendable () -> Void) throws {
         var ends: [Int32] = [-1, -1]
@@ -35,8 +35,7 @@ public enum Interruption {
             else { continue }
             var new = sigaction()
             new.sa_flags = SA_RESTART
-            // Any thread may get the signal (libraries have threads of their own), in the middle of
-            // anything: writing to a pipe is all that can be done there.
+            // The signal may interrupt any thread at any point, so the handler only writes to a pipe.
             new.__sigaction_handler.sa_handler = { number in
                 let saved = errno
                 var byte = UInt8(truncatingIfNeeded: number)

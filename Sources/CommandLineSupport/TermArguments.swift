@@ -1,5 +1,4 @@
-/// The terms of a search in the order of the command line, since `--weight` applies to the term
-/// before it.
+/// The terms of a search in the order of the command line: `--weight` applies to the term before it.
 public struct TermArguments: Sendable, Equatable {
     public enum Source: Sendable, Equatable {
         case text(String)

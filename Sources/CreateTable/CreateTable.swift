@@ -59,6 +59,8 @@ struct CreateTable: ParsableCommand {
     @Flag(help: "Print --status and --recall as one JSON object per line.")
     var json = false
 
+    @OptionGroup var shared: SettingsOptions
+
     func validate() throws {
         guard dimension.map((1...PicturesTable.maximumDimension).contains) ?? true else {
             throw ValidationError("--dimension must be 1 to \(PicturesTable.maximumDimension).")
@@ -97,7 +99,7 @@ struct CreateTable: ParsableCommand {
 
     func run() {
         Console.run("create-table") {
-            let settings = try Settings()
+            let settings = try shared.read(for: "create-table")
             let uri = try settings.databaseURI()
             let bucket = try settings.bucketIdentity()
             if status || recall != nil {

@@ -82,6 +82,8 @@ struct FindImages: AsyncParsableCommand {
     @Flag(help: "Print the query's embedding as a JSON array and do not search.")
     var printEmbedding = false
 
+    @OptionGroup var shared: SettingsOptions
+
     /// Bytes of the largest picture that is shown in a terminal.
     private static let maximumThumbnailBytes = 64 << 20
 
@@ -116,7 +118,7 @@ struct FindImages: AsyncParsableCommand {
 
     func run() async {
         await Console.run("find-images") {
-            let settings = try Settings()
+            let settings = try shared.read(for: "find-images")
             let terms = try terms()
             return printEmbedding
                 ? try await printEmbeddings(of: terms, settings)
@@ -149,8 +151,11 @@ struct FindImages: AsyncParsableCommand {
     /// Settings are checked and the database is connected before the model is loaded, so that a
     /// mistake shows at once. Only the needed parts of the model are loaded.
     private func search(
-        for arguments: [TermArguments.Term], _ settings: Settings
+        for arguments: [TermArguments.Term], _ given: Settings
     ) async throws -> Int32 {
+        let settings = try await Console.onThread {
+            try given.withRecordedFolder(applicationName: "find-images")
+        }
         let searcher = try Searcher(
             settings, applicationName: "find-images", longestStatement: .seconds(120), threads: 1)
         try await searcher.connect()

@@ -17,6 +17,12 @@ struct ProcessImages: ParsableCommand {
             """,
         version: Console.version)
 
+    @Argument(
+        help:
+            "A folder of pictures to use instead of a bucket; it needs no S3 settings, and the other tools find it by the database."
+    )
+    var folder: String?
+
     @Option(help: "Threads that decode and encode (default: one per processor).")
     var workers: Int?
 
@@ -69,6 +75,8 @@ struct ProcessImages: ParsableCommand {
     @Flag(help: "Print the summary as one JSON object.")
     var json = false
 
+    @OptionGroup var shared: SettingsOptions
+
     func validate() throws {
         guard (1...1_024).contains(workers ?? 1) else {
             throw ValidationError("--workers must be 1 to 1024.")
@@ -91,7 +99,10 @@ struct ProcessImages: ParsableCommand {
     func run() {
         Console.run("process-images") {
             _ = try OpenFileLimit.raise(minimum: 64)
-            let settings = try Settings()
+            let given = try shared.read(for: "process-images")
+            let settings =
+                try folder.map { try given.withFolder($0) }
+                ?? given.withRecordedFolder(applicationName: "process-images")
             let log = try failed.map { try FailureLog(path: $0) }
             let ingest = try Ingest(
                 settings, modelPath: try Console.locateModel(settings), options: options)

@@ -89,6 +89,8 @@ struct WebApp: AsyncParsableCommand {
     @Flag(help: "Log the search text too.")
     var logQueries = false
 
+    @OptionGroup var shared: SettingsOptions
+
     enum LogFormat: String, ExpressibleByArgument { case text, json }
 
     func validate() throws {
@@ -126,7 +128,10 @@ struct WebApp: AsyncParsableCommand {
     func run() async {
         await Console.run("web-app") {
             let files = try OpenFileLimit.raise(minimum: Self.minimumOpenFiles)
-            let settings = try Settings()
+            let given = try shared.read(for: "web-app")
+            let settings = try await Console.onThread {
+                try given.withRecordedFolder(applicationName: "web-app")
+            }
             let search = try Searcher(settings)
             let site = SearchSite(
                 search: search, embedder: search, source: try BucketPictures(settings),
@@ -193,7 +198,7 @@ struct WebApp: AsyncParsableCommand {
         configuration.maximumUploadBytes = maxUpload * 1_000_000
         configuration.thumbnailCacheBytes = thumbnailCache * 1_000_000
         configuration.requestsPerMinute = rateLimit
-        configuration.access = try settings["WEB_AUTH"].map { try AccessRule($0) }
+        configuration.access = try settings.optional("WEB_AUTH").map { try AccessRule($0) }
         try setAddresses(in: &configuration)
         configuration.logsRequests = logRequests || logQueries
         configuration.logsQueries = logQueries

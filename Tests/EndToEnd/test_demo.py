@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -30,19 +31,19 @@ class Demo:
             "DEMO_DIR": str(folder), "DEMO_PORT": "0", "PATH": f"{commands}:{os.environ['PATH']}",
         }
 
-    def run(self, *arguments, code=0):
+    def run(self, *arguments, code=0, **variables):
         # Files, because the page keeps inherited pipes open.
         with tempfile.TemporaryFile() as out:
-            done = subprocess.run([ROOT / "scripts/demo", *arguments], env=self.environment, cwd="/",
+            done = subprocess.run([ROOT / "scripts/demo", *arguments], env=self.environment | variables, cwd="/",
                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=1_200)
             out.seek(0)
             said = out.read().decode()
         assert done.returncode == code, said
         return said
 
-    def start(self):
+    def start(self, *arguments, **variables):
         """Its output, and the page's address, which is the last line."""
-        said = self.run()
+        said = self.run(*arguments, **variables)
         address = said.splitlines()[-1]
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address), said
         return said, address
@@ -109,6 +110,25 @@ def test_start_again_stop_and_clean(demo):
     assert not demo.folder.exists()
     with pytest.raises(urllib.error.URLError):
         get(address)
+
+
+def test_own_folder(demo, tmp_path):
+    """One's own pictures, one of them damaged, with the model that CLIP_MODEL names; the caller's other
+    settings do not count."""
+    folder = tmp_path / "My pictures"
+    folder.mkdir()
+    for number, path in enumerate(sorted((ROOT / "samples/pictures").iterdir())[:8]):
+        shutil.copy(path, folder / f"{number}{path.suffix}")
+    (folder / "damaged.jpg").write_bytes(b"\xff\xd8\xff")
+    model = ROOT / "samples/model/sample-clip.pt"
+    said, address = demo.start(str(folder), CLIP_MODEL=str(model), PG_SERVICE_URI="postgres://nowhere.invalid/d")
+    assert "stored 8" in said and "damaged.jpg" in said and "downloads" not in said
+    assert f"file://{urllib.parse.quote(str(folder))}/" in said
+    assert get(address + "pictures/0" + sorted(folder.iterdir())[0].suffix)[0] == 200
+    assert "stopped" in demo.run("--stop")
+    with pytest.raises(urllib.error.URLError):
+        get(address)
+    assert "there is no folder" in demo.run(str(folder / "none"), code=1)
 
 
 def test_wrong_use_explains(demo):

@@ -189,6 +189,47 @@ def test_directory_as_bucket(workplace, pictures, tmp_path):
             assert refused.value.code in (400, 404)
 
 
+def test_folder_without_any_store_setting(workplace, pictures, tmp_path):
+    """process-images FOLDER needs PG_SERVICE_URI only; the other tools find the folder by the database."""
+    folder = tmp_path / "My pictures"
+    folder.mkdir()
+    for key, body in pictures["bytes"].items():
+        if "//" in key:
+            continue
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(body)
+    settings = tmp_path / "settings.env"
+    settings.write_text((workplace.folder / ".env").read_text() + "not a setting\n")
+    (workplace.folder / ".env").unlink()
+    where = ["--env-file", str(settings)]
+    warning = f"line 3 of {settings} cannot be read and is ignored: write NAME=value, with both quotes if it has any"
+
+    def run(name, *arguments, **options):
+        result = workplace.run(name, *where, *arguments, **options)
+        assert result.stderr.startswith(f"{name}: {warning}\n"), result
+        return result
+
+    run("create-table")
+    # Nothing tells where the pictures are.
+    for name in ["process-images", "find-images", "web-app"]:
+        query = ["cat"] if name == "find-images" else []
+        assert "S3_ENDPOINT is not set" in run(name, *query, code=1).stderr
+    stored = json.loads(run("process-images", "--json", str(folder)).stdout)["stored"]
+    assert stored > 0
+    found = json.loads(run("find-images", "--json", "-k", "1", "cat").stdout)
+    assert urllib.parse.unquote(found["url"]) == f"file://{folder}/{found['key']}"
+    again = json.loads(run("process-images", "--json").stdout)
+    assert (again["stored"], again["unchanged"]) == (0, stored)
+    with workplace.web_app(*where) as address:
+        key = urllib.parse.quote(found["key"])
+        assert urllib.request.urlopen(f"{address}/pictures/{key}").read() == (folder / found["key"]).read_bytes()
+    # Another folder is another bucket.
+    other = tmp_path / "other"
+    other.mkdir()
+    assert "belongs to the bucket" in run("process-images", str(other), code=1).stderr
+    assert "cannot be read" in workplace.run("find-images", "--env-file", "none.env", "cat", code=1).stderr
+
+
 def test_shares_the_table_with_the_python_demo(workplace, pictures):
     """The demo's statements on our table, and ours on the demo's table."""
     with new_bucket(pictures["bytes"]) as bucket, psycopg.connect(workplace.database) as demo:
@@ -301,7 +342,9 @@ def test_version_names_formats_and_instruction_sets(name, tmp_path):
 def test_help_is_as_committed(name, tmp_path):
     shown = Workplace(tmp_path, {}).run(name, "--help").stdout
     committed = pathlib.Path(__file__).parent / "help" / f"{name}.txt"
-    assert shown == committed.read_text(), f"if this is wanted: {name} --help > {committed}"
+    advice = "if this is wanted: scripts/make-tool-docs BUILD_DIR"
+    assert shown == committed.read_text(), advice
+    assert f"```text\n{shown.rstrip()}\n```" in (TESTS.parent / "docs/tools.md").read_text(), advice
 
 
 def test_faults_have_one_sentence_each(workplace, tmp_path):

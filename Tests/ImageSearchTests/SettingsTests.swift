@@ -28,6 +28,95 @@ import Testing
         }
     }
 
+    /// What an editor or a shell did to the file is said with the file and the line.
+    @Test func unreadableLinesAreNamed() throws {
+        try Fixtures.withDirectory { directory in
+            let path = "\(directory)/.env"
+            try "A=1\n# fine\n\nB: 2\r\nC='open\nD=4\n".write(
+                toFile: path, atomically: true, encoding: .utf8)
+            let settings = try Settings(environment: [:], path: path)
+            #expect(settings["A"] == "1" && settings["B"] == nil && settings["D"] == "4")
+            #expect(
+                settings.warnings == [4, 5].map {
+                    "line \($0) of \(path) cannot be read and is ignored: write NAME=value, with both quotes if it has any"
+                })
+            func refusal(_ bytes: [UInt8]) throws -> String {
+                try Data(bytes).write(to: URL(filePath: path))
+                return sentence { _ = try Settings(environment: [:], path: path) }
+            }
+            let utf16 = try #require("A=1\n".data(using: .utf16LittleEndian))
+            #expect(
+                try refusal([0xFF, 0xFE] + utf16) == "\(path) is UTF-16 text: save it as UTF-8")
+            #expect(try refusal([UInt8](utf16)) == "\(path) is not UTF-8 text: save it as UTF-8")
+            #expect(
+                try refusal(Array("A=caf".utf8) + [0xE9])
+                    == "\(path) is not UTF-8 text: save it as UTF-8")
+            let missing = "\(directory)/none.env"
+            #expect(try Settings(environment: [:], path: missing)["A"] == nil)
+            #expect(
+                sentence { _ = try Settings(environment: [:], path: missing, isRequired: true) }
+                    == "\(missing) cannot be read: it must be a file that this user may read")
+        }
+    }
+
+    /// Mistakes that are common enough to have a sentence of their own.
+    @Test(arguments: [
+        ("\"postgres://u:sesame@h/d\"", "is in quotes, which docker --env-file keeps: remove them"),
+        ("'postgres://u:sesame@h/d'", "is in quotes, which docker --env-file keeps: remove them"),
+        (
+            "postgres://u:sesame@h/d\n",
+            "ends with a line break, as a secret read from a file often does: remove it"
+        ),
+        (
+            "jdbc:postgresql://h:5432/d?user=u&password=sesame",
+            "is a JDBC URL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE instead"
+        ),
+        (
+            "postgresql+psycopg2://u:sesame@h/d",
+            "is a SQLAlchemy URL: write postgresql:// instead of postgresql+psycopg2://"
+        ),
+    ])
+    func databaseURIsOfOtherToolsAreNamed(value: String, fault: String) throws {
+        let settings = try settings(["PG_SERVICE_URI": value])
+        #expect(sentence { _ = try settings.databaseURI() } == "PG_SERVICE_URI \(fault)")
+    }
+
+    @Test func storeSettingsAreCheckedToo() throws {
+        let good = [
+            "S3_ENDPOINT": "https://s3.example.org", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b",
+            "S3_BUCKET_NAME": "c",
+        ]
+        func refusal(_ name: String, _ value: String) throws -> String {
+            let settings = try settings(good.merging([name: value]) { $1 })
+            return sentence { _ = try settings.objectStore() }
+        }
+        #expect(try refusal("S3_SECRET_KEY", "b\n").hasPrefix("S3_SECRET_KEY ends with a line break"))
+        #expect(try refusal("S3_BUCKET_NAME", "\"c\"").hasPrefix("S3_BUCKET_NAME is in quotes"))
+        #expect(
+            try refusal("S3_ENDPOINT", "s3.example.org")
+                == "The S3 endpoint \"s3.example.org\" has no scheme: write https://HOST (or http://HOST, file:///DIRECTORY).")
+    }
+
+    @Test func aFolderStandsForABucket() throws {
+        try Fixtures.withDirectory { directory in
+            let folder = "\(directory)/My pictures"
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: false)
+            try Data("x".utf8).write(to: URL(filePath: "\(folder)/a.jpg"))
+            let given = try settings(["S3_ENDPOINT": "https://s3.example.org"])
+            let store = try given.withFolder(folder).objectStore()
+            var keys: [String] = []
+            try store.list { page in keys += page.map(\.key) }
+            #expect(keys == ["a.jpg"])
+            for (path, message) in [
+                ("\(directory)/none", "there is no folder"), ("\(folder)/a.jpg", "is not a folder"),
+                ("/", "name a folder below it"),
+            ] {
+                #expect(sentence { _ = try given.withFolder(path) }.contains(message))
+            }
+        }
+    }
+
     @Test func missingVariableIsNamed() throws {
         let none = try settings([:])
         #expect(

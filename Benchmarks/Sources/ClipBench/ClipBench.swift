@@ -5,6 +5,7 @@ import Foundation
 @main
 enum ClipBench {
     static func main() {
+        BLASThreads.useCallingThread()
         var peer: any Peer
         let argument = CommandLine.arguments.dropFirst().first ?? ""
         if argument == "peak" {

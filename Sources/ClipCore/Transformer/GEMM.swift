@@ -21,16 +21,20 @@ extension Activation {
     }
 }
 
-/// Matrix products through BLAS, on row-major fp32 matrices.
-///
-/// Each calling thread multiplies on its own: images side by side beat one product spread over all
-/// cores (SPEED.md), so OpenBLAS is told to start no threads.
-enum GEMM {
-    /// Makes OpenBLAS compute on the calling thread. Idempotent; encoders call it when they load.
-    static func useCallingThread() {
+/// OpenBLAS's threads, a setting of the whole process, which no initialiser changes.
+public enum BLASThreads {
+    /// Makes OpenBLAS compute on the calling thread instead of starting threads of its own. A program that
+    /// encodes on a thread per core calls it once, at its start.
+    public static func useCallingThread() {
         openblas_set_num_threads(1)
     }
+}
 
+/// Matrix products through BLAS, on row-major fp32 matrices.
+///
+/// Each calling thread should multiply on its own: images side by side beat one product spread over all
+/// cores (SPEED.md), so programs call ``BLASThreads/useCallingThread()``.
+enum GEMM {
     /// A linear layer with its bias.
     /// x: `[rows, inputs]`  W: `[outputs, inputs]`  out: `[rows, outputs]`
     ///

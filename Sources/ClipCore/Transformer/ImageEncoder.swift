@@ -65,7 +65,6 @@ public final class ImageEncoder: Sendable {
                         "visual.attn_pool", ln1: "visual.ln_post", sizes.vision),
                     latent: try loader.tensor("visual.attn_pool.latent")))
         buffer = loader.buffer
-        GEMM.useCallingThread()
     }
 
     /// Floats of one preprocessed image: `3 × resolution × resolution`.

@@ -55,7 +55,6 @@ public final class TextEncoder: Sendable {
                         "text_projection.weight", "text_projection.bias", inputs: width,
                         outputs: sizes.embeddingDimension)))
         buffer = loader.buffer
-        GEMM.useCallingThread()
     }
 
     /// Embeds one text.

@@ -16,7 +16,7 @@ public final class QueryEmbedder: Sendable {
     public let identity: ModelIdentity
     /// Tokens that a text can have, start and end included.
     public var contextLength: Int { checkpoint.configuration.contextLength }
-    /// What the cache of text embeddings has done.
+    /// Statistics of the cache of text embeddings.
     public var textStatistics: CacheStatistics { cache.statistics }
 
     private let checkpoint: Checkpoint
@@ -25,7 +25,7 @@ public final class QueryEmbedder: Sendable {
     private let tokenizer: any Tokenizer
     private let textEncoder = Monitor(TextEncoder?.none)
     private let imageEncoder = Monitor(ImageEncoder?.none)
-    /// Embeddings of the most recent texts, by their tokens: `A  Cat` and `a cat` are the same.
+    /// Embeddings of recent texts, by tokens: `A  Cat` and `a cat` are the same.
     private let cache: ComputedCache<[Int32], [Float]>
     private let threads: ThreadPool<Void>
 
@@ -33,7 +33,7 @@ public final class QueryEmbedder: Sendable {
     ///   - path: the model's file or directory.
     ///   - activation: see `Checkpoint`.
     ///   - precision: that of the stored pictures' embeddings.
-    ///   - limits: what decoding one picture may cost.
+    ///   - limits: bounds on decoding one picture.
     ///   - cachedTexts: embeddings of texts to keep, about 2.5 kB each.
     /// - Throws: `CheckpointError`, one sentence that names the file and the fault.
     public convenience init(
@@ -152,7 +152,7 @@ public final class QueryEmbedder: Sendable {
     }
 }
 
-/// The model's weights give an embedding that has no direction.
+/// The model produced an embedding without a direction.
 public struct EmbeddingError: Error, CustomStringConvertible {
     public let description: String
 
@@ -171,8 +171,8 @@ public struct EmbeddingError: Error, CustomStringConvertible {
 }
 
 extension ImageLimits {
-    /// For pictures that are searched with: 50 megapixels, more than cameras make, and at most 600 MB
-    /// of memory for each that is decoded.
+    /// For pictures in queries: at most 50 megapixels, more than cameras produce, and 600 MB of memory
+    /// while one is decoded.
     public static var query: ImageLimits {
         var limits = ImageLimits()
         limits.maximumPixels = 50_000_000

@@ -2,16 +2,16 @@ import ClipCore
 import PGClient
 import S3Client
 
-/// Why a search was not answered: what was asked, or what is missing to answer it.
+/// Why a search was not answered: the query is wrong, or something is temporarily unavailable.
 ///
-/// The description is one sentence without secrets. Whatever else a search throws (``TableError``
-/// where the table is not there yet, an unusable model file) is a fault of the installation.
+/// The description is one sentence without secrets. Other errors of a search (``TableError`` without a
+/// table, an unusable model file) are faults of the installation.
 public enum SearchError: Error, Equatable, CustomStringConvertible {
-    /// A part of the query makes no sense.
+    /// A part of the query is out of range.
     case invalid(String)
     /// The weighted terms add up to nothing.
     case termsCancelOut
-    /// A term's bytes are no picture, or one of a format that is not decoded.
+    /// A term's bytes are not a picture, or of an unsupported format.
     case unsupportedPicture(reason: String)
     /// A term's picture has a known format but cannot be decoded.
     case damagedPicture(reason: String)
@@ -19,11 +19,11 @@ public enum SearchError: Error, Equatable, CustomStringConvertible {
     case pictureTooLarge(bytes: Int, limit: Int)
     /// No picture of this key is stored.
     case unknownKey(String)
-    /// More searches at once than can be answered in good time; try again in a moment.
+    /// More searches at once than can be answered in time; try again in a moment.
     case overloaded
     /// The database cannot be reached, or does not answer in time.
     case databaseUnavailable(reason: String)
-    /// The stored embeddings are another model's, so that no cosine means anything.
+    /// The stored embeddings are another model's, so cosines would be meaningless.
     case modelMismatch(reason: String)
 
     public var description: String {
@@ -61,7 +61,7 @@ extension SearchError {
         }
     }
 
-    /// What a failed statement means to whoever searches; other errors as they are.
+    /// What a failed statement means for a search; other errors unchanged.
     static func of(_ error: any Error) -> any Error {
         switch error {
         case is Overload: SearchError.overloaded
@@ -77,7 +77,7 @@ extension SearchError {
 }
 
 extension PGError {
-    /// Whether the server is away, full, starting, or too slow, so that the same may work later.
+    /// Whether the server is unavailable, full, starting, or too slow, so that a retry may succeed.
     var isAboutAvailability: Bool {
         kind == .connection || isConnectionLost || isTemporarilyUnavailable || isCancelled
     }

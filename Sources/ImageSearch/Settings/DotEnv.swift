@@ -1,22 +1,23 @@
 /// Reads `.env` files as python-dotenv reads them, so that a file written for the Python demo means
 /// the same here: `export`, quotes, escapes, comments, values over several lines, `${NAME}` and
-/// `${NAME:-default}`.
+/// `${NAME:-default}`. Lines that cannot be read are skipped, as there, and reported.
 ///
-/// swift-configuration's reader is not used because it knows neither quotes nor `export`.
-/// Source: python-dotenv 1.1, `dotenv/parser.py` and `dotenv/variables.py`. Lines that cannot be
-/// read are passed over, as there.
+/// swift-configuration's reader supports neither quotes nor `export`.
+/// Source: python-dotenv 1.1, `dotenv/parser.py` and `dotenv/variables.py`.
 package enum DotEnv {
     /// - Parameters:
     ///   - text: the file's contents.
     ///   - environment: wins over earlier lines in `${NAME}`.
+    ///   - onUnreadable: gets the number of each line that cannot be read, from 1.
     /// - Returns: values by name; the last of equal names counts.
-    package static func parse(_ text: String, environment: [String: String] = [:]) -> [String:
-        String]
-    {
-        // A name without a value also takes away the value that it had.
+    package static func parse(
+        _ text: String, environment: [String: String] = [:],
+        onUnreadable: (_ line: Int) -> Void = { _ in }
+    ) -> [String: String] {
+        // A name without a value also removes the value that it had.
         var values: [String: String?] = [:]
         var scanner = Scanner(Array(text.unicodeScalars))
-        while let binding = scanner.nextBinding() {
+        while let binding = scanner.nextBinding(onUnreadable) {
             guard let (name, raw) = binding else { continue }
             let value = raw.map {
                 interpolate($0) { environment[$0].map(Optional.some) ?? values[$0] }
@@ -68,15 +69,25 @@ private struct Scanner {
 
     /// The next line's name and value: nil at the end of the file, `.some(nil)` for a comment or a
     /// line that cannot be read.
-    mutating func nextBinding() -> (name: String, value: String?)?? {
+    mutating func nextBinding(_ onUnreadable: (Int) -> Void) -> (name: String, value: String?)?? {
         skip { $0.properties.isWhitespace }
         guard position < scalars.count else { return nil }
+        let start = position
         do {
             return .some(try binding())
         } catch {
+            onUnreadable(lineNumber(of: start))
             skip { !Self.isLineEnd($0) }
             return .some(nil)
         }
+    }
+
+    /// From 1; `\n`, `\r` and `\r\n` each end a line.
+    private func lineNumber(of position: Int) -> Int {
+        scalars[..<position].indices.count { index in
+            scalars[index] == "\n" && (index == 0 || scalars[index - 1] != "\r")
+                || scalars[index] == "\r"
+        } + 1
     }
 
     private mutating func binding() throws -> (name: String, value: String?)? {
@@ -164,7 +175,7 @@ private struct Scanner {
             position += 1
         }
         guard peek == quote else {
-            // Only this line is lost, not all that the quote would swallow.
+            // Only this line is lost, not everything after the quote.
             position = start
             throw Malformed()
         }

@@ -1,3 +1,4 @@
+import Bytes
 import ClipCore
 import FoundationEssentials
 import PGClient
@@ -11,44 +12,105 @@ public struct SettingsError: Error, Equatable, CustomStringConvertible {
 }
 
 /// The settings of all four tools, from the environment and from a `.env` file; `.env_example`
-/// documents every variable. A variable of the real environment wins over the file. An empty value
-/// counts as not set, as `.env_example` leaves the secrets empty.
+/// documents every variable. The environment wins over the file. An empty value counts as not set, since
+/// `.env_example` leaves the secrets empty.
 public struct Settings: Sendable {
-    private let environment: [String: String]
-    private let file: [String: String]
+    private var sources: [[String: String]]
+    /// One sentence for each line of the file that cannot be read.
+    public private(set) var warnings: [String] = []
 
     /// - Parameters:
     ///   - environment: the variables of the process.
-    ///   - path: the `.env` file; none need be there.
-    /// - Throws: ``SettingsError`` when the file is there but cannot be read.
+    ///   - path: the `.env` file.
+    ///   - isRequired: whether a missing file is an error.
+    /// - Throws: ``SettingsError`` when the file cannot be read.
     public init(
         environment: [String: String] = ProcessInfo.processInfo.environment,
-        path: String = ".env"
+        path: String = ".env", isRequired: Bool = false
     ) throws(SettingsError) {
-        self.environment = environment
-        guard FileManager.default.fileExists(atPath: path) else {
-            file = [:]
-            return
-        }
+        sources = [environment]
+        guard isRequired || FileManager.default.fileExists(atPath: path) else { return }
         guard let data = FileManager.default.contents(atPath: path) else {
             throw SettingsError("\(path) cannot be read: it must be a file that this user may read")
         }
+        guard !data.starts(with: [0xFF, 0xFE]), !data.starts(with: [0xFE, 0xFF]) else {
+            throw SettingsError("\(path) is UTF-16 text: save it as UTF-8")
+        }
         // Windows editors begin a file with a byte order mark, which belongs to no name.
         let hasMark = data.starts(with: [0xEF, 0xBB, 0xBF])
-        let text = String(decoding: hasMark ? data.dropFirst(3) : data, as: UTF8.self)
-        file = DotEnv.parse(text, environment: environment)
+        guard let text = String(validating: hasMark ? data.dropFirst(3) : data, as: UTF8.self),
+            !data.contains(0)
+        else { throw SettingsError("\(path) is not UTF-8 text: save it as UTF-8") }
+        var unreadable: [Int] = []
+        sources.append(DotEnv.parse(text, environment: environment) { unreadable.append($0) })
+        warnings = unreadable.map { line in
+            "line \(line) of \(path) cannot be read and is ignored: write NAME=value, with both quotes if it has any"
+        }
+    }
+
+    /// The same settings, but with a folder of pictures in place of a bucket.
+    /// - Throws: ``SettingsError`` when there is no such folder.
+    public func withFolder(_ path: String) throws(SettingsError) -> Settings {
+        var isDirectory = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+            throw SettingsError("there is no folder \(quoted(path))")
+        }
+        guard isDirectory else {
+            throw SettingsError("\(quoted(path)) is not a folder: name the folder of the pictures")
+        }
+        let real = BucketIdentity.realPath(path)
+        guard let slash = real.lastIndex(of: "/"), real != "/" else {
+            throw SettingsError("the folder \(quoted(path)) cannot be used: name a folder below it")
+        }
+        return withDirectory(
+            parent: String(real[..<slash]), bucket: String(real[real.index(after: slash)...]))
+    }
+
+    func withDirectory(parent: String, bucket: String) -> Settings {
+        var copy = self
+        let path = PercentEncoding.encode(parent.isEmpty ? "/" : parent, keepingSlashes: true)
+        copy.sources.insert(["S3_ENDPOINT": "file://\(path)", "S3_BUCKET_NAME": bucket], at: 0)
+        return copy
+    }
+
+    /// The same settings; when they name no store and the pictures table belongs to a folder of this
+    /// machine, with that folder. Connects to the database in this case; blocks its thread.
+    /// - Throws: ``SettingsError``, or the database's error.
+    public func withRecordedFolder(applicationName: String) throws -> Settings {
+        guard self["S3_ENDPOINT"] == nil, self["S3_BUCKET_NAME"] == nil else { return self }
+        let table = try PicturesTable(uri: databaseURI(), applicationName: applicationName)
+        guard let store = try table.buckets().first, store.kind == .directory else { return self }
+        return withDirectory(parent: store.endpoint, bucket: store.bucket)
     }
 
     /// A variable's value, nil when it is not set or empty.
     public subscript(_ name: String) -> String? {
-        for source in [environment, file] {
+        for source in sources {
             if let value = source[name], !value.isEmpty { return value }
         }
         return nil
     }
 
+    /// A variable's value, nil when it is not set or empty.
+    /// - Throws: ``SettingsError`` for a value that was certainly not meant, such as one in quotes.
+    public func optional(_ name: String) throws(SettingsError) -> String? {
+        guard let value = self[name] else { return nil }
+        if let first = value.first, first == "\"" || first == "'", value.count > 1,
+            value.last == first
+        {
+            throw SettingsError(
+                "\(name) is in quotes, which docker --env-file keeps: remove them")
+        }
+        if value.last?.isNewline == true {
+            throw SettingsError(
+                "\(name) ends with a line break, as a secret read from a file often does: remove it"
+            )
+        }
+        return value
+    }
+
     func required(_ name: String) throws(SettingsError) -> String {
-        guard let value = self[name] else {
+        guard let value = try optional(name) else {
             throw SettingsError(
                 "\(name) is not set: set it in the environment or in .env (.env_example shows how)")
         }
@@ -57,12 +119,27 @@ public struct Settings: Sendable {
 
     /// `PG_SERVICE_URI`: where PostgreSQL is, with user and password.
     public func databaseURI() throws(SettingsError) -> String {
-        try required("PG_SERVICE_URI")
+        try Self.checkURI(required("PG_SERVICE_URI"), "PG_SERVICE_URI")
+    }
+
+    /// Refuses other libraries' ways to write a PostgreSQL URI.
+    private static func checkURI(_ uri: String, _ name: String) throws(SettingsError) -> String {
+        let lowercased = uri.lowercased()
+        if lowercased.hasPrefix("jdbc:") {
+            throw SettingsError(
+                "\(name) is a JDBC URL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE instead")
+        }
+        let scheme = lowercased.prefix { $0 != ":" }
+        if scheme.hasPrefix("postgres+") || scheme.hasPrefix("postgresql+") {
+            throw SettingsError(
+                "\(name) is a SQLAlchemy URL: write postgresql:// instead of \(scheme)://")
+        }
+        return uri
     }
 
     /// `CLIP_PRECISION`: what pictures are embedded in, `fp32` (the default) or `int8`.
     public func precision() throws(SettingsError) -> Precision {
-        guard let name = self["CLIP_PRECISION"] else { return .fp32 }
+        guard let name = try optional("CLIP_PRECISION") else { return .fp32 }
         guard let precision = Precision(rawValue: name) else {
             let known = Precision.allCases.map(\.rawValue).joined(separator: " or ")
             throw SettingsError("CLIP_PRECISION must be \(known), not \"\(name)\"")
@@ -72,7 +149,7 @@ public struct Settings: Sendable {
 
     /// `CLIP_ACTIVATION`: what weights that do not tell were trained with, `quick_gelu` or `gelu`.
     public func activation() throws(SettingsError) -> Activation? {
-        guard let name = self["CLIP_ACTIVATION"] else { return nil }
+        guard let name = try optional("CLIP_ACTIVATION") else { return nil }
         guard let activation = Activation(rawValue: name), activation != .geluTanh else {
             throw SettingsError("CLIP_ACTIVATION must be quick_gelu or gelu, not \"\(name)\"")
         }
@@ -83,8 +160,8 @@ public struct Settings: Sendable {
     /// `PG_SERVICE_URI` when none of them answers, or without the former.
     /// - Throws: `PGError` when `PG_READ_URI` cannot be read: falling back would hide it.
     func searchRoute() throws -> SearchRoute {
-        let replicas = self["PG_READ_URI"]
-        if let replicas { _ = try ConnectionString(replicas) }
+        let replicas = try optional("PG_READ_URI")
+        if let replicas { _ = try ConnectionString(Self.checkURI(replicas, "PG_READ_URI")) }
         return SearchRoute(
             replicas: replicas, primary: try databaseURI(), bucket: try bucketIdentity())
     }
@@ -96,7 +173,7 @@ public struct Settings: Sendable {
         let endpoint = try required("S3_ENDPOINT")
         let isDirectory = endpoint.lowercased().hasPrefix("file:")
         func key(_ name: String) throws -> String {
-            isDirectory ? self[name] ?? "" : try required(name)
+            isDirectory ? "" : try required(name)
         }
         return try openObjectStore(
             ObjectStoreSettings(
@@ -104,7 +181,7 @@ public struct Settings: Sendable {
                 bucket: try required("S3_BUCKET_NAME"),
                 accessKey: try key("S3_ACCESS_KEY"),
                 secretKey: try key("S3_SECRET_KEY"),
-                sessionToken: self["S3_SESSION_TOKEN"],
-                region: self["S3_REGION"]))
+                sessionToken: try optional("S3_SESSION_TOKEN"),
+                region: try optional("S3_REGION")))
     }
 }

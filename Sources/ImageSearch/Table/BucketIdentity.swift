@@ -55,7 +55,7 @@ public struct BucketIdentity: Sendable, Equatable, CustomStringConvertible {
         return name.contains("us-gov-") ? "s3.us-gov\(suffix)" : "s3\(suffix)"
     }
 
-    private static func realPath(_ path: String) -> String {
+    static func realPath(_ path: String) -> String {
         guard let real = realpath(path, nil) else { return path }
         defer { free(real) }
         return String(cString: real)
@@ -65,9 +65,9 @@ public struct BucketIdentity: Sendable, Equatable, CustomStringConvertible {
 extension Settings {
     /// Which bucket `S3_ENDPOINT` and `S3_BUCKET_NAME` name; nil when they name none.
     public func bucketIdentity() throws -> BucketIdentity? {
-        guard let endpoint = self["S3_ENDPOINT"], let bucket = self["S3_BUCKET_NAME"] else {
-            return nil
-        }
+        guard let endpoint = try optional("S3_ENDPOINT"),
+            let bucket = try optional("S3_BUCKET_NAME")
+        else { return nil }
         return try BucketIdentity(endpoint: endpoint, bucket: bucket)
     }
 }

@@ -16,7 +16,7 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
     package init(capacity: Int) { self.capacity = capacity }
 
     /// Adds an element, waiting for room.
-    /// - Returns: false if the queue was finished meanwhile; the element is then dropped.
+    /// - Returns: false if the queue was finished; the element is then dropped.
     @discardableResult
     package func push(_ element: Element, cost: Int = 1) -> Bool {
         contents.wait { contents in
@@ -45,7 +45,7 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
         case finished
     }
 
-    /// Takes the next element if there is one within the time.
+    /// Takes the next element, waiting at most this long.
     package func pop(milliseconds: Int) -> Popped {
         contents.wait(milliseconds: milliseconds) { contents -> Popped? in
             guard let element = Self.take(&contents) else {
@@ -73,7 +73,7 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
         contents.update { $0.isFinished = true }
     }
 
-    /// No more elements are wanted: drops the queued ones and wakes all waiting threads.
+    /// No more elements are wanted: drops the queued ones, and wakes all waiting threads.
     package func cancel() {
         contents.update { contents in
             contents.isFinished = true

@@ -1,8 +1,8 @@
-/// What a cache has done and holds.
+/// A cache's statistics.
 public struct CacheStatistics: Sendable {
     public var hits = 0
     public var misses = 0
-    /// Values that are held or being computed, and the sum of their costs.
+    /// Values that are stored or being computed, and the sum of their costs.
     public var count = 0
     public var cost = 0
 }
@@ -38,7 +38,7 @@ public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     /// - Parameters:
     ///   - capacity: the greatest sum of costs.
     ///   - overhead: what an entry costs besides its value.
-    ///   - cost: what a value costs; one that is still being computed costs only the overhead.
+    ///   - cost: a value's cost; one that is being computed costs only the overhead.
     public init(
         capacity: Int, overhead: Int = 1, cost: @escaping @Sendable (Value) -> Int = { _ in 0 }
     ) {
@@ -118,14 +118,14 @@ struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private var free: [Int] = []
     private var newest = -1
     private var oldest = -1
-    /// Sum of the costs of the values held.
+    /// Sum of the costs of the stored values.
     private(set) var cost = 0
     var count: Int { places.count }
 
     /// - Parameter capacity: the greatest sum of costs.
     init(capacity: Int) { self.capacity = capacity }
 
-    /// The value of a key, which becomes the most recently used.
+    /// A key's value, which becomes the most recently used.
     mutating func value(for key: Key) -> Value? {
         guard let place = places[key], let entry = entries[place] else { return nil }
         if place != newest {
@@ -135,8 +135,8 @@ struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return entry.value
     }
 
-    /// Stores a value and drops others until there is room. A value larger than the capacity is not
-    /// kept.
+    /// Stores a value, evicting others until there is room. A value larger than the capacity is not
+    /// stored.
     mutating func insert(_ value: Value, for key: Key, cost: Int = 1) {
         remove(key)
         guard cost <= capacity else { return }

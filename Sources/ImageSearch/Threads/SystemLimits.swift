@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Glibc
 
-/// The system refused to start a thread.
+/// The system refuses to start a thread.
 package struct ThreadError: Error, CustomStringConvertible {
     package init() {}
 
@@ -12,7 +12,7 @@ package struct ThreadError: Error, CustomStringConvertible {
 
 /// Threads for blocking work, which must not run on Swift's cooperative threads.
 package enum WorkerThread {
-    /// Starts a detached thread with a stack of 8 MiB, whatever the system's default is.
+    /// Starts a detached thread with a stack of 8 MiB.
     package static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) {
         final class Box {
             let body: @Sendable () -> Void
@@ -51,7 +51,7 @@ public enum OpenFileLimit {
         public let description: String
     }
 
-    /// More would only make the kernel's tables larger.
+    /// More only enlarges the kernel's tables.
     private static let useful: rlim_t = 65_536
 
     /// Raises the soft limit towards the hard limit.

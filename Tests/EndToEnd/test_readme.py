@@ -1,0 +1,106 @@
+"""Every command of the README is run, or is known to be run by another test."""
+
+import json
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import urllib.parse
+
+import psycopg
+import pytest
+from tools import GOLDEN, MODEL, PICTURES, tool
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+# Run as they are by CI itself (scripts/test) and by test_demo.py.
+ELSEWHERE = ["scripts/demo", "scripts/demo ~/Pictures", "scripts/setup", "swift build -c release"]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    lines = [line.split("  #")[0].strip() for block in blocks("shell") for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("export PATH")]
+
+
+@pytest.fixture
+def place(workplace, tmp_path):
+    """A filled table over a folder that has what the README's commands name."""
+    folder = tmp_path / "pictures"
+    for key, name in zip(["beach.jpg", "2024/cat.jpg", "2024/dog.jpg", "holiday.jpg"], sorted(GOLDEN)):
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PICTURES / name, folder / key)
+    shutil.copy(folder / "holiday.jpg", workplace.folder / "holiday.jpg")
+    (workplace.folder / "queries.txt").write_text("a cat\na dog\n")
+    workplace.write(workplace.settings | {"S3_ENDPOINT": f"file://{tmp_path}", "S3_BUCKET_NAME": "pictures"})
+    workplace.run("create-table")
+    workplace.run("process-images")
+    return workplace
+
+
+def test_commands(place):
+    run = 0
+    for command in commands():
+        if command in ELSEWHERE:
+            continue
+        words = shlex.split(command)
+        if words[0] == "web-app":
+            # Another port, so that tests may run side by side.
+            with place.web_app(*words[1:]):
+                pass
+        elif words[0] == "curl":
+            with place.web_app() as address:
+                command = command.replace("http://127.0.0.1:8000", address)
+                answer = subprocess.run(shlex.split(command) + ["-sf"], capture_output=True, text=True, check=True)
+                assert len(json.loads(answer.stdout)["results"]) == 4
+        else:
+            assert words[0] in ("create-table", "process-images", "find-images"), f"not tested: {command}"
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=place.folder, timeout=300, capture_output=True, text=True,
+                env=place.environment | {"PATH": f"{tool(words[0]).parent}:{place.environment['PATH']}"})
+            assert done.returncode == 0, (command, done)
+        run += 1
+    assert run >= 14
+
+
+def test_sql(place):
+    [query] = blocks("sql")
+    with psycopg.connect(place.database) as connection:
+        found = connection.execute(query).fetchall()
+        assert found[0] == ("beach.jpg",) and len(found) == 4
+        vector = place.run("find-images", "--print-embedding", "a beach").stdout.strip()
+        assert connection.execute(
+            "SELECT count(*) FROM pictures WHERE embedding <=> %s::vector < 2", (vector,)).fetchone() == (4,)
+
+
+def test_swift_example(place):
+    """Examples/ prints upstream's cosines."""
+    name, embedding = next(iter(sorted(GOLDEN.items())))
+    done = subprocess.run(
+        [tool("RankPictures"), MODEL, "a cat", PICTURES / name], capture_output=True, text=True, check=True)
+    score = float(done.stdout.split()[0])
+    vector = json.loads(place.run("find-images", "--print-embedding", "a cat").stdout)
+    assert abs(score - sum(a * b for a, b in zip(vector, embedding, strict=True))) < 1e-4
+
+
+def test_links_lead_somewhere():
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for document in documents:
+        for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            if not re.match(r"https?:|mailto:", target):
+                path, _, anchor = urllib.parse.unquote(target).partition("#")
+                file = (document.parent / path) if path else document
+                assert file.exists(), f"{document.name}: {target}"
+                if anchor:
+                    headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+                    anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+                    assert anchor in anchors, f"{document.name}: {target}"
+
+
+def test_length():
+    """An introduction; everything else is in docs."""
+    assert len(README.split()) <= 1_000
