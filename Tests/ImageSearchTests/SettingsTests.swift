@@ -37,9 +37,10 @@ import Testing
             let settings = try Settings(environment: [:], path: path)
             #expect(settings["A"] == "1" && settings["B"] == nil && settings["D"] == "4")
             #expect(
-                settings.warnings == [4, 5].map {
-                    "line \($0) of \(path) cannot be read and is ignored: write NAME=value, with both quotes if it has any"
-                })
+                settings.warnings
+                    == [4, 5].map {
+                        "line \($0) of \(path) cannot be read and is ignored: write NAME=value, with both quotes if it has any"
+                    })
             func refusal(_ bytes: [UInt8]) throws -> String {
                 try Data(bytes).write(to: URL(filePath: path))
                 return sentence { _ = try Settings(environment: [:], path: path) }
@@ -90,11 +91,13 @@ import Testing
             let settings = try settings(good.merging([name: value]) { $1 })
             return sentence { _ = try settings.objectStore() }
         }
-        #expect(try refusal("S3_SECRET_KEY", "b\n").hasPrefix("S3_SECRET_KEY ends with a line break"))
+        #expect(
+            try refusal("S3_SECRET_KEY", "b\n").hasPrefix("S3_SECRET_KEY ends with a line break"))
         #expect(try refusal("S3_BUCKET_NAME", "\"c\"").hasPrefix("S3_BUCKET_NAME is in quotes"))
         #expect(
             try refusal("S3_ENDPOINT", "s3.example.org")
-                == "The S3 endpoint \"s3.example.org\" has no scheme: write https://HOST (or http://HOST, file:///DIRECTORY).")
+                == "The S3 endpoint \"s3.example.org\" has no scheme: write https://HOST (or http://HOST, file:///DIRECTORY)."
+        )
     }
 
     @Test func aFolderStandsForABucket() throws {
