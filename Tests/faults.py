@@ -16,7 +16,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request, client_address):
-        """Clients that were killed leave broken connections; that is no news."""
+        """Clients that were killed leave broken connections; that is expected."""
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ class FaultProxy:
 
     `faults` gives for each kind the share of the answers that it befalls: `cut` ends the transfer
     halfway; `refused` answers 503; `short` gives a shorter body with a Content-Length that fits it;
-    `long` announces the right length and gives less. With `hold_after`, so many objects are passed on
+    `long` announces the right length and gives less. With `hold_after`, that many objects are passed on
     and all others wait for `gate`.
     """
 

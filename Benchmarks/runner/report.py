@@ -35,7 +35,7 @@ def digits(value):
 
 
 def table(results, measure):
-    """Header and rows of one measure; None when nobody was measured."""
+    """Header and rows of one measure; None when nothing was measured."""
     samples = results["samples"]
     peers = [
         peer for peer in results["peers"]

@@ -144,7 +144,7 @@ def values(lines):
 
 
 class Results:
-    """The results' file, written anew after each sample, so that a broken run still has figures."""
+    """The results' file, rewritten after each sample, so that an interrupted run still has figures."""
 
     def __init__(self, path, data):
         self.path = path

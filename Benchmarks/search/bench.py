@@ -131,7 +131,7 @@ def latencies(ask, clients, total, open_client=lambda: None):
                 elapsed = time.perf_counter() - start
                 with lock:
                     times.append(elapsed * 1e3)
-        except Exception as error:  # told below, by the thread that waits
+        except Exception as error:  # raised below, by the thread that waits
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(clients)]

@@ -173,7 +173,7 @@ void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
     }
 }
 
-// How libtiff goes on after a line that ends early depends on its version.
+// How libtiff continues after a line that ends early depends on its version.
 int ctiff_read_line(ctiff_decoder *decoder, uint32_t row, uint16_t plane, uint8_t *line) {
     int early_ends = decoder->early_ends;
     return TIFFReadScanline(decoder->tiff, line, row, plane) == 1

@@ -2,7 +2,7 @@
 /// number of fields (int16) and for each field its length (int32, −1 for NULL) and bytes, and an
 /// int16 −1 at the end.
 package struct BinaryCopyEncoder {
-    /// What is not yet taken by the caller; starts with the header.
+    /// Bytes that the caller has not taken yet; starts with the header.
     package var buffer: [UInt8]
     /// Fields in each row.
     package let columnCount: Int

@@ -99,7 +99,7 @@ public struct DirectoryBucket: ObjectStore {
         try check(key)
         let root = try openRoot()
         var path = Array(key.utf8)
-        // Another process may exchange folders and links meanwhile: after a few rounds, that is an error.
+        // Another process may be swapping folders and links: after a few rounds, that is an error.
         for _ in 0..<8 {
             switch beneath(root, path, directory: false) {
             case .success(let file):

@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// One object of a bucket, as a listing tells it.
+/// One object of a bucket, as listed.
 ///
 /// S3 compares keys byte by byte, Swift compares strings by Unicode canonical equivalence: two keys
 /// that differ only in normalisation (`é` as one scalar or as two) are different objects but equal
@@ -9,7 +9,7 @@ public struct ObjectSummary: Sendable {
     public let key: String
     /// In bytes.
     public let size: Int64
-    /// The entity tag without its quotes, where the store tells one.
+    /// The entity tag without its quotes, if the store gives one.
     public let etag: String?
 
     public init(key: String, size: Int64, etag: String?) {
@@ -71,7 +71,7 @@ public protocol ObjectStore: Sendable {
     ) throws -> ListingReport
 
     /// The bytes of the object at `key`, at most `maximumBytes` of them: a larger object is an
-    /// error, found out before it is transferred where the store tells the size.
+    /// error, raised before the transfer when the store gives the size.
     ///
     /// `accept` sees the first bytes of the object, at least 32 of them or the whole object, and
     /// may refuse it by returning false; the transfer then stops and the answer is nil.
@@ -91,11 +91,11 @@ public protocol ObjectStore: Sendable {
     func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
 }
 
-/// What a store tells of an object with its bytes.
+/// What a store says about an object along with its bytes.
 public struct ObjectHead: Sendable {
-    /// In bytes, where the store tells it.
+    /// In bytes, if the store gives it.
     public let size: Int64?
-    /// The entity tag without its quotes, where the store tells one.
+    /// The entity tag without its quotes, if the store gives one.
     public let etag: String?
 
     public init(size: Int64?, etag: String?) {

@@ -33,7 +33,7 @@ extension SearchSite {
                 onReady(Self.address(scheme: scheme, host: host, port: port))
             },
             logger: logger)
-        // What a failed start throws is told by the caller; the libraries need not log it as well.
+        // The caller reports a failed start; the libraries need not log it too.
         var quiet = logger
         quiet.logLevel = max(.critical, logger.logLevel)
         var configuration = ServiceGroupConfiguration(

@@ -7,7 +7,7 @@ struct SiteFailure: Error {
     let heading: String
     /// One or two sentences for the visitor.
     let message: String
-    /// What whoever runs the site needs to know, when that is something else.
+    /// What the operator needs to know, if it differs.
     var operatorDetail: String?
     /// The text searched for, to keep it in the search box.
     var query = ""
@@ -57,7 +57,7 @@ struct SiteFailure: Error {
         status: .unsupportedMediaType, heading: "This cannot be searched for",
         message: "A picture has to come as multipart/form-data, in a field named picture.")
 
-    /// - Parameter reason: what the search threw, in words for whoever runs the site, if the page may
+    /// - Parameter reason: what the search threw, in words for the operator, if the page may
     ///   say it.
     static func searchUnavailable(reason: String?) -> SiteFailure {
         SiteFailure(

@@ -99,7 +99,7 @@ public struct TLSFiles: Sendable {
         ) throws(TLSFilesError) -> [UInt8] {
             let descriptor = open(path, O_RDONLY | O_CLOEXEC)
             defer { if descriptor >= 0 { close(descriptor) } }
-            // A longer file is no certificate.
+            // A longer file is not a certificate.
             var bytes = [UInt8](repeating: 0, count: 1 << 20)
             var count = 0
             while descriptor >= 0, count < bytes.count {

@@ -125,7 +125,7 @@ def test_large_bodies_are_refused_unread():
 
 
 def test_slow_clients_do_not_keep_others_out():
-    """Two hundred that send a byte now and then; everybody else is served meanwhile."""
+    """Two hundred that send a byte now and then; everybody else is still served."""
     host = (urlsplit(BASE).hostname, urlsplit(BASE).port)
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(socket.create_connection(host)) for _ in range(200)]

@@ -158,7 +158,7 @@ struct MigrationTests {
         }
     }
 
-    /// Previews may be dropped; the next upgrade makes their table again, and whoever could read the
+    /// Previews may be dropped; the next upgrade makes their table again, and roles that could read the
     /// pictures can read them.
     @Test func previewsMayBeDropped() throws {
         try TestDatabase.with { database in

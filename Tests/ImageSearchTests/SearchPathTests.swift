@@ -89,7 +89,7 @@ import Testing
             await #expect(throws: CancellationError.self) { try await search.value }
         }
         release.update { $0 = true }
-        // The thread goes on with the next query, not with the cancelled ones.
+        // The thread continues with the next query, not with the cancelled ones.
         await #expect(throws: SearchError.self) { try await searcher.search(byKey) }
         #expect(asked.read { $0 } == 2)
     }

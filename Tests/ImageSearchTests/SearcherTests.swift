@@ -59,7 +59,7 @@ struct SearcherTests {
         }
     }
 
-    /// A search that nobody waits for any more does not go on in the database.
+    /// A search that timed out does not go on in the database.
     @Test func slowSearchesEndInTheDatabaseToo() async throws {
         try await withDatabase { database, settings in
             let searcher = try await Self.searcher(settings, threads: 1)
@@ -169,7 +169,7 @@ struct SearcherTests {
         }
     }
 
-    /// Texts are told apart by their tokens, and one text is embedded once however many ask.
+    /// Texts are distinguished by their tokens, and each is embedded once.
     @Test func textsAreEmbeddedOnce() async throws {
         try await withDatabase { database, settings in
             try database.table().upsert([PicturesTable.Row(key: "a", embedding: unitVector(0))])

@@ -97,7 +97,7 @@ struct FakeServer: Sendable {
         }
     }
 
-    /// A port on which nobody listens: it is bound, so nobody else can, and the kernel refuses
+    /// A port without a listener: it is bound, so no other process can listen, and the kernel refuses
     /// connections to it.
     static func refusedPort() throws -> Int { try bindFreshPort().port }
 

@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func goesOnWhereItBrokeOff() throws {
-        // More breaks than attempts, but each with some headway.
+        // More interruptions than attempts, but each after some progress.
         let server = try LoopbackServer { number, request in
             Self.ranged(request, cut: number < 5 ? 50_000 : nil)
         }

@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    /// Whoever guesses is refused after ten wrong guesses, even a right one, and nobody else is.
+    /// After ten wrong guesses an address is refused, even with the right password; others are not.
     @Test func credentialsCannotBeTriedOut() async throws {
         let rule = try AccessRule("bearer:secret-9")
         let site = SearchSite(search: FakeSearch(), logger: silent) { $0.access = rule }
@@ -134,7 +134,7 @@ import Testing
         seconds.withLock { $0 += 0.2 }
         #expect(try await ask("192.0.2.1").status == 200)
         #expect(try await ask("192.0.2.1").status == 429)
-        // Nobody else suffers, and what nobody trusts changes nothing.
+        // Other addresses are not affected, and an untrusted header changes nothing.
         #expect(try await ask("192.0.2.2").status == 200)
         #expect(try await ask("192.0.2.1", "192.0.2.9").status == 429)
         // A trusted proxy names who asks: the last that is not a proxy.

@@ -18,7 +18,7 @@ struct FakeEmbedder: PictureEmbedding {
 }
 
 @Suite struct UploadTests {
-    /// A body that ends too early, or is no HTTP, is the sender's fault and no error of the site's.
+    /// A body that ends too early, or is not HTTP, is the sender's fault and not an error of the site.
     @Test(arguments: ["/search_form", "/api/search", "/search"])
     func brokenOffBodies(target: String) async throws {
         let log = RecordedLog()

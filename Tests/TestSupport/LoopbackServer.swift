@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// A little HTTP server on loopback that answers what a test tells it, wrong answers included.
+/// A small HTTP server on loopback that gives the answers a test wants, wrong ones included.
 package final class LoopbackServer: Sendable {
     /// A request as it came in.
     package struct Request: Sendable {

@@ -46,7 +46,7 @@ def check_attributes(directory):
 
 
 def free_ports(count):
-    """Ports that nobody listens on now; `start` tries again if one is gone when it is needed."""
+    """Ports without a listener; `start` tries again if one is gone when it is needed."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

@@ -1,4 +1,4 @@
-"""Training batches: every picture drawn anew for its step, from the seed and the step's number alone."""
+"""Training batches: every picture drawn for its step, from the seed and the step's number alone."""
 
 import io
 import os

@@ -11,7 +11,7 @@ from things import THINGS
 
 COLOUR_NAMES = tuple(COLOURS)
 THING_NAMES = tuple(THINGS)
-# What moves is drawn more often: its poses have to be told apart too.
+# What moves is drawn more often: its poses have to be distinguished too.
 _THING_WEIGHTS = tuple(3 if "jumping" in THINGS[name].actions else 1 for name in THING_NAMES)
 _PLACE_WEIGHTS = {"sky": 12, "sea": 12, "grass": 13, "desert": 12, "snow": 12, "space": 13, "street": 12,
                   "room": 12, "plain": 9}

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Train the sample model from nothing on pictures drawn for each step; resume where it broke off.
+"""Train the sample model from nothing on pictures drawn for each step; resume after an interruption.
 
     python train.py --work DIR [--steps N] [--minutes M] [--out samples/model/sample-clip.pt]
 
 DIR keeps `checkpoint.pt` (written every few minutes) and `log.txt`. Steps past `--decay-from` lower the
 learning rate to nothing, so that a run can be prolonged from `stable.pt`, which is kept at that step:
-delete checkpoint.pt, give more --steps, and it goes on from there. What is written at the end is the mean of
+delete checkpoint.pt, give more --steps, and it continues from there. What is written at the end is the mean of
 the weights at several steps near the end, from `--mean-from` on, which is a little better than any of them
 (Izmailov et al. 2018, "Averaging weights leads to wider optima").
 """
@@ -259,7 +259,7 @@ def main():
             keep(kept, step + 1)
             last_kept = time.time()
         if over:
-            say("stopping at step %d; the same command goes on" % (step + 1))
+            say("stopping at step %d; the same command continues" % (step + 1))
             break
     save_archive_from(mean if added else {name: weight.data for name, weight in weights.items()}, words, a.out)
     say("written %s" % a.out)

@@ -38,7 +38,7 @@ struct Configuration: Codable {
     /// Pictures a batch.
     var batch: Int
 
-    /// What the runner shall try: a lane on each core, and several sizes of a batch.
+    /// What the runner tries: a lane on each core, and several sizes of a batch.
     static func candidates(_ load: Load) -> [Configuration] {
         [1, 8, 16, 32].filter { $0 <= load.photos.count }.suffix(3).map {
             Configuration(lanes: load.cores, batch: $0)

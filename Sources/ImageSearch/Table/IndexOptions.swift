@@ -64,7 +64,7 @@ public struct IndexProgress: Sendable, Equatable {
     public let phase: String
     /// 0 to 1 within the phase, where the server counts.
     public let fraction: Double?
-    /// The partition at work and how many there are; 1 and 1 for a table without.
+    /// The partition being indexed, and how many there are; 1 and 1 without partitions.
     public let part: Int
     public let parts: Int
 }

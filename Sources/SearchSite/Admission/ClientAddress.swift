@@ -110,7 +110,7 @@ struct ClientAddress {
         let entries = request.headers[values: .xForwardedFor]
             .flatMap { $0.split(separator: ",") }
             .map { IPAddress(forwarded: $0.filter { $0 != " " && $0 != "\t" }) }
-        // An entry that is no address is nobody's; the proxy itself is then counted.
+        // An entry that is not an address is ignored, and the proxy's own address is counted.
         guard let last = entries.last(where: { $0.map { !isTrusted($0) } ?? true }) else {
             return peer
         }

@@ -134,7 +134,7 @@ struct Refusals: Sendable {
 }
 
 extension Request {
-    /// Whether it is a monitor's, whose answer tells nothing that needs guarding.
+    /// Whether it is a monitoring probe's, whose answer needs no protection.
     var isProbe: Bool { uri.path == "/health" || uri.path == "/ready" }
 }
 

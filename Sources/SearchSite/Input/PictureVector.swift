@@ -2,7 +2,7 @@ import FoundationEssentials
 
 /// An uploaded picture's embedding as a piece of an address, so that a search by picture has an
 /// address like every other: it needs nothing kept on the server, and works after a restart and for
-/// whoever it is sent to. The picture itself cannot be made from it again.
+/// anyone it is sent to. The picture cannot be reconstructed from it.
 ///
 /// Each component is one byte, `±√(|x| / max) × 127`: the root gives the many small components the
 /// steps that the few large ones of CLIP's embeddings would take from them. The cosine between an

@@ -24,7 +24,7 @@ struct Asset: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// FNV-1a, 64 bits: tells versions of one file apart, protects nothing.
+    /// FNV-1a, 64 bits: distinguishes versions of one file, and is not for security.
     static func hash(of bytes: some Sequence<UInt8>) -> String {
         let hash = bytes.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { hash, byte in
             (hash ^ UInt64(byte)) &* 0x100_0000_01b3

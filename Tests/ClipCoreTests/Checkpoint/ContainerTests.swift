@@ -81,7 +81,7 @@ import Testing
 
     @Test func readsBehindComments() throws {
         let entries = [Entry(name: "a", data: [7])]
-        // A signature inside the comment is no end record.
+        // A signature inside the comment is not an end record.
         let tricky = Array("PK\u{5}\u{6}".utf8) + [UInt8](repeating: 0, count: 30)
         for comment in [[UInt8](repeating: 32, count: 65_535), tricky] {
             #expect(try names(ZipWriter.archive(entries, comment: comment)) == ["a": [7]])

@@ -2,7 +2,7 @@ import ClipCore
 import Foundation
 import Testing
 
-/// The pickle machine against CPython's pickles, and against pickles nobody should write.
+/// The pickle machine against CPython's pickles, and against hostile pickles.
 @Suite struct PickleTests {
     struct Golden: Decodable {
         let `protocol`: Int

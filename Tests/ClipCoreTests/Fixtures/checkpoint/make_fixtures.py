@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make tiny CLIP checkpoints in every container that is read or refused, and upstream's answers.
 
-Upstream is OpenAI's code (the PyPI package clip-anytorch) on PyTorch. Run it to make all files anew:
+Upstream is OpenAI's code (the PyPI package clip-anytorch) on PyTorch. Run it to make all files again:
 
     pip install torch torchvision 'setuptools<80' clip-anytorch safetensors numpy
     python Tests/ClipCoreTests/Fixtures/checkpoint/make_fixtures.py
@@ -55,7 +55,7 @@ def pixels(seed, count, side):
 
 
 def sequences(seed, vocabulary, lengths):
-    """Start token, draws, end token (the highest id). Every third ends early and goes on."""
+    """Start token, draws, end token (the highest id). Every third ends early and continues."""
     draws, rows = splitmix(seed), []
     for number, length in enumerate(lengths):
         body = [next(draws) % (vocabulary - 2) for _ in range(length - 2)]
@@ -141,7 +141,7 @@ def answers(name, state, seed, batches=(1, 3, 17), lengths=(2, 3, 8, 9, 17, 40, 
 
 
 def rezip(source, target, change=lambda name, data: data, zip64=False, method=zipfile.ZIP_STORED):
-    """Writes a zip archive anew with CPython's zipfile."""
+    """Rewrites a zip archive with CPython's zipfile."""
     limit, count = zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT
     if zip64:
         zipfile.ZIP64_LIMIT = zipfile.ZIP_FILECOUNT_LIMIT = 0

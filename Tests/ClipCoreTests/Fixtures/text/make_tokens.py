@@ -4,7 +4,7 @@
     python3 -m venv .venv && . .venv/bin/activate
     pip install --no-deps clip-anytorch==2.6.0 && pip install ftfy==6.3.1 regex
     python make_tokens.py                       # writes the two files beside this script
-    python make_tokens.py --random 100000 --seed 3 > FILE    # instead: so many random texts
+    python make_tokens.py --random 100000 --seed 3 > FILE    # instead: this many random texts
 
 tokens.txt has a line for each text: the text, as JSON without the quotes and in ASCII; a tab; its ids
 without start and end token and not cut off, as hexadecimal numbers with a space between them.
@@ -97,7 +97,7 @@ NAMES = sorted(html.entities.html5)
 
 
 def known(text):
-    """Whether all its characters were assigned (or private) in Unicode 14, and are no surrogates."""
+    """Whether all its characters were assigned (or private) in Unicode 14, and are not surrogates."""
     return all(unicodedata.category(c) not in ("Cn", "Cs") or 0xFDD0 <= ord(c) <= 0xFDEF
                for c in text)
 
@@ -215,7 +215,7 @@ def fnv1a(data):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--random", type=int, help="print lines for so many random texts")
+    parser.add_argument("--random", type=int, help="print lines for this many random texts")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     module = upstream()
