@@ -101,6 +101,16 @@ def test_links_lead_somewhere():
                     assert anchor in anchors, f"{document.name}: {target}"
 
 
+def test_architecture_names_files_that_exist():
+    sources = {path.name for path in (ROOT / "Sources").rglob("*.swift")}
+    named = set(re.findall(r"`([\w+]+\.swift)`", (ROOT / "docs/architecture.md").read_text()))
+    assert len(named) > 40 and named <= sources, named - sources
+    targets = {path.name for path in (ROOT / "Sources").iterdir() if not path.name.startswith("C") or path.name in
+               ("ClipCore", "CommandLineSupport", "CreateTable")}
+    described = (ROOT / "docs/architecture.md").read_text().split("ClipCore, PGClient and S3Client never")[0]
+    assert [name for name in targets if f"`{name}`" not in described] == []
+
+
 def test_length():
     """An introduction; everything else is in docs."""
     assert len(README.split()) <= 1_000
