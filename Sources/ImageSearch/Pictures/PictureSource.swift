@@ -16,12 +16,13 @@ public enum PictureSourceError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .missing: "there is no such picture in the store"
-        case .tooLarge: "the picture is larger than what is taken from the store"
+        case .tooLarge: "the picture is larger than the limit"
         case .unavailable(let reason): reason
         }
     }
 
-    /// Only what the store says is missing, or can never have, is missing: an error on the way is not.
+    /// Only an object that the store says is missing, or could never have, is missing; an error on the way
+    /// is not.
     public init(_ error: any Error) {
         switch error {
         case let error as S3Error
@@ -33,18 +34,18 @@ public enum PictureSourceError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// The bytes of stored pictures, for a server that hands them out itself. Calls block their thread and
-/// throw ``PictureSourceError``.
+/// The bytes of stored pictures, for a server that serves them itself. Calls block their thread and throw
+/// ``PictureSourceError``.
 public protocol PictureSource: Sendable {
     /// The size of a picture's file in bytes.
     /// - Returns: nil when there is no such picture.
     func size(of key: String) throws -> Int?
 
-    /// A picture's file, at most `maximumBytes` of it; a larger one is an error.
+    /// A picture's file; one larger than `maximumBytes` is an error.
     func bytes(of key: String, maximumBytes: Int) throws -> [UInt8]
 
-    /// Passes a picture's file to `receive` piece by piece. What `receive` throws ends the transfer
-    /// and comes out of this call.
+    /// Passes a picture's file to `receive` piece by piece. An error thrown by `receive` ends the transfer
+    /// and is rethrown.
     func stream(
         _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
     ) throws
@@ -60,7 +61,7 @@ public struct BucketPictures: PictureSource {
     }
 
     public func size(of key: String) throws -> Int? {
-        // A key is the first of all those that begin with it, so one page of one listing has it.
+        // A key sorts before all longer keys that begin with it, so it is the first of its listing.
         struct Found: Error {}
         var size: Int?
         do {

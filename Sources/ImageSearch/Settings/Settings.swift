@@ -4,7 +4,7 @@ import FoundationEssentials
 import PGClient
 import S3Client
 
-/// A setting that is missing or cannot be used; one sentence that names the variable.
+/// A setting is missing or cannot be used; one sentence that names the variable.
 public struct SettingsError: Error, Equatable, CustomStringConvertible {
     public let description: String
 
@@ -147,7 +147,7 @@ public struct Settings: Sendable {
         return precision
     }
 
-    /// `CLIP_ACTIVATION`: what weights that do not tell were trained with, `quick_gelu` or `gelu`.
+    /// `CLIP_ACTIVATION`: what weights without a configuration were trained with, `quick_gelu` or `gelu`.
     public func activation() throws(SettingsError) -> Activation? {
         guard let name = try optional("CLIP_ACTIVATION") else { return nil }
         guard let activation = Activation(rawValue: name), activation != .geluTanh else {
@@ -158,7 +158,7 @@ public struct Settings: Sendable {
 
     /// Where searches go: `PG_READ_URI` (streaming replicas, several hosts allowed), and
     /// `PG_SERVICE_URI` when none of them answers, or without the former.
-    /// - Throws: `PGError` when `PG_READ_URI` cannot be read: falling back would hide it.
+    /// - Throws: `PGError` when `PG_READ_URI` is malformed: falling back would hide the mistake.
     func searchRoute() throws -> SearchRoute {
         let replicas = try optional("PG_READ_URI")
         if let replicas { _ = try ConnectionString(Self.checkURI(replicas, "PG_READ_URI")) }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A mutex with a condition, for the pipeline's threads: Swift's `Mutex` has no way to wait.
+/// A mutex with a condition variable: Swift's `Mutex` cannot wait for a change.
 package final class Monitor<State>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let changed: UnsafeMutablePointer<pthread_cond_t>
@@ -11,7 +11,7 @@ package final class Monitor<State>: @unchecked Sendable {
         mutex = .allocate(capacity: 1)
         changed = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
-        // Waits must not depend on the wall clock, which can be set.
+        // Timeouts must not depend on the wall clock, which can be set.
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
@@ -43,8 +43,8 @@ package final class Monitor<State>: @unchecked Sendable {
         return try body(state)
     }
 
-    /// Waits until `attempt` returns a value, trying again after every change; then wakes the other
-    /// waiting threads.
+    /// Waits until `attempt` returns a value, trying again after every change; then wakes the other waiting
+    /// threads.
     package func wait<T>(_ attempt: (inout State) -> T?) -> T {
         pthread_mutex_lock(mutex)
         defer {
