@@ -1,3 +1,5 @@
+import S3Client
+
 /// Why the `pictures` table cannot be used, and what to do next.
 public enum TableError: Error, Equatable, CustomStringConvertible {
     case noVectorExtension(server: String)
@@ -116,13 +118,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .otherEndpoint(let table, let given):
             "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): if both are the same bucket, run process-images --add-endpoint once"
         case .unknownKindOfStore(let kind):
-            "the table pictures belongs to a kind of store that this version does not know, \"\(printableName(kind))\": use the version that wrote it"
+            "the table pictures belongs to a kind of store that this version does not know, \(quoted(kind)): use the version that wrote it"
         }
     }
-}
-
-private func printableName(_ text: String) -> String {
-    String(
-        text.unicodeScalars.filter { $0.value >= 32 && $0.value != 127 }.prefix(40).map(
-            Character.init))
 }
