@@ -1,4 +1,4 @@
-/// A CLIP model, ready to turn pictures and texts into embeddings that can be compared.
+/// A CLIP or SigLIP model, ready to turn pictures and texts into embeddings that can be compared.
 ///
 ///     let model = try ClipModel.load("ViT-B-32.pt")
 ///     let picture = try model.embed(image: bytes)
@@ -14,7 +14,7 @@ public final class ClipModel: Sendable {
     private let imageEncoder: ImageEncoder
     private let textEncoder: TextEncoder
     private let preprocessor: ImagePreprocessor
-    private let tokenizer = Tokenizer()
+    private let tokenizer: any Tokenizer
 
     /// Reads a model into memory: for ViT-B/32 in fp32 about 600 MB, in a second or two.
     ///
@@ -30,13 +30,18 @@ public final class ClipModel: Sendable {
     ) throws(CheckpointError) -> ClipModel {
         let checkpoint = try Checkpoint(path: path, activation: activation)
         return ClipModel(
-            try ImageEncoder(checkpoint, precision: precision), try TextEncoder(checkpoint), limits)
+            try ImageEncoder(checkpoint, precision: precision), try TextEncoder(checkpoint),
+            try checkpoint.tokenizer(), limits)
     }
 
-    private init(_ imageEncoder: ImageEncoder, _ textEncoder: TextEncoder, _ limits: ImageLimits) {
+    private init(
+        _ imageEncoder: ImageEncoder, _ textEncoder: TextEncoder, _ tokenizer: any Tokenizer,
+        _ limits: ImageLimits
+    ) {
         configuration = imageEncoder.configuration
         self.imageEncoder = imageEncoder
         self.textEncoder = textEncoder
+        self.tokenizer = tokenizer
         self.limits = limits
         preprocessor = ImagePreprocessor(imageEncoder.configuration)
     }
@@ -54,7 +59,7 @@ public final class ClipModel: Sendable {
 
     /// A text's embedding, computed on the calling thread, in a few milliseconds for ViT-B/32.
     ///
-    /// - Parameter text: cut after the model's context length, 77 tokens.
+    /// - Parameter text: cut after the model's context length, 77 tokens for CLIP.
     /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
     public func embed(text: String) throws(CheckpointError) -> [Float] {
         let tokens = tokenizer.encode(text, contextLength: configuration.contextLength)
