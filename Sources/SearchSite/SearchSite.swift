@@ -39,7 +39,9 @@ public struct SearchSite: Sendable {
     package let unsent: Budget
     /// Searches in progress; not limited here.
     let searches = Budget()
-    let health: HealthCheck
+    let health: Refreshed<Result<Void, any Error>>
+    /// About how many pictures there are.
+    let total: Refreshed<Int?>
     let clients: ClientAddress
     private let refusals: Refusals
     /// Wrong credentials.
@@ -107,7 +109,10 @@ public struct SearchSite: Sendable {
             RequestRates(
                 perMinute: $0, now: configuration.now, clients: clients, refusals: refusals)
         }
-        health = HealthCheck(search)
+        health = Refreshed(every: .milliseconds(500)) {
+            do { return .success(try await search.checkHealth()) } catch { return .failure(error) }
+        }
+        total = Refreshed(every: .seconds(60)) { try? await search.pictureCount() }
     }
 
     private static func standardErrorLogger() -> Logger {

@@ -11,7 +11,7 @@ SAMPLES = pathlib.Path(__file__).parents[2] / "samples"
 PICTURES = sorted((SAMPLES / "pictures").glob("*.jpg"))[:60]
 
 
-def filled_workplace(stack, database=None):
+def filled_workplace(stack, database=None, pictures=PICTURES):
     """A workplace whose table holds the pictures; `store` is the folder in which they lie.
 
     `stack` keeps all of it until it is closed. Without a database, one is made for it.
@@ -19,7 +19,7 @@ def filled_workplace(stack, database=None):
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     store = pathlib.Path(folder) / "store" / "pictures"
     store.mkdir(parents=True)
-    for picture in PICTURES:
+    for picture in pictures:
         shutil.copy(picture, store)
     settings = {
         "PG_SERVICE_URI": database or stack.enter_context(new_database()),

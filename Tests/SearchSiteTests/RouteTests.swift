@@ -10,7 +10,9 @@ import Testing
         let answer = try await site.ask("/")
         #expect(answer.status == 200)
         #expect(answer.header("Content-Type") == "text/html; charset=utf-8")
-        #expect(answer.text.contains("<form class=\"search\" role=\"search\" action=\"/search\""))
+        #expect(
+            answer.text.contains(
+                "<form id=\"search\" class=\"search\" role=\"search\" action=\"/search\""))
         #expect(answer.text.contains("<label class=\"unseen\" for=\"query\">"))
         for link in ["/search?q=cat", "/search?q=man%20jumping", "/search?q=outer%20space"] {
             #expect(answer.text.contains("href=\"\(link)\""))
@@ -83,7 +85,7 @@ import Testing
         let answer = try await site.ask(target)
         #expect(answer.status == 404)
         #expect(answer.text.contains("There is no such p"))
-        #expect(answer.text.contains("<form class=\"search\""))
+        #expect(answer.text.contains("<form id=\"search\" class=\"search\""))
         // A fragment only for the script's own request.
         let posted = try await site.ask(target, method: .post)
         let isKnown = target.hasPrefix("/pictures/") || target.hasPrefix("/search/")

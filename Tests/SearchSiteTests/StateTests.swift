@@ -58,6 +58,82 @@ import Testing
         }
     }
 
+    @Test func everyFilterReachesTheSearch() async throws {
+        let fields =
+            "prefix=2024%2F&after=2024-05-01&before=2024-06&camera=Nikon&shape=portrait"
+            + "&min_width=640&min_height=480"
+        let filter = PictureFilter(
+            prefix: "2024/", after: WallTime("2024-05-01"), before: WallTime("2024-06"),
+            camera: "Nikon", shape: .portrait, minimumWidth: 640, minimumHeight: 480)
+        for target in ["/search", "/api/search"] {
+            let search = FakeSearch()
+            let answer = try await SearchSite(search: search).ask("\(target)?q=cat&\(fields)")
+            #expect(answer.status == 200)
+            #expect(search.queries.map(\.filter) == [filter])
+        }
+        // Each is a chip that leads to the search without it.
+        let page = try await SearchSite(search: FakeSearch()).ask(
+            "/search?q=cat&camera=Nikon&shape=portrait")
+        #expect(page.text.contains("<a href=\"/search?q=cat&amp;shape=portrait\""))
+        #expect(page.text.contains("<a href=\"/search?q=cat&amp;camera=Nikon\""))
+        let none = try await SearchSite(search: FakeSearch(result: FakeSearch.found([])))
+            .ask("/search?q=cat&shape=square")
+        #expect(none.text.contains("No picture matches the filters"))
+        #expect(none.text.contains("href=\"/search?q=cat\""))
+    }
+
+    @Test(arguments: [
+        "after=yesterday", "before=2024-13", "after=2024-06&before=2024-05", "shape=round",
+        "min_width=0", "min_height=-1", "min_width=1000001", "prefix=a%00b", "camera=%FF",
+    ])
+    func filtersThatMatchNothingAreRefused(field: String) async throws {
+        let search = FakeSearch()
+        for target in ["/search", "/api/search"] {
+            let answer = try await SearchSite(search: search).ask("\(target)?q=cat&\(field)")
+            #expect(answer.status == 400)
+        }
+        #expect(search.queries.isEmpty)
+    }
+
+    @Test(arguments: ["folder=a", "Q=cat", "view=a", "q[]=cat", "=x"])
+    func unknownParametersAreRefused(field: String) async throws {
+        let search = FakeSearch()
+        let answer = try await SearchSite(search: search).ask("/api/search?q=cat&\(field)")
+        #expect(answer.status == 400)
+        let name = field.prefix { $0 != "=" }
+        #expect(answer.text.contains("no parameter \(name)"))
+        #expect(search.queries.isEmpty)
+    }
+
+    @Test func rowsKnowTheShapesOfTheirPictures() async throws {
+        let facts = PictureFacts(
+            width: 1_502, height: 1_000, takenAt: "2024-05-01T12:30:00", camera: "Nikon Z 6")
+        let hits = [
+            SearchHit(rank: 1, key: "a.jpg", score: 0.5, facts: facts),
+            SearchHit(rank: 2, key: "b.jpg", score: 0.4),
+        ]
+        let search = FakeSearch(result: SearchResult(hits: hits, isTruncated: false)) {
+            .presigned(url: "https://store.example/\($0)?signature")
+        }
+        let site = SearchSite(search: search)
+        let page = try await site.ask("/search?q=cat")
+        #expect(page.text.contains("<li id=\"n1\" class=\"a15 c2\">"))
+        #expect(page.text.contains("<li id=\"n2\" class=\"a10 fit\">"))
+        #expect(page.text.contains("width=\"1502\" height=\"1000\""))
+        // A row that knows its picture has a preview; others show the original.
+        #expect(page.text.contains("<img src=\"/thumbnails/a.jpg\""))
+        #expect(page.text.contains("<img src=\"https://store.example/b.jpg?signature\""))
+        let large = try await site.ask("/search?q=cat&view=a.jpg&at=1")
+        for text in ["2024-05-01 12:30", "Nikon Z 6", "<dt>Pixels</dt><dd>1502 × 1000</dd>"] {
+            #expect(large.text.contains(text))
+        }
+        let program = try await site.ask("/api/search?q=cat")
+        #expect(
+            program.text.contains(
+                #""width":1502,"height":1000,"taken_at":"2024-05-01T12:30:00","camera":"Nikon Z 6""#
+            ))
+    }
+
     @Test func furtherWordsLeadToTheAddressThatHasThem() async throws {
         let site = SearchSite(search: FakeSearch())
         let more = try await site.ask("/search?q=cat&limit=48&offset=24&add=+night+&sign=more")
@@ -117,7 +193,7 @@ import Testing
         let site = SearchSite(search: search)
         let page = try await site.ask("/search?q=cat&limit=48&view=c.jpg&at=3")
         #expect(page.status == 200)
-        #expect(search.queries.map(\.offset) == [1] && search.limits == [3])
+        #expect(search.queries.map(\.offset) == [0] && search.limits == [9])
         #expect(page.text.contains("<dt>Similarity</dt><dd>0.400</dd>"))
         #expect(page.text.contains("<dt>Place</dt><dd>3</dd>"))
         #expect(
@@ -125,7 +201,7 @@ import Testing
                 "rel=\"prev\" href=\"?q=cat&amp;limit=48&amp;view=b%26.jpg&amp;at=2\""))
         #expect(
             page.text.contains("rel=\"next\" href=\"?q=cat&amp;limit=48&amp;view=d.jpg&amp;at=4\""))
-        #expect(page.text.contains("<a class=\"back\" href=\"?q=cat&amp;limit=48#n3\">"))
+        #expect(page.text.contains("<a class=\"close back\" href=\"?q=cat&amp;limit=48#n3\""))
         #expect(page.text.contains("href=\"/search?image_key=c.jpg\">More like this"))
         #expect(page.text.contains("href=\"/pictures/c.jpg?download\" download"))
         // A place that is another picture's by now gives no score.

@@ -106,6 +106,8 @@ extension PictureSearch {
     func facts(of key: String) async throws -> PictureFacts? { nil }
 
     func preview(of key: String) async throws -> PicturePreview? { nil }
+
+    func pictureCount() async throws -> Int { 1_005 }
 }
 
 let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

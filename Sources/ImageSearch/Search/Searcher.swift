@@ -64,6 +64,9 @@ public protocol PictureSearch: Sendable {
     /// The small copy of a stored picture; nil when the database has none, or it is out of date.
     func preview(of key: String) async throws -> PicturePreview?
 
+    /// About how many pictures there are.
+    func pictureCount() async throws -> Int
+
     /// Throws when searches cannot be answered now.
     func checkHealth() async throws
 }
@@ -206,6 +209,8 @@ public final class Searcher: PictureSearch {
     public func connect() async throws { try await ask { _ in } }
 
     /// Whether any picture is stored.
+    public func pictureCount() async throws -> Int { try await ask { try $0.rowEstimate() } }
+
     public func hasPictures() async throws -> Bool { try await ask { try $0.hasPictures() } }
 
     private func ask<Value: Sendable>(

@@ -40,28 +40,33 @@ function markIfBroken(image) {
   }
 }
 
-// The size of a large picture is known once it is there.
-function tellPixels(image) {
-  const place = results.querySelector(".pixels");
-  if (!place || !image.naturalWidth || !image.closest(".stage")) return;
-  place.lastElementChild.textContent = `${image.naturalWidth} × ${image.naturalHeight}`;
-  place.hidden = false;
-}
 results.addEventListener("error", (event) => {
   if (event.target instanceof HTMLImageElement) markIfBroken(event.target);
 }, true);
-results.addEventListener("load", (event) => tellPixels(event.target), true);
 
 // More pictures come by themselves when the end of the page comes near.
 const nearEnd = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) showMore(entry.target, false);
 }, { rootMargin: "600px" });
 
+// Not before the visitor scrolls: the last row changes when pictures are added to it.
+let hasScrolled = false;
+for (const type of ["scroll", "wheel", "touchmove"]) {
+  addEventListener(type, () => {
+    if (hasScrolled) return;
+    hasScrolled = true;
+    const more = results.querySelector("a.more");
+    if (more) nearEnd.observe(more);
+  }, { passive: true });
+}
+
 function arrange() {
-  results.querySelectorAll("img").forEach((image) => { markIfBroken(image); tellPixels(image); });
+  results.querySelectorAll("img").forEach(markIfBroken);
+  const copy = results.querySelector(".copy");
+  if (copy) copy.hidden = !navigator.clipboard;
   nearEnd.disconnect();
   const more = results.querySelector("a.more");
-  if (more) nearEnd.observe(more);
+  if (more && hasScrolled) nearEnd.observe(more);
 }
 
 function show(html) {
@@ -100,8 +105,9 @@ async function load(address, options = {}, arrived = () => {}) {
     const html = await textOf(response);
     if (fetching !== mine) return false;
     arrived(response);
-    if (response.ok) keep(here(), html);
     show(html);
+    // The list stays however many pictures are looked at.
+    if (response.ok && root.dataset.view !== "picture") keep(here(), html);
     current = response.ok ? here() : null;
   } catch (error) {
     if (fetching !== mine) return false;
@@ -113,10 +119,14 @@ async function load(address, options = {}, arrived = () => {}) {
   return true;
 }
 
-function remember(url) {
-  history.replaceState({ y: scrollY }, "");
-  if (url.pathname + url.search === here()) history.replaceState({ y: 0 }, "", url.href);
-  else history.pushState({ y: 0 }, "", url.href);
+// `list` tells that the entry before is the list from which a picture was opened.
+function remember(url, { replaces = false, list = false } = {}) {
+  if (replaces || url.pathname + url.search === here()) {
+    history.replaceState({ ...history.state, y: 0 }, "", url.href);
+  } else {
+    history.replaceState({ ...history.state, y: scrollY }, "");
+    history.pushState({ y: 0, list }, "", url.href);
+  }
 }
 
 function place(hash) {
@@ -125,8 +135,8 @@ function place(hash) {
   else scrollTo(0, 0);
 }
 
-async function go(url) {
-  remember(url);
+async function go(url, options) {
+  remember(url, options);
   if (await load(url.pathname + url.search)) place(url.hash);
 }
 
@@ -147,21 +157,45 @@ async function goToWherever(url) {
   if (wanted) scrollTo(0, 0);
 }
 
+const failure = upload.querySelector(".failure");
+
+// What goes wrong is said in the panel, and the results stay.
 async function searchWith(file) {
   const body = new FormData();
   body.append("picture", file);
+  fetching?.abort();
+  const mine = fetching = new AbortController();
+  busy(true);
+  failure.textContent = "";
   status.textContent = "Searching with the picture";
-  const isThere = await load("/search", { method: "POST", body }, (response) => {
+  const part = document.createElement("template");
+  try {
+    const response = await fetch("/search",
+      { method: "POST", body, headers: asFragment, signal: mine.signal });
+    part.innerHTML = await textOf(response);
+    if (fetching !== mine) return;
     const url = new URL(response.url || location.href);
-    if (response.redirected && isSearch(url)) {
+    if (response.ok && response.redirected && isSearch(url)) {
       input.value = "";
       remember(url);
+      show(part.innerHTML);
+      keep(here(), part.innerHTML);
+      current = here();
+      scrollTo(0, 0);
+      results.focus({ preventScroll: true });
+      part.innerHTML = "";
     }
-  });
-  if (isThere) {
-    scrollTo(0, 0);
-    results.focus({ preventScroll: true });
+  } catch {
+    if (fetching !== mine) return;
+    part.innerHTML = document.getElementById("unreachable").innerHTML;
   }
+  fetching = null;
+  busy(false);
+  const heading = part.content.querySelector("h1");
+  if (!heading) return;
+  status.textContent = "";
+  upload.open = true;
+  failure.textContent = `${heading.textContent}. ${heading.nextElementSibling.textContent}`;
 }
 
 document.addEventListener("submit", (event) => {
@@ -198,13 +232,43 @@ document.addEventListener("click", (event) => {
     showMore(link, true);
     return;
   }
+  // From the list and back: the browser's own history has the list and its position.
+  if (link.matches(".back") && history.state?.list) {
+    history.back();
+    return;
+  }
   // The link goes away with what is shown now.
   results.focus({ preventScroll: true });
+  const isStep = link.matches(".step, .film a");
   if (link.matches(".back, [rel=prev], [rel=next]") && kept(url.pathname + url.search)) {
     remember(url);
     show(kept(here()));
     place(url.hash);
-  } else go(url);
+  } else go(url, { replaces: isStep, list: link.matches(".grid .frame") });
+});
+
+results.addEventListener("click", async (event) => {
+  const image = event.target.closest(".stage img");
+  if (image) image.parentElement.classList.toggle("zoomed");
+  const copy = event.target.closest(".copy");
+  if (!copy) return;
+  await navigator.clipboard.writeText(location.href);
+  copy.textContent = status.textContent = "Link copied";
+});
+
+// A finger moved sideways goes to the next picture.
+let touch = null;
+results.addEventListener("touchstart", (event) => {
+  const isOnPicture = event.target.closest(".stage:not(.zoomed)") && event.touches.length === 1;
+  touch = isOnPicture ? event.touches[0] : null;
+}, { passive: true });
+results.addEventListener("touchend", (event) => {
+  if (!touch) return;
+  const across = event.changedTouches[0].clientX - touch.clientX;
+  const down = event.changedTouches[0].clientY - touch.clientY;
+  touch = null;
+  if (Math.abs(across) < 60 || Math.abs(down) > Math.abs(across) / 2) return;
+  results.querySelector(across < 0 ? "a[rel=next].step" : "a[rel=prev].step")?.click();
 });
 
 // Puts the next pictures below those there are; the address then shows them all.
@@ -289,7 +353,18 @@ addEventListener("keydown", (event) => {
     upload.querySelector("summary").focus();
     return;
   }
-  if (event.target.matches("input")) return;
+  const stage = results.querySelector(".stage.zoomed");
+  if (event.key === "Escape" && stage) {
+    stage.classList.remove("zoomed");
+    return;
+  }
+  if (event.target.matches("input, select, textarea")) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    input.focus();
+    input.select();
+    return;
+  }
   const links = { ArrowLeft: "a[rel=prev].step", ArrowRight: "a[rel=next].step", Escape: "a.back" };
   const link = links[event.key] && results.querySelector(links[event.key]);
   if (link) {
@@ -312,6 +387,7 @@ addEventListener("popstate", async (event) => {
   fetching = null;
   busy(false);
   const y = event.state?.y ?? 0;
+  const was = root.dataset.view === "picture" && current ? current.match(/&at=\d+$/)?.[0] : null;
   if (location.pathname === "/") showHome();
   else if (isSearch(location)) {
     const html = kept(here());
@@ -325,11 +401,14 @@ addEventListener("popstate", async (event) => {
     return;
   }
   scrollTo(0, y);
+  // Where the keyboard was.
+  const seen = was && results.querySelector(`a.frame[href$="${CSS.escape(was)}"]`);
+  seen?.focus({ preventScroll: true });
 });
-addEventListener("pagehide", () => history.replaceState({ y: scrollY }, ""));
+addEventListener("pagehide", () => history.replaceState({ ...history.state, y: scrollY }, ""));
 
 // What the server put into the page.
-if (results.querySelector(".found, .picture")) keep(here(), results.innerHTML);
+if (results.querySelector(".found")) keep(here(), results.innerHTML);
 if (history.state?.y) scrollTo(0, history.state.y);
 else if (location.hash) place(location.hash);
 arrange();

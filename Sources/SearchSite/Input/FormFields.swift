@@ -28,6 +28,17 @@ struct FormFields {
         fields.append((name, value))
     }
 
+    /// - Throws: ``SiteFailure`` with status 400 that names the first field not in `names`.
+    func checkNames(_ names: Set<String>) throws(SiteFailure) {
+        for field in fields {
+            let name = String(decoding: field.name, as: UTF8.self)
+            guard names.contains(name) else {
+                throw .badAddress(
+                    "There is no parameter \(name.prefix(40)); /openapi.json lists them.")
+            }
+        }
+    }
+
     /// The first field with a name; `nil` when no field has it.
     func first(_ name: String) -> [UInt8]? {
         fields.first { $0.name.elementsEqual(name.utf8) }?.value

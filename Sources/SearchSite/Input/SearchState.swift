@@ -20,6 +20,8 @@ struct SearchState: Equatable {
     var offset = 0
     /// `min_score`: the least cosine.
     var minimumScore: Double?
+    /// `prefix`, `after`, `before`, `camera`, `shape`, `min_width`, `min_height`: what narrows it.
+    var filter = PictureFilter()
     /// `view`: the key of the picture that is shown large.
     var view: String?
     /// `at`: that picture's place in the search, from 1; 0 when it is not told.
@@ -74,6 +76,7 @@ struct SearchState: Equatable {
             try Self.integer(fields, "limit", within: 1...Self.maximumLimit) ?? defaultLimit
         offset = try Self.integer(fields, "offset", within: 0...Self.maximumOffset) ?? 0
         minimumScore = try Self.score(fields.first("min_score") ?? [])
+        filter = try Self.filter(fields)
         if let bytes = fields.first("view"), !bytes.isEmpty { view = try Self.key(bytes) }
         place =
             try Self.integer(fields, "at", within: 0...Self.maximumOffset + Self.maximumLimit) ?? 0
@@ -120,6 +123,41 @@ struct SearchState: Equatable {
         return value
     }
 
+    private static func filter(_ fields: FormFields) throws(SiteFailure) -> PictureFilter {
+        func text(_ name: String) throws(SiteFailure) -> String? {
+            guard let bytes = fields.first(name), !bytes.isEmpty else { return nil }
+            guard bytes.count <= maximumKeyBytes, !bytes.contains(0),
+                let text = String(validating: bytes, as: UTF8.self)
+            else { throw .badAddress("The field \(name) is not a text of at most 1,024 bytes.") }
+            return text
+        }
+        func time(_ name: String) throws(SiteFailure) -> WallTime? {
+            guard let text = try text(name) else { return nil }
+            guard let time = WallTime(text) else {
+                throw .badAddress(
+                    "The field \(name) must be a year, a month, a day, or a time of a day, such as "
+                        + "2024-05-01.")
+            }
+            return time
+        }
+        var filter = PictureFilter(
+            prefix: try text("prefix"), after: try time("after"), before: try time("before"),
+            camera: try text("camera"))
+        if let name = try text("shape") {
+            guard let shape = PictureFilter.Shape(rawValue: name) else {
+                throw .badAddress("The field shape must be landscape, portrait or square.")
+            }
+            filter.shape = shape
+        }
+        let pixels = 1...1_000_000
+        filter.minimumWidth = try integer(fields, "min_width", within: pixels)
+        filter.minimumHeight = try integer(fields, "min_height", within: pixels)
+        if let after = filter.after, let before = filter.before, after.text >= before.text {
+            throw .badAddress("No picture was taken after \(after) and before \(before).")
+        }
+        return filter
+    }
+
     private static func score(_ bytes: [UInt8]) throws(SiteFailure) -> Double? {
         guard !bytes.isEmpty else { return nil }
         // Plain decimals, with an exponent as JSON has it; Swift would take "nan" and "0x1p-2" too.
@@ -147,7 +185,7 @@ extension SearchState {
         terms += ([text].compactMap(\.self) + more).map { .init(.text($0), weight: weight) }
         terms += less.map { .init(.text($0), weight: weight * Self.lessWeight) }
         return SearchQuery(
-            terms: terms, limit: limit, offset: offset, minimumScore: minimumScore)
+            terms: terms, limit: limit, offset: offset, minimumScore: minimumScore, filter: filter)
     }
 }
 
@@ -156,22 +194,48 @@ extension SearchState {
 extension SearchState {
     /// The query part of the state's address, with the leading `?` (which alone keeps the path).
     var queryPart: String {
-        var parts: [String] = []
-        func add(_ name: String, _ value: String) {
-            parts.append("\(name)=\(PercentEncoding.encode(value))")
-        }
-        if let text { add("q", text) }
-        for text in more { add("more", text) }
-        for text in less { add("less", text) }
-        for key in keys { add("image_key", key) }
-        if let minimumScore { add("min_score", "\(minimumScore)") }
-        if limit != Self.defaultLimit { add("limit", "\(limit)") }
-        if offset != 0 { add("offset", "\(offset)") }
+        var fields = self.fields
+        if limit != Self.defaultLimit { fields.append(.init("limit", limit)) }
+        if offset != 0 { fields.append(.init("offset", offset)) }
         if let view {
-            add("view", view)
-            if place != 0 { add("at", "\(place)") }
+            fields.append(.init("view", view))
+            if place != 0 { fields.append(.init("at", place)) }
         }
-        return "?" + parts.joined(separator: "&")
+        return "?"
+            + fields.map { "\($0.name)=\(PercentEncoding.encode($0.value))" }.joined(separator: "&")
+    }
+
+    /// A field of an address or a form.
+    struct Field {
+        let name: String
+        let value: String
+
+        init(_ name: String, _ value: some CustomStringConvertible) {
+            (self.name, self.value) = (name, "\(value)")
+        }
+    }
+
+    /// What is searched for, besides the uploaded picture.
+    var fields: [Field] {
+        var fields: [Field] = []
+        if let text { fields.append(.init("q", text)) }
+        fields += more.map { .init("more", $0) }
+        fields += less.map { .init("less", $0) }
+        fields += keys.map { .init("image_key", $0) }
+        if let minimumScore { fields.append(.init("min_score", minimumScore)) }
+        return fields + filterFields
+    }
+
+    var filterFields: [Field] {
+        var fields: [Field] = []
+        if let prefix = filter.prefix { fields.append(.init("prefix", prefix)) }
+        if let after = filter.after { fields.append(.init("after", after.short)) }
+        if let before = filter.before { fields.append(.init("before", before.short)) }
+        if let camera = filter.camera { fields.append(.init("camera", camera)) }
+        if let shape = filter.shape { fields.append(.init("shape", shape.rawValue)) }
+        if let width = filter.minimumWidth { fields.append(.init("min_width", width)) }
+        if let height = filter.minimumHeight { fields.append(.init("min_height", height)) }
+        return fields
     }
 
     /// The whole address. A picture's is long; links of its own page leave the path out.
@@ -209,4 +273,9 @@ extension SearchState {
             $0.limit = Self.defaultLimit
         }
     }
+}
+
+extension WallTime {
+    /// Without a time of day that says nothing: `2024-05-01`.
+    var short: String { text.hasSuffix("T00:00:00") ? String(text.prefix(10)) : text }
 }

@@ -32,7 +32,7 @@ struct Pages: Sendable {
     // MARK: A search
 
     func results(
-        _ result: SearchResult, for state: SearchState, asFragment: Bool
+        _ result: SearchResult, of total: Int?, for state: SearchState, asFragment: Bool
     ) -> Response {
         let title = "\(state.subject.prefix(80)) - \(Self.siteName)"
         let query = state.text ?? ""
@@ -43,17 +43,22 @@ struct Pages: Sendable {
         let first = state.offset + 1
         var found = count == 1 ? "The nearest picture" : "The \(count) nearest pictures"
         if state.offset > 0 { found = "Pictures \(first) to \(state.offset + count)" }
-        let terms = state.terms
+        let chips = state.chips
         let isFirst = state.offset == 0
         let more = result.hasMore ? state.more(after: count) : nil
+        // The picture itself is nearest to it, so that its row is usually there.
+        let reference =
+            state.keys.count == 1
+            ? result.hits.first { $0.key.utf8.elementsEqual(state.keys[0].utf8) } : nil
         let content = ResultsContent(
             title: title, status: "\(found) for \(state.subject)", query: query,
             subject: state.subject, isText: state.text != nil && !state.isBesidePicture,
-            count: found, isTruncated: result.isTruncated, first: first,
-            hits: hits(result, for: state), terms: terms, hasTerms: !terms.isEmpty,
-            path: state.picture.map { "/search/\($0.text)" } ?? "/search",
-            hidden: state.fromStart.fields,
-            reference: state.keys.count == 1 ? pictures.thumbnail(of: state.keys[0]) : nil,
+            count: Self.count(found, of: total, state), isTruncated: result.isTruncated,
+            first: first,
+            hits: hits(result, for: state), chips: chips, hasChips: !chips.isEmpty,
+            path: state.picture.map { "/search/\($0.text)" } ?? "/search", hidden: state.fields,
+            filters: state.filterForm,
+            reference: reference.flatMap { pictures.thumbnail(of: $0.key, $0.facts) },
             back: isFirst
                 ? nil : state.with { $0.offset = max(0, $0.offset - $0.limit) }.queryPart,
             more: more, hasPages: !isFirst || more != nil)
@@ -61,15 +66,26 @@ struct Pages: Sendable {
             Templates.render(content), title: title, query: query, asFragment: asFragment)
     }
 
+    /// "1,005 pictures, nearest first".
+    private static func count(_ found: String, of total: Int?, _ state: SearchState) -> String {
+        guard state.offset == 0 else { return found }
+        guard let total, total > 0, state.filter.isEmpty else { return "Nearest first" }
+        var digits = "\(total)"
+        for place in stride(from: digits.count - 3, to: 0, by: -3) {
+            digits.insert(",", at: digits.index(digits.startIndex, offsetBy: place))
+        }
+        return "\(digits) picture\(total == 1 ? "" : "s"), nearest first"
+    }
+
     private func hits(
         _ result: SearchResult, for state: SearchState
     ) -> [ResultsContent.Hit] {
         result.hits.enumerated().map { index, hit in
             ResultsContent.Hit(
-                rank: hit.rank, key: hit.key, score: Self.threeDecimals(hit.score),
+                rank: hit.rank, key: hit.key, shape: PictureShape(hit.facts),
                 isFarDown: index >= Self.picturesAtOnce, view: state.viewing(hit).queryPart,
                 like: SearchState(like: hit.key).address,
-                thumbnail: pictures.thumbnail(of: hit.key))
+                thumbnail: pictures.thumbnail(of: hit.key, hit.facts))
         }
     }
 
@@ -81,6 +97,16 @@ struct Pages: Sendable {
                 heading: "No more pictures",
                 message: "The search has no pictures this far down.", query: query,
                 link: Link(text: "Back to the nearest", address: state.fromStart.address))
+        }
+        if !state.filter.isEmpty {
+            return MessageContent(
+                heading: "No picture matches the filters",
+                message:
+                    "A picture whose date, camera or size is unknown matches no filter for it.",
+                query: query,
+                link: Link(
+                    text: "Search without filters",
+                    address: state.with { $0.filter = .init() }.address))
         }
         if state.minimumScore != nil {
             return MessageContent(
@@ -103,12 +129,14 @@ struct Pages: Sendable {
     ///
     /// - Parameters:
     ///   - key: the picture.
+    ///   - facts: what its row knows.
     ///   - bytes: the size of its file, if that is known.
     ///   - hits: the picture and its neighbours in the search from which it was chosen, where the
     ///     search still finds it there.
     ///   - state: that search, with the picture.
     func picture(
-        _ key: String, bytes: Int?, hits: [SearchHit], for state: SearchState, asFragment: Bool
+        _ key: String, _ facts: PictureFacts, bytes: Int?, hits: [SearchHit],
+        for state: SearchState, asFragment: Bool
     ) -> Response {
         let title = "\(key.prefix(80)) - \(Self.siteName)"
         let list = state.withoutView
@@ -119,14 +147,26 @@ struct Pages: Sendable {
             }
             return state.viewing(hit).queryPart
         }
+        let film =
+            mine == nil
+            ? []
+            : hits.map {
+                PictureContent.Neighbour(
+                    address: state.viewing($0).queryPart,
+                    thumbnail: pictures.thumbnail(of: $0.key, $0.facts),
+                    key: $0.key, isCurrent: $0.rank == mine?.rank)
+            }
         let source = pictures.original(of: key)
         let isHere = source?.hasPrefix(PicturePath.prefix) ?? false
         let content = PictureContent(
             title: title, status: "Picture \(key)", query: state.text ?? "", key: key,
             source: source, download: isHere ? source.map { $0 + "?download" } : nil,
             original: isHere ? nil : source, size: bytes.map { ByteCount.text($0) },
-            place: mine?.rank, score: mine.map { Self.threeDecimals($0.score) },
-            previous: neighbour(-1), next: neighbour(1),
+            pixels: facts.width.flatMap { width in facts.height.map { "\(width) × \($0)" } },
+            taken: facts.takenAt.map { $0.replacing("T", with: " ").prefix(16) }.map(String.init),
+            camera: facts.camera, place: mine?.rank,
+            score: mine.map { Self.threeDecimals($0.score) }, previous: neighbour(-1),
+            next: neighbour(1), film: film, hasFilm: film.count > 1,
             like: SearchState(like: key).address,
             back: list.isEmpty ? "/" : list.queryPart + "#n\(state.place)",
             backLabel: list.isEmpty ? "Search" : "All pictures")
@@ -257,29 +297,39 @@ extension SearchState {
         }
     }
 
-    /// The words added and left out, each with the address of the search without them.
-    var terms: [ResultsContent.Term] {
+    /// The words added and left out and the filters, each with the address of the search without it.
+    var chips: [ResultsContent.Chip] {
         let start = fromStart
-        func term(
-            _ text: String, _ sign: String, without: (inout SearchState) -> Void
-        ) -> ResultsContent.Term {
-            .init(sign: sign, text: text, address: start.with(without).address)
+        var chips: [ResultsContent.Chip] = []
+        func add(_ sign: String, _ text: String, without: (inout SearchState) -> Void) {
+            chips.append(.init(sign: sign, text: text, address: start.with(without).address))
         }
-        var terms: [ResultsContent.Term] = []
-        if let text, isBesidePicture { terms.append(term(text, "+ ") { $0.text = nil }) }
-        terms += more.indices.map { index in term(more[index], "+ ") { $0.more.remove(at: index) } }
-        terms += less.indices.map { index in term(less[index], "− ") { $0.less.remove(at: index) } }
-        return terms
+        if let text, isBesidePicture { add("+ ", text) { $0.text = nil } }
+        for index in more.indices { add("+ ", more[index]) { $0.more.remove(at: index) } }
+        for index in less.indices { add("− ", less[index]) { $0.less.remove(at: index) } }
+        if let prefix = filter.prefix { add("Folder ", prefix) { $0.filter.prefix = nil } }
+        if let after = filter.after { add("After ", after.short) { $0.filter.after = nil } }
+        if let before = filter.before { add("Before ", before.short) { $0.filter.before = nil } }
+        if let camera = filter.camera { add("Camera ", camera) { $0.filter.camera = nil } }
+        if let shape = filter.shape { add("", shape.name) { $0.filter.shape = nil } }
+        if let width = filter.minimumWidth {
+            add("At least ", "\(width) px wide") { $0.filter.minimumWidth = nil }
+        }
+        if let height = filter.minimumHeight {
+            add("At least ", "\(height) px high") { $0.filter.minimumHeight = nil }
+        }
+        return chips
     }
 
-    /// What a form repeats of the search, besides its path.
-    var fields: [ResultsContent.Field] {
-        var fields = [text].compactMap(\.self).map { ResultsContent.Field(name: "q", value: $0) }
-        fields += more.map { .init(name: "more", value: $0) }
-        fields += less.map { .init(name: "less", value: $0) }
-        fields += keys.map { .init(name: "image_key", value: $0) }
-        if let minimumScore { fields.append(.init(name: "min_score", value: "\(minimumScore)")) }
-        return fields
+    var filterForm: ResultsContent.Filters {
+        .init(
+            prefix: filter.prefix, after: filter.after?.short, before: filter.before?.short,
+            camera: filter.camera, minimumWidth: filter.minimumWidth,
+            minimumHeight: filter.minimumHeight,
+            shapes: PictureFilter.Shape.allCases.map {
+                .init(name: $0.rawValue, isChosen: $0 == filter.shape)
+            },
+            hidden: with { $0.filter = .init() }.fields)
     }
 
     /// Addresses of more pictures: of a page that shows them below those there are, as far as a page
@@ -297,5 +347,15 @@ extension SearchState {
         return .init(
             address: fits ? longer.queryPart + "#n\(next + 1)" : part.queryPart,
             part: part.queryPart)
+    }
+}
+
+extension PictureFilter.Shape {
+    fileprivate var name: String {
+        switch self {
+        case .landscape: "Landscape"
+        case .portrait: "Portrait"
+        case .square: "Square"
+        }
     }
 }

@@ -1,3 +1,4 @@
+import ImageSearch
 import Mustache
 
 /// The site's mustache templates, each with the values it shows. Optional values and empty lists
@@ -71,7 +72,7 @@ struct ResultsContent {
     struct Hit: MustacheParent {
         let rank: Int
         let key: String
-        let score: String
+        let shape: PictureShape
         /// Whether the browser may fetch it when it comes near.
         let isFarDown: Bool
         let view: String
@@ -82,7 +83,9 @@ struct ResultsContent {
             switch name {
             case "rank": rank
             case "key": key
-            case "score": score
+            case "classes": shape.classes
+            case "width": shape.width
+            case "height": shape.height
             case "isFarDown": isFarDown
             case "view": view
             case "like": like
@@ -92,16 +95,11 @@ struct ResultsContent {
         }
     }
 
-    /// A word that was added or left out, with the address of the search without it.
-    struct Term {
+    /// A part of the search that can be left out, with the address of the search without it.
+    struct Chip {
         let sign: String
         let text: String
         let address: String
-    }
-
-    struct Field {
-        let name: String
-        let value: String
     }
 
     struct More {
@@ -109,6 +107,24 @@ struct ResultsContent {
         let address: String
         /// The part of it that is new.
         let part: String
+    }
+
+    /// The form for filters, with what it holds.
+    struct Filters {
+        let prefix: String?
+        let after: String?
+        let before: String?
+        let camera: String?
+        let minimumWidth: Int?
+        let minimumHeight: Int?
+        let shapes: [Shape]
+        /// The rest of the search.
+        let hidden: [SearchState.Field]
+
+        struct Shape {
+            let name: String
+            let isChosen: Bool
+        }
     }
 
     let title: String
@@ -122,19 +138,50 @@ struct ResultsContent {
     /// The first picture's place.
     let first: Int
     let hits: [Hit]
-    let terms: [Term]
-    let hasTerms: Bool
-    /// Of the form for further words.
+    let chips: [Chip]
+    let hasChips: Bool
+    /// Of the two forms.
     let path: String
-    let hidden: [Field]
+    let hidden: [SearchState.Field]
+    let filters: Filters
     let reference: String?
     let back: String?
     let more: More?
     let hasPages: Bool
 }
 
+/// How a picture is laid out: without its pixels, as a square.
+struct PictureShape {
+    let width: Int
+    let height: Int
+    /// Classes whose custom properties add up to the ratio of width to height: 1.502 is `a15 c2`. The
+    /// security policy allows no style attributes.
+    let classes: String
+
+    init(_ facts: PictureFacts) {
+        let isKnown = facts.width ?? 0 > 0 && facts.height ?? 0 > 0
+        width = isKnown ? facts.width ?? 1 : 480
+        height = isKnown ? facts.height ?? 1 : 480
+        let ratio = Double(width) / Double(height)
+        let thousandths = Int((min(max(ratio, 0.4), 4) * 1_000).rounded())
+        var classes = "a\(thousandths / 100)"
+        if thousandths / 10 % 10 > 0 { classes += " b\(thousandths / 10 % 10)" }
+        if thousandths % 10 > 0 { classes += " c\(thousandths % 10)" }
+        // A panorama, or a picture of unknown shape, is shown whole inside its frame.
+        if !isKnown || !(0.4...4).contains(ratio) { classes += " fit" }
+        self.classes = classes
+    }
+}
+
 /// One picture, large, with what is known of it.
 struct PictureContent {
+    struct Neighbour {
+        let address: String
+        let thumbnail: String?
+        let key: String
+        let isCurrent: Bool
+    }
+
     let title: String
     let status: String
     let query: String
@@ -143,10 +190,15 @@ struct PictureContent {
     let download: String?
     let original: String?
     let size: String?
+    let pixels: String?
+    let taken: String?
+    let camera: String?
     let place: Int?
     let score: String?
     let previous: String?
     let next: String?
+    let film: [Neighbour]
+    let hasFilm: Bool
     let like: String
     let back: String
     let backLabel: String

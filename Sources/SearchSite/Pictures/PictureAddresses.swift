@@ -13,10 +13,11 @@ struct PictureAddresses: Sendable {
         address(of: key, here: PicturePath.path)
     }
 
-    /// The picture small, for the grid. Of a store with links it is the picture itself, which the site
-    /// never sees.
-    func thumbnail(of key: String) -> String? {
-        address(of: key, here: PicturePath.thumbnail)
+    /// The picture small, for the grid. For a bucket that is the picture itself, unless `process-images`
+    /// has stored a preview, which it does for each picture whose size it stores.
+    func thumbnail(of key: String, _ facts: PictureFacts) -> String? {
+        let original = address(of: key, here: PicturePath.thumbnail)
+        return original == nil || facts.width == nil ? original : PicturePath.thumbnail(of: key)
     }
 
     private func address(of key: String, here: (String) -> String) -> String? {

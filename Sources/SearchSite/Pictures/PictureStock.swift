@@ -28,7 +28,7 @@ final class PictureStock: Sendable {
     private let search: any PictureSearch
     private let source: (any PictureSource)?
     /// Whether objects of a store may be handed out at all.
-    private let isProxy: Bool
+    let isProxy: Bool
     private let copies: ComputedCache<Name, Small>
     private let work: ThreadPool<Void>
     private let sizes = ThreadPool<Void>(threads: 1, waiting: 8)

@@ -10,7 +10,7 @@ extension SearchSite {
         router.getAndHead("/health") { _, _ in Self.json(ok) }
         router.getAndHead("/ready") { _, context in
             do {
-                try await health.check()
+                try await health.value().get()
                 return Self.json(ok)
             } catch SearchError.overloaded {
                 // Busy, and working.
@@ -33,35 +33,35 @@ extension SearchSite {
     static func json(_ value: JSON) -> Response { Response(value.text, "application/json") }
 }
 
-/// Whether searches can be answered, checked at most twice a second: monitoring must not take the places
-/// of visitors.
-final class HealthCheck: Sendable {
+/// A value that is asked for again only when it is older than a given time, and by one caller at a
+/// time: monitoring, for example, must not take the places of visitors.
+final class Refreshed<Value: Sendable>: Sendable {
     private struct State {
-        var task: Task<Void, any Error>?
-        /// When the result is too old; nil during the check.
+        var task: Task<Value, Never>?
+        /// When the value is too old; nil while it is being asked for.
         var end: ContinuousClock.Instant?
     }
 
-    private static let lifetime = Duration.milliseconds(500)
-
-    private let search: any PictureSearch
+    private let lifetime: Duration
+    private let ask: @Sendable () async -> Value
     private let state = Mutex(State())
 
-    init(_ search: any PictureSearch) {
-        self.search = search
+    init(every lifetime: Duration, ask: @escaping @Sendable () async -> Value) {
+        self.lifetime = lifetime
+        self.ask = ask
     }
 
-    /// - Throws: what the search's own check throws.
-    func check() async throws {
+    func value() async -> Value {
         let task = state.withLock { state in
             if let task = state.task, state.end.map({ $0 > .now }) ?? true { return task }
             let task = Task { [self] in
-                defer { self.state.withLock { $0.end = .now + Self.lifetime } }
-                try await search.checkHealth()
+                let value = await ask()
+                self.state.withLock { $0.end = .now + lifetime }
+                return value
             }
             (state.task, state.end) = (task, nil)
             return task
         }
-        try await task.value
+        return await task.value
     }
 }

@@ -5,10 +5,10 @@ import ImageSearch
 import NIOPosix
 
 extension SearchSite {
-    /// `GET /pictures/<key>` and `GET /thumbnails/<key>`, where the site hands out pictures itself.
+    /// `GET /pictures/<key>` and `GET /thumbnails/<key>`.
     ///
-    /// The search alone turns a key into a path, and refuses keys that lead out of the store. What
-    /// is there is served only if it is a regular file that begins like a picture.
+    /// Only the search turns a key into a path, and it refuses keys that lead out of the store. A file is
+    /// served only if it is a regular file that begins like a picture.
     func addPictureRoutes(to router: Router<SiteContext>) {
         router.getAndHead("/pictures/**") { request, context in
             guard let key = PicturePath.key(in: request.uri.path) else {
@@ -45,6 +45,14 @@ extension SearchSite {
     private func thumbnail(
         _ key: String, to request: Request, _ context: SiteContext
     ) async throws -> Response {
+        if let preview = try? await search.preview(of: key) {
+            return Self.response(with: preview.bytes, preview.type, to: request, seconds: 3_600)
+        }
+        // A bucket's pictures are fetched from it, but only those that a search can find.
+        if !pictures.isProxy, case .presigned(let url)? = try? search.location(of: key) {
+            guard try await search.facts(of: key) != nil else { throw SiteFailure.noSuchPicture }
+            return .redirect(to: url, type: .found)
+        }
         let small: PictureStock.Small
         if case .file? = try? search.location(of: key) {
             guard let file = try await pictures.file(key) else { throw SiteFailure.noSuchPicture }
@@ -65,8 +73,8 @@ extension SearchSite {
         }
         switch small {
         case .copy(let bytes):
-            let format = PictureFormat(prefix: bytes) ?? .jpeg
-            return Self.response(with: bytes, format, to: request, seconds: 3_600)
+            let type = PictureFormat(prefix: bytes)?.mediaType ?? "image/jpeg"
+            return Self.response(with: bytes, type, to: request, seconds: 3_600)
         case .original:
             return try await original(key, to: request, context)
         }
@@ -138,11 +146,11 @@ extension SearchSite {
     }
 
     private static func response(
-        with bytes: [UInt8], _ format: PictureFormat, to request: Request, seconds: Int
+        with bytes: [UInt8], _ type: String, to request: Request, seconds: Int
     ) -> Response {
         let tag = "\"\(Asset.hash(of: bytes))\""
         let headers: HTTPFields = [
-            .contentType: format.mediaType,
+            .contentType: type,
             .cacheControl: "private, max-age=\(seconds)",
             .eTag: tag,
         ]

@@ -8,11 +8,18 @@ struct SearchAPI: Sendable {
     /// Pictures when a request does not say.
     static let defaultLimit = 10
 
+    private static let parameters: Set<String> = [
+        "q", "more", "less", "image_key", "limit", "offset", "min_score", "prefix", "after",
+        "before",
+        "camera", "shape", "min_width", "min_height",
+    ]
+
     let site: SearchSite
 
     func addRoutes(to router: Router<SiteContext>) {
         router.getAndHead("/api/search") { request, context in
             let fields = FormFields((request.uri.query ?? "").utf8)
+            try fields.checkNames(Self.parameters)
             let state = try SearchState(fields, defaultLimit: Self.defaultLimit)
             guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
             return try await results(of: state, context)
@@ -20,7 +27,8 @@ struct SearchAPI: Sendable {
         router.on("/api/search", method: .post) { request, context in
             let client = site.clients.group(of: request, peer: context.peer)
             let upload = try await Upload(request, to: site, from: client)
-            // What is wrong with the other fields is told before the picture is read.
+            // Errors in the other fields are reported before the picture is read.
+            try upload.fields.checkNames(Self.parameters)
             var state = try SearchState(upload.fields, defaultLimit: Self.defaultLimit)
             state.picture = PictureVector(
                 exact: try await site.embed(
@@ -40,10 +48,11 @@ struct SearchAPI: Sendable {
     ) async throws -> Response {
         let result = try await site.answer(state, context)
         let hits = result.hits.map { hit in
-            JSON.object([
-                ("rank", .integer(hit.rank)), ("key", .string(hit.key)),
-                ("score", .number(hit.score)), ("url", url(of: hit.key)),
-            ])
+            JSON.object(
+                [
+                    ("rank", .integer(hit.rank)), ("key", .string(hit.key)),
+                    ("score", .number(hit.score)), ("url", url(of: hit.key)),
+                ] + Self.members(hit.facts))
         }
         return SearchSite.json(
             .object([
@@ -52,18 +61,29 @@ struct SearchAPI: Sendable {
             ]))
     }
 
-    /// What is known of a stored picture. One that is in the store but not in the table cannot be
-    /// found by any search, so it is none.
+    /// What is known of a stored picture. One that is in the store but not in the table is not found, as
+    /// in any search.
     private func picture(_ key: String, _ context: SiteContext) async throws -> Response {
         guard key.utf8.count <= SearchState.maximumKeyBytes else { throw SiteFailure.noSuchPicture }
-        try await site.checkStored(key, context)
+        let facts = try await site.storedFacts(key, context)
         let size = await site.pictures.size(of: key)
         return SearchSite.json(
-            .object([
-                ("key", .string(key)), ("url", url(of: key)),
-                ("size", size.map { .integer($0) } ?? .null),
-                ("similar", .string("/api" + SearchState(like: key).address)),
-            ]))
+            .object(
+                [
+                    ("key", .string(key)), ("url", url(of: key)),
+                    ("size", size.map { .integer($0) } ?? .null),
+                    ("similar", .string("/api" + SearchState(like: key).address)),
+                ] + Self.members(facts)))
+    }
+
+    /// Only what is known.
+    private static func members(_ facts: PictureFacts) -> [(String, JSON)] {
+        var members: [(String, JSON)] = []
+        if let width = facts.width { members.append(("width", .integer(width))) }
+        if let height = facts.height { members.append(("height", .integer(height))) }
+        if let time = facts.takenAt { members.append(("taken_at", .string(time))) }
+        if let camera = facts.camera { members.append(("camera", .string(camera))) }
+        return members
     }
 
     /// From the site's own root, or a link that works for an hour; null when there is none.

@@ -64,7 +64,9 @@ extension SearchSite {
         let client = clients.group(of: request, peer: context.peer)
         let state = state.withBoundedPage
         return try bounded(
-            pages.results(try await answer(state, context), for: state, asFragment: asFragment),
+            pages.results(
+                try await answer(state, context), of: await total.value(), for: state,
+                asFragment: asFragment),
             client)
     }
 
@@ -82,8 +84,8 @@ extension SearchSite {
         return response
     }
 
-    /// One picture, large. Its score and its neighbours are those of the search that it was chosen
-    /// from, made again for that place.
+    /// One picture, large. Its score and its neighbours are those of the search from which it was
+    /// chosen, made again for that place.
     private func large(
         _ key: String, _ state: SearchState, asFragment: Bool, _ context: SiteContext
     ) async throws -> Response {
@@ -91,26 +93,29 @@ extension SearchSite {
         var hits: [SearchHit] = []
         if !state.isEmpty, state.place > 0 {
             let around = state.with {
-                $0.offset = max(0, state.place - 2)
-                $0.limit = 3
+                $0.offset = max(0, state.place - 1 - Self.neighbours)
+                $0.limit = 2 * Self.neighbours + 1
             }
             hits = try await answer(around, context).hits
         }
-        // What no search can find is none of the site's pictures, whatever the store holds.
-        if !hits.contains(where: { Array($0.key.utf8) == Array(key.utf8) }) {
-            try await checkStored(key, context)
-        }
+        // The site shows only pictures that a search can find, whatever else the store holds.
+        let mine = hits.first { $0.key.utf8.elementsEqual(key.utf8) }
+        let facts = if let mine { mine.facts } else { try await storedFacts(key, context) }
         return pages.picture(
-            key, bytes: await pictures.size(of: key), hits: hits, for: state,
+            key, facts, bytes: await pictures.size(of: key), hits: hits, for: state,
             asFragment: asFragment)
     }
 
-    /// Checks that a picture is in the index.
-    /// - Throws: ``SiteFailure``, with status 404 when it is not.
-    func checkStored(_ key: String, _ context: SiteContext) async throws {
+    /// Pictures before and after a large one.
+    private static let neighbours = 4
+
+    /// What the index knows of a picture.
+    /// - Throws: ``SiteFailure``, with status 404 when it is not in the index.
+    func storedFacts(_ key: String, _ context: SiteContext) async throws -> PictureFacts {
         var state = SearchState(like: key)
         state.limit = 1
-        _ = try await answer(state, context)
+        let hit = try await answer(state, context).hits.first
+        return hit.flatMap { $0.key.utf8.elementsEqual(key.utf8) ? $0.facts : nil } ?? .init()
     }
 
     /// Makes a search, and logs why one failed.

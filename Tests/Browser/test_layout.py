@@ -1,0 +1,229 @@
+"""The page's layout and the way through it, in a real browser over all sample pictures (ten shapes)."""
+
+import contextlib
+import re
+
+import psycopg
+import pytest
+from Browser.sample_site import SAMPLES, filled_workplace
+from Browser.test_site import Axe, Visit, browser  # noqa: F401
+from playwright.sync_api import expect
+
+SHIFT = """() => new Promise((resolve) => {
+  let sum = 0;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
+  }).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => resolve(sum), 300);
+})"""
+
+# Pictures of the list that are whole in the window, and rows whose pictures differ in height.
+WHOLE = """() => {
+  const boxes = [...document.querySelectorAll(".grid li")].map((item) => item.getBoundingClientRect());
+  const rows = Map.groupBy(boxes, (box) => Math.round(box.top));
+  const uneven = [...rows.values()].filter((row) =>
+    Math.max(...row.map((box) => box.height)) - Math.min(...row.map((box) => box.height)) > 0.5);
+  const whole = boxes.filter((box) => box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth);
+  return [whole.length, uneven.length];
+}"""
+
+# What a picture's frame cuts off it, as a part of its longer side.
+CROPPED = """() => Math.max(...[...document.querySelectorAll(".grid img")]
+  .filter((image) => image.complete && image.naturalWidth)
+  .map((image) => {
+    const frame = image.clientWidth / image.clientHeight, own = image.naturalWidth / image.naturalHeight;
+    return 1 - Math.min(frame / own, own / frame);
+  }))"""
+
+TARGETS = """() => [...document.querySelectorAll("a, button, input, select, summary")]
+  .map((element) => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 2 && (box.width < 43.9 || box.height < 43.9)).map(([html]) => html)"""
+
+
+def size(jpeg):
+    """Width and height, from the frame header (ITU-T T.81, B.2.2)."""
+    place = 2
+    while not 0xC0 <= jpeg[place + 1] <= 0xC2:
+        place += 2 + int.from_bytes(jpeg[place + 2:place + 4], "big")
+    return int.from_bytes(jpeg[place + 7:place + 9], "big"), int.from_bytes(jpeg[place + 5:place + 7], "big")
+
+
+@pytest.fixture(scope="module")
+def album():
+    with contextlib.ExitStack() as stack:
+        pictures = sorted((SAMPLES / "pictures").glob("*.jpg"))[:120]
+        place = filled_workplace(stack, pictures=pictures)
+        with psycopg.connect(place.settings["PG_SERVICE_URI"]) as connection:
+            for picture in pictures:
+                connection.execute(
+                    "UPDATE pictures SET width = %s, height = %s WHERE filename = %s AND width IS NULL",
+                    (*size(picture.read_bytes()), picture.name))
+        yield stack.enter_context(place.web_app())
+
+
+@pytest.fixture
+def visit(browser, album):  # noqa: F811
+    visits = []
+
+    def make(**options):
+        visits.append(Visit(browser, base=album, **options))
+        return visits[-1]
+
+    yield make
+    for visit in visits:
+        visit.context.close()
+
+
+@pytest.mark.parametrize("width, height, least", [(1440, 900, 16), (390, 844, 9)])
+def test_whole_pictures_in_the_first_window(visit, width, height, least):
+    visit = visit(viewport={"width": width, "height": height})
+    visit.open("/search?q=tree")
+    visit.page.wait_for_load_state("networkidle")
+    whole, uneven = visit.page.evaluate(WHOLE)
+    assert whole >= least
+    assert uneven == 0
+    assert visit.page.evaluate(CROPPED) < 0.01
+    assert visit.page.evaluate(SHIFT) == 0
+    visit.screenshot(f"album-{width}")
+
+
+@pytest.mark.parametrize("width", [320, 390, 1024, 1440, 2560])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_width(visit, width, scheme):
+    visit = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    for name, path in [("home", "/"), ("list", "/search?q=tree&more=snow&less=house&shape=landscape"),
+                       ("none", "/search?q=tree&min_width=9999")]:
+        visit.open(path)
+        visit.expect_no_sideways_scrolling()
+        visit.screenshot(f"{name}-{width}-{scheme}")
+    visit.open("/search?q=tree")
+    visit.page.locator(".filters summary").click()
+    visit.expect_no_sideways_scrolling()
+    visit.screenshot(f"filters-{width}-{scheme}")
+    visit.page.locator(".filters summary").click()
+    visit.page.locator("a.frame").nth(1).click()
+    expect(visit.page.locator(".stage img")).to_be_visible()
+    visit.expect_no_sideways_scrolling()
+    visit.screenshot(f"large-{width}-{scheme}")
+
+
+def test_touch_targets(visit):
+    """44 CSS pixels, as WCAG 2.2, 2.5.5 has it."""
+    visit = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    for path in ["/", "/search?q=tree&more=snow&shape=landscape", "/search?q=tree&min_width=9999"]:
+        visit.open(path)
+        assert visit.page.evaluate(TARGETS) == []
+    visit.open("/search?q=tree")
+    visit.page.locator("a.frame").nth(1).click()
+    expect(visit.page.locator(".stage img")).to_be_visible()
+    assert visit.page.evaluate(TARGETS) == []
+
+
+@pytest.mark.parametrize("way", ["Escape", "close", "back"])
+def test_the_thirtieth_of_96(visit, way):
+    visit = visit(viewport={"width": 1440, "height": 900})
+    page = visit.page
+    visit.open("/")
+    visit.search("tree")
+    items = page.locator(".grid li")
+    expect(items).to_have_count(24)
+    while items.count() < 96:
+        count = items.count()
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        expect(items).not_to_have_count(count)
+    frame = page.locator("#n30 a.frame")
+    frame.scroll_into_view_if_needed()
+    page.evaluate("scrollBy(0, 40)")
+    y, address, shown = page.evaluate("scrollY"), page.url, items.count()
+    assert y > 100
+    frame.click()
+    expect(page.locator(".stage img")).to_be_visible()
+    # Arrow keys change the picture and leave one entry.
+    length = page.evaluate("history.length")
+    for place in [31, 32, 31]:
+        page.keyboard.press("ArrowRight" if place == 32 or "at=30" in page.url else "ArrowLeft")
+        expect(page.locator(".film [aria-current]")).to_have_attribute("href", re.compile(f"at={place}$"))
+    assert page.evaluate("history.length") == length
+    if way == "back":
+        page.go_back()
+    elif way == "close":
+        page.get_by_role("link", name="All pictures").click()
+    else:
+        page.keyboard.press("Escape")
+    expect(items).to_have_count(shown)
+    assert page.url == address
+    assert abs(page.evaluate("scrollY") - y) < 2
+    visit.expect_no_complaints()
+
+
+def test_filters(visit):
+    visit = visit(viewport={"width": 1440, "height": 900})
+    page = visit.page
+    visit.open("/search?q=tree")
+    page.locator(".filters summary").click()
+    page.get_by_label("Shape").select_option("landscape")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator(".chips a")).to_contain_text("Landscape")
+    assert page.url.endswith("/search?q=tree&shape=landscape")
+    shapes = "all => all.map((image) => image.width > image.height)"
+    assert all(page.locator(".grid img").evaluate_all(shapes))
+    count = page.locator(".grid li").count()
+    assert count > 0
+    # The address alone shows the same; Back and the chip lead out of it.
+    page.reload()
+    expect(page.locator(".chips a")).to_contain_text("Landscape")
+    page.go_back()
+    expect(page.locator(".chips")).to_have_count(0)
+    page.go_forward()
+    page.locator(".chips a").click()
+    expect(page.locator(".chips")).to_have_count(0)
+    assert page.url.endswith("/search?q=tree")
+    visit.expect_no_complaints()
+
+
+def test_filters_without_javascript(visit):
+    visit = visit(java_script_enabled=False)
+    visit.open("/search?q=tree&less=snow")
+    visit.page.locator(".filters summary").click()
+    visit.page.get_by_label("Least height").fill("450")
+    visit.page.get_by_role("button", name="Apply").click()
+    expect(visit.page.locator(".chips a")).to_have_count(2)
+    heights = visit.page.locator(".grid img").evaluate_all("all => all.map((image) => Number(image.getAttribute('height')))")
+    assert heights and min(heights) >= 450
+
+
+def test_slash_leads_to_the_search_box(visit):
+    visit = visit()
+    visit.open("/search?q=tree")
+    visit.page.locator("a.frame").first.focus()
+    visit.page.keyboard.press("/")
+    box = visit.page.get_by_role("searchbox")
+    expect(box).to_be_focused()
+    visit.page.keyboard.type("cat/dog")
+    expect(box).to_have_value("cat/dog")
+
+
+def test_failed_upload_keeps_the_results(visit, tmp_path):
+    visit = visit()
+    (tmp_path / "a.jpg").write_bytes(b"hello")
+    visit.open("/search?q=tree")
+    visit.page.locator(".upload summary").click()
+    visit.page.get_by_label("Find pictures that look like yours").set_input_files(tmp_path / "a.jpg")
+    expect(visit.page.get_by_role("alert")).to_contain_text("This is not a picture")
+    expect(visit.page.locator(".grid li")).not_to_have_count(0)
+    assert "/search?q=tree" in visit.page.url
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(visit, width, scheme):
+    visit = visit(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+    key = sorted((SAMPLES / "pictures").glob("*.jpg"))[0].name
+    for path in ["/", "/search?q=tree&more=snow&shape=landscape", "/search", "/no-such-page",
+                 f"/search?q=tree&view={key}&at=1", f"/search?image_key={key}", "/search?q=tree&min_width=9999"]:
+        visit.open(path)
+        for summary in visit.page.locator("summary").all():
+            summary.click()
+            found = Axe().run(visit.page).response["violations"]
+            summary.click()
+            assert [(path, rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
