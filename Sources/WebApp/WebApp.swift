@@ -154,7 +154,7 @@ struct WebApp: AsyncParsableCommand {
             Task {
                 guard let address = await addresses.first(where: { _ in true }) else { return }
                 do {
-                    try await search.load { try Console.locateModel(settings) }
+                    try await search.load(staysOpen: true) { try Console.locateModel(settings) }
                     Console.line("Search at \(address) (Ctrl-C to stop)")
                     do {
                         try await search.checkHealth()

@@ -28,21 +28,31 @@ package struct Tensor: Sendable {
     /// fp16, bf16 and fp32 are exact; fp64 and wide integers are rounded to nearest.
     /// - Parameter destination: exactly ``count`` elements.
     /// - Throws: ``CheckpointError`` when an element is infinite or not a number, which no trained
-    ///   model has and which would silently make every score meaningless.
+    ///   model has and which would silently make every score meaningless; or when the file has changed
+    ///   since it was opened.
     package func copy(
         to destination: UnsafeMutableBufferPointer<Float>
     ) throws(CheckpointError) {
         precondition(destination.count == count)
         guard var target = destination.baseAddress, count > 0 else { return }
         for part in parts {
-            let source = start(of: part)
-            if part.isContiguous {
-                convert(source, part.count, part.type, to: target)
-            } else {
-                Self.forEachRow(part) { offset, position, count, stride in
-                    convertStrided(
-                        source + offset * part.type.size, count, part.type, stride: stride,
-                        to: target + position)
+            // A few elements far apart must not cost the reading of all that lies between them.
+            guard part.extent.count <= 64 * part.count * part.type.size else {
+                throw CheckpointError(
+                    file: file.path,
+                    fault:
+                        "is corrupt or hostile: the tensor \(quoted(name)) has its elements far apart"
+                )
+            }
+            try file.read(part.extent) { source in
+                if part.isContiguous {
+                    convert(source, part.count, part.type, to: target)
+                } else {
+                    Self.forEachRow(part) { offset, position, count, stride in
+                        convertStrided(
+                            source + offset * part.type.size, count, part.type, stride: stride,
+                            to: target + position)
+                    }
                 }
             }
             target += part.count
@@ -75,6 +85,11 @@ package struct Tensor: Sendable {
             return Array(parts.flatMap { run($0, 0, min(width, limit)) }.prefix(limit))
         default: return run(first, 0, min(width, limit))
         }
+    }
+
+    /// Takes the elements into memory; see ``MappedFile/detach(_:)``.
+    func detach() throws(CheckpointError) {
+        for part in parts { try file.detach(part.extent) }
     }
 
     /// The elements in the mapped file, when they are fp16 in row-major order. Not aligned; valid as

@@ -12,6 +12,13 @@ package struct TensorLayout: Sendable, Equatable {
     /// Number of elements.
     package let count: Int
 
+    /// Bytes of the file from the first element to the last.
+    var extent: Range<Int> {
+        guard count > 0 else { return storage.lowerBound..<storage.lowerBound }
+        let last = zip(shape, strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
+        return storage.lowerBound..<storage.lowerBound + (last + 1) * type.size
+    }
+
     /// Whether the elements follow each other in row-major order.
     package var isContiguous: Bool {
         // Without elements the product of the other sizes may be anything.

@@ -31,12 +31,19 @@ public final class TextEncoder: Sendable {
     }
 
     /// Loads the text tower; the vision tower is not touched.
+    /// - Parameter detached: reads all of the tower into memory, so that the file may be overwritten later;
+    ///   for a process that runs for long. Other threads must not use the checkpoint meanwhile.
     /// - Throws: ``CheckpointError`` when a tensor is missing, misshapen or not finite.
-    public init(_ checkpoint: Checkpoint) throws(CheckpointError) {
+    public init(_ checkpoint: Checkpoint, detached: Bool = false) throws(CheckpointError) {
         let sizes = checkpoint.configuration
         configuration = sizes
         self.checkpoint = checkpoint
         let width = sizes.text.width
+        if detached {
+            for (name, shape) in sizes.textTensors {
+                try checkpoint.tensor(name, shape: shape).detach()
+            }
+        }
         let loader = try WeightLoader(
             checkpoint,
             // The token embedding stays in the file.

@@ -60,10 +60,11 @@ public final class QueryEmbedder: Sendable {
     }
 
     /// Loads the text tower now instead of with the first text.
-    public func loadTexts() throws { _ = try texts() }
+    /// - Parameter detached: for a process that runs for long: the model file may be overwritten later.
+    public func loadTexts(detached: Bool = false) throws { _ = try texts(detached: detached) }
 
-    private func texts() throws -> TextEncoder {
-        try Self.loaded(textEncoder) { try TextEncoder(checkpoint) }
+    private func texts(detached: Bool = false) throws -> TextEncoder {
+        try Self.loaded(textEncoder) { try TextEncoder(checkpoint, detached: detached) }
     }
 
     /// The encoder; concurrent callers wait while it is loaded.

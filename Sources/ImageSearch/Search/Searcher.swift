@@ -127,15 +127,17 @@ public final class Searcher: PictureSearch {
     ///
     /// - Parameters:
     ///   - loadsTexts: false leaves the text tower to the first text.
+    ///   - staysOpen: for a process that runs for long: the model file may be overwritten later.
     ///   - modelPath: finds the model file; may take as long as a download.
     /// - Throws: what `modelPath` throws, or the error of an unusable model file.
     public func load(
-        loadsTexts: Bool = true, modelPath: @escaping @Sendable () throws -> String
+        loadsTexts: Bool = true, staysOpen: Bool = false,
+        modelPath: @escaping @Sendable () throws -> String
     ) async throws {
         let loaded = try await ThreadPool(threads: 1, waiting: 0).run { [precision, activation] in
             let embedder = try QueryEmbedder(
                 modelPath: modelPath(), activation: activation, precision: precision)
-            if loadsTexts { try embedder.loadTexts() }
+            if loadsTexts { try embedder.loadTexts(detached: staysOpen) }
             return embedder
         }
         embedder.update { $0 = loaded }
