@@ -3,10 +3,13 @@ import Glibc
 extension DirectoryBucket {
     /// In the order of the keys' bytes, as S3 has it. Holds the names of one folder on each level at a time.
     ///
+    /// Links to files and folders inside the bucket are followed, but only one link to a folder on the way to a key:
+    /// so there are no loops, and every file is there by its own path and by each link that leads to it.
+    ///
     /// Only ENOENT and ENOTDIR mean that a file or folder is gone. Any other failure is reported and hides keys; the
-    /// listing goes on. Also reported, but hiding no keys: names that are not UTF-8 (no key can be), links to folders
-    /// and links out of the bucket (their targets are not objects). Dangling links, sockets, pipes and devices are
-    /// left out without a report.
+    /// listing goes on. Also reported, but hiding no keys: names that are not UTF-8 (no key can be), links out of the
+    /// bucket, and links to folders that are not followed. Dangling links, sockets, pipes and devices are left out
+    /// without a report.
     @discardableResult
     public func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
@@ -15,16 +18,29 @@ extension DirectoryBucket {
         var walk = Walk(
             store: self, root: try openRoot(), prefix: Array(prefix.utf8),
             start: Array((start ?? "").utf8))
-        try walk.folder("", depth: 0, page: page)
+        try walk.folder(Folder(key: "", path: [], depth: 0, isLinked: false), page: page)
         if walk.found.isEmpty == false { try page(walk.found) }
         try checkRoot()
         return walk.report
     }
 
+    private struct Folder {
+        /// What its keys begin with: empty, or with a slash at the end.
+        let key: String
+        /// Its path below the bucket's directory, without links.
+        let path: [UInt8]
+        let depth: Int
+        /// Whether a link leads to it.
+        let isLinked: Bool
+    }
+
     private struct Entry {
         /// With a slash at the end for a folder, which is how keys sort: `a-b` comes before `a/b`.
         let name: String
+        /// Of the file, or of the target of a link.
         let status: stat
+        /// A folder's path below the bucket's directory, where a link leads to it.
+        var target: [UInt8]?
     }
 
     private struct Walk {
@@ -44,34 +60,36 @@ extension DirectoryBucket {
             self.start = start
         }
 
-        /// Lists the folder whose keys begin with `base`, which is empty or ends with a slash.
-        mutating func folder(
-            _ base: String, depth: Int, page: ([ObjectSummary]) throws -> Void
-        ) throws {
-            for entry in try entries(of: base) {
-                let key = base + entry.name
+        mutating func folder(_ folder: Folder, page: ([ObjectSummary]) throws -> Void) throws {
+            for entry in try entries(of: folder) {
+                let key = folder.key + entry.name
                 let bytes = Array(key.utf8)
                 if entry.name.hasSuffix("/") {
                     // Below it are keys that begin with `key`: is any of them wanted?
                     guard agreesWithPrefix(bytes),
                         start.starts(with: bytes) || start.lexicographicallyPrecedes(bytes)
                     else { continue }
-                    guard depth < Self.maximumDepth else {
+                    guard folder.depth < Self.maximumDepth else {
                         report.add(
                             key, "it is more than \(Self.maximumDepth) folders deep",
                             hidesKeys: true)
                         continue
                     }
-                    try folder(key, depth: depth + 1, page: page)
+                    try self.folder(
+                        Folder(
+                            key: key,
+                            path: entry.target ?? path(of: entry.name.dropLast(), in: folder),
+                            depth: folder.depth + 1,
+                            isLinked: folder.isLinked || entry.target != nil),
+                        page: page)
                 } else {
                     guard bytes.starts(with: prefix),
-                        start.isEmpty || start.lexicographicallyPrecedes(bytes),
-                        let status = try file(key, entry.status)
+                        start.isEmpty || start.lexicographicallyPrecedes(bytes)
                     else { continue }
                     found.append(
                         ObjectSummary(
-                            key: key, size: Int64(status.st_size),
-                            etag: DirectoryBucket.entityTag(status)))
+                            key: key, size: Int64(entry.status.st_size),
+                            etag: DirectoryBucket.entityTag(entry.status)))
                     if found.count == 1_000 {
                         let full = found
                         found = []
@@ -81,14 +99,19 @@ extension DirectoryBucket {
             }
         }
 
+        private func path(of name: some StringProtocol, in folder: Folder) -> [UInt8] {
+            folder.path + (folder.path.isEmpty ? "" : "/").utf8 + name.utf8
+        }
+
         private func agreesWithPrefix(_ key: [UInt8]) -> Bool {
             zip(key, prefix).allSatisfy { $0 == $1 }
         }
 
         /// Files, links and folders in a folder, sorted.
-        private mutating func entries(of base: String) throws -> [Entry] {
+        private mutating func entries(of parent: Folder) throws -> [Entry] {
+            let base = parent.key
             let folder: Descriptor
-            switch store.beneath(root, Array(base.utf8.dropLast()), directory: true) {
+            switch store.beneath(root, parent.path, directory: true) {
             case .success(let opened): folder = opened
             case .failure(let failure):
                 try note(base, failure)
@@ -136,36 +159,52 @@ extension DirectoryBucket {
                         hidesKeys: false)
                     continue
                 }
-                entries.append(Entry(name: type == S_IFDIR ? name + "/" : name, status: status))
+                if type == S_IFLNK {
+                    if let entry = try linked(name, in: parent) { entries.append(entry) }
+                } else {
+                    entries.append(Entry(name: type == S_IFDIR ? name + "/" : name, status: status))
+                }
             }
             return entries.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
         }
 
-        /// The status of a regular file, also at the end of a link that stays inside; nil for anything else.
-        private mutating func file(_ key: String, _ status: stat) throws -> stat? {
-            guard status.st_mode & S_IFMT == S_IFLNK else { return status }
-            guard let real = DirectoryBucket.realPath(store.root + "/" + key) else {
+        /// What a link leads to: a file or folder inside the bucket; nil for anything else.
+        private mutating func linked(_ name: String, in folder: Folder) throws -> Entry? {
+            let key = folder.key + name
+            let path = String(decoding: self.path(of: name, in: folder), as: UTF8.self)
+            guard let real = DirectoryBucket.realPath(store.root + "/" + path) else {
                 try note(key, SystemFailure(number: errno))
                 return nil
             }
-            guard let path = store.relative(real) else {
+            guard let target = store.relative(real) else {
+                // The bucket's directory itself has no slash behind it.
+                let isRoot = real.elementsEqual(store.shownRoot.utf8)
                 report.add(
-                    key, "it is a link out of the bucket, which is not followed", hidesKeys: false)
+                    key,
+                    isRoot
+                        ? "it is a link to a folder that it lies in, which is not followed"
+                        : "it is a link out of the bucket, which is not followed", hidesKeys: false)
                 return nil
             }
-            var target = stat()
-            let code = withCString(path) { path in
-                root.use { fstatat($0, path, &target, AT_SYMLINK_NOFOLLOW) }
+            var status = stat()
+            let code = withCString(target) { path in
+                root.use { fstatat($0, path, &status, AT_SYMLINK_NOFOLLOW) }
             }
             guard code == 0 else {
                 try note(key, SystemFailure(number: errno))
                 return nil
             }
-            switch target.st_mode & S_IFMT {
-            case S_IFREG: return target
-            case S_IFDIR:
+            switch status.st_mode & S_IFMT {
+            case S_IFREG: return Entry(name: name, status: status)
+            case S_IFDIR where folder.isLinked:
                 report.add(
-                    key, "it is a link to a folder, which is not followed", hidesKeys: false)
+                    key, "it is a link to a folder behind another such link, which is not followed",
+                    hidesKeys: false)
+            case S_IFDIR where (folder.path + "/".utf8).starts(with: target + "/".utf8):
+                report.add(
+                    key, "it is a link to a folder that it lies in, which is not followed",
+                    hidesKeys: false)
+            case S_IFDIR: return Entry(name: name + "/", status: status, target: target)
             default: break
             }
             return nil

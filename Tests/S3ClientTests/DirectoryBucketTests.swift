@@ -312,8 +312,8 @@ import Testing
         let root = parent + "/bucket/"
         try Data("x".utf8).write(to: URL(filePath: parent + "/bucket-outside"))
         for (link, target) in [
-            ("out", parent + "/outside"), ("up", ".."), ("folder", "a"), ("nowhere", "gone"),
-            ("loop", "loop"), ("sibling", parent + "/bucket-outside"),
+            ("out", parent + "/outside"), ("up", ".."), ("self", "."), ("a/parent", "../a"),
+            ("nowhere", "gone"), ("loop", "loop"), ("sibling", parent + "/bucket-outside"),
         ] { #expect(symlink(target, root + link) == 0) }
         let file = (Array((root + "caf").utf8) + [0xE9, 0]).withUnsafeBytes {
             open($0.baseAddress!.assumingMemoryBound(to: CChar.self), O_CREAT | O_WRONLY, 0o600)
@@ -328,10 +328,47 @@ import Testing
                 "out: it is a link out of the bucket, which is not followed",
                 "up: it is a link out of the bucket, which is not followed",
                 "sibling: it is a link out of the bucket, which is not followed",
-                "folder: it is a link to a folder, which is not followed",
+                "self: it is a link to a folder that it lies in, which is not followed",
+                "a/parent: it is a link to a folder that it lies in, which is not followed",
                 "caf\u{FFFD}: its name is not UTF-8", "loop: Too many levels of symbolic links",
             ])
         #expect(report.problems.filter(\.hidesKeys).map(\.name) == ["loop"])
+    }
+
+    /// Two folders that link to each other, and a link to both.
+    @Test func linksToFoldersInsideAreFollowedWithoutLoops() throws {
+        let root = parent + "/linked/"
+        for folder in ["b", "c", "d"] {
+            try FileManager.default.createDirectory(
+                atPath: root + folder, withIntermediateDirectories: true)
+            try Data(folder.utf8).write(to: URL(filePath: root + folder + "/1"))
+        }
+        for (link, target) in [("a", "b"), ("b/to-c", "../c"), ("c/to-b", "../b"), ("c-", "d")] {
+            #expect(symlink(target, root + link) == 0)
+        }
+        let bucket = try DirectoryBucket(directory: parent, bucket: "linked")
+        let expected = ["a/1", "b/1", "b/to-c/1", "c-/1", "c/1", "c/to-b/1", "d/1"]
+        var keys: [String] = []
+        let report = try bucket.list { keys += $0.map(\.key) }
+        #expect(keys == expected)
+        let behind = "it is a link to a folder behind another such link, which is not followed"
+        #expect(
+            Set(report.problems.map(\.description)) == [
+                "a/to-c: \(behind)", "b/to-c/to-b: \(behind)", "c/to-b/to-c: \(behind)",
+            ])
+        #expect(report.isComplete)
+        for key in expected {
+            let target = key.hasPrefix("a/") || key.hasSuffix("to-b/1") ? "b" : nil
+            let text = String(decoding: try bucket.object(key, maximumBytes: 9), as: UTF8.self)
+            #expect(target == nil || text == target)
+            // Any part of the listing is that part of the whole.
+            var rest: [String] = []
+            try bucket.list(prefix: "", after: key) { rest += $0.map(\.key) }
+            #expect(rest == Array(expected.drop { $0 != key }.dropFirst()))
+            rest = []
+            try bucket.list(prefix: String(key.prefix(2)), after: nil) { rest += $0.map(\.key) }
+            #expect(rest == expected.filter { $0.hasPrefix(key.prefix(2)) })
+        }
     }
 
     @Test func addresses() throws {
@@ -349,9 +386,8 @@ import Testing
         try FileManager.default.createDirectory(
             atPath: odd + "/x", withIntermediateDirectories: true)
         let store = try openObjectStore(
-            ObjectStoreSettings(
-                endpoint: "file://" + PercentEncoding.encode(odd, keepingSlashes: true),
-                bucket: "x", accessKey: "", secretKey: ""))
+            endpoint: "file://" + PercentEncoding.encode(odd, keepingSlashes: true), bucket: "x"
+        ) { .unsigned }
         #expect(store.displayName == "x in \(odd)/x")
     }
 
