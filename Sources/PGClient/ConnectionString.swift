@@ -133,28 +133,20 @@ package struct ConnectionString {
         return found
     }
 
-    /// libpq's complaint about a string that it could not parse, with everything that it quotes
-    /// left out: nobody knows what is the password in there. Only the name of a URI's query
-    /// parameter stays, so that a typing error in it can be found.
+    /// libpq's complaint about a string that it could not parse, with everything that it quotes left out:
+    /// any of it may be the password. Only the name of an unknown URI parameter stays, so that a typing error in
+    /// it can be found.
     private static func redactQuotes(_ message: String, of text: String) -> String {
-        var query = ""
-        if let rest = afterScheme(text), let mark = rest.firstIndex(of: "?"),
-            !rest[mark...].contains("@")
-        {
-            query = String(rest[mark...])
-        }
-        // What it quotes comes last, may hold quotes itself, and may follow fixed signs in quotes
-        // (`missing "=" after "…"`, `(expected ":" or "/"): "…"`).
-        let parts = message.split(separator: "\"", omittingEmptySubsequences: false)
-        guard parts.count > 2 else { return message }
-        var first = 1
-        while first + 2 < parts.count - 1, ["=", "]", ":", "/"].contains(parts[first]) {
-            first += 2
-        }
-        let quoted = parts[first..<(parts.count - 1)].joined(separator: "\"")
-        let isParameter = query.contains("?\(quoted)=") || query.contains("&\(quoted)=")
-        let shown = isParameter && !isSecret(quoted) ? quoted : "…"
-        return parts[..<first].joined(separator: "\"") + "\"\(shown)\"" + parts[parts.count - 1]
+        guard let first = message.firstIndex(of: "\""), let last = message.lastIndex(of: "\""),
+            first < last
+        else { return message }
+        let quoted = message[message.index(after: first)..<last]
+        let query = afterScheme(text)?.drop { $0 != "?" } ?? ""
+        let isParameter =
+            !query.contains("@")
+            && (query.contains("?\(quoted)=") || query.contains("&\(quoted)="))
+        let shown = isParameter && !isSecret(String(quoted)) ? quoted : "…"
+        return "\(message[...first])\(shown)\(message[last...])"
     }
 }
 

@@ -144,46 +144,35 @@ struct Connector {
         }
     }
 
-    /// `targets` without `current`, whose host name may stand for several addresses.
+    /// What libpq would try after `current`: the other addresses of its host, then the other hosts.
     private func remaining(of targets: [Target], after current: Target) -> [Target] {
-        let expanded = targets.flatMap { target -> [Target] in
-            guard target.host == current.host, target.address.isEmpty,
-                !current.address.isEmpty
-            else { return [target] }
+        let addresses = targets.flatMap { target in
+            guard target.host == current.host, target.address.isEmpty else { return [target] }
             return resolve(target.host).map {
                 Target(host: target.host, address: $0, port: target.port)
             }
         }
-        guard
-            let place = expanded.firstIndex(where: {
-                $0.host == current.host && ($0.address.isEmpty || $0.address == current.address)
-                    && ($0.port.isEmpty || $0.port == current.port)
-            })
-        else { return [] }
-        return [Target](expanded[(place + 1)...])
+        return Array(
+            addresses.drop {
+                $0.host != current.host || $0.address != current.address
+                    || !$0.port.isEmpty && $0.port != current.port
+            }.dropFirst())
     }
 
+    /// The addresses of a host, in the order in which libpq tries them; one without a text for a socket's path.
     private func resolve(_ host: String) -> [String] {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_family = AF_UNSPEC
         var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, nil, &hints, &list) == 0, let list else { return [] }
+        guard getaddrinfo(host, nil, &hints, &list) == 0, let list else { return [""] }
         defer { freeaddrinfo(list) }
-        var addresses: [String] = []
-        var next: UnsafeMutablePointer<addrinfo>? = list
-        while let entry = next?.pointee {
+        return sequence(first: list, next: \.pointee.ai_next).map { entry in
             var name = [CChar](repeating: 0, count: 128)
-            let status = getnameinfo(
-                entry.ai_addr, entry.ai_addrlen, &name, socklen_t(name.count), nil, 0,
-                NI_NUMERICHOST)
-            if status == 0 {
-                let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-                addresses.append(String(decoding: bytes, as: UTF8.self))
-            }
-            next = entry.ai_next
+            getnameinfo(
+                entry.pointee.ai_addr, entry.pointee.ai_addrlen, &name, socklen_t(name.count), nil,
+                0, NI_NUMERICHOST)
+            return name.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
         }
-        return addresses
     }
 
     // MARK: - Limits and messages
