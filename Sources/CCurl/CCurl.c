@@ -35,10 +35,6 @@ CURLcode ccurl_set_header_callback(CURL *handle, ccurl_data_callback callback, v
     return curl_easy_setopt(handle, CURLOPT_HEADERDATA, context);
 }
 
-CURLcode ccurl_get_long(CURL *handle, CURLINFO info, long *value) {
-    return curl_easy_getinfo(handle, info, value);
-}
-
 CURLcode ccurl_get_offset(CURL *handle, CURLINFO info, long long *value) {
     curl_off_t offset = 0;
     CURLcode code = curl_easy_getinfo(handle, info, &offset);

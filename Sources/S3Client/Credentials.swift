@@ -1,3 +1,6 @@
+import FoundationEssentials
+import Synchronization
+
 /// An S3 key pair, and the session token that temporary ones come with.
 ///
 /// The secret and the token show in no description, debug description or mirror.
@@ -5,12 +8,34 @@ public struct Credentials: Sendable {
     public let accessKey: String
     package let secretKey: String
     package let sessionToken: String?
+    /// When temporary keys end; nil for keys that do not.
+    package let expiration: Date?
 
     /// An empty session token counts as none.
-    public init(accessKey: String, secretKey: String, sessionToken: String? = nil) {
+    public init(
+        accessKey: String, secretKey: String, sessionToken: String? = nil, expiration: Date? = nil
+    ) {
         self.accessKey = accessKey
         self.secretKey = secretKey
         self.sessionToken = sessionToken?.isEmpty == true ? nil : sessionToken
+        self.expiration = expiration
+    }
+
+    /// Throws `S3Error` for keys that could not be sent.
+    func check(bucket: String?) throws {
+        for (name, value) in [
+            ("access key", accessKey), ("secret key", secretKey),
+            ("session token", sessionToken ?? "-"),
+        ] {
+            guard value.isEmpty == false else {
+                throw S3Error(.setting, bucket: bucket, "The S3 \(name) is empty.")
+            }
+            guard value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+                throw S3Error(
+                    .setting, bucket: bucket,
+                    "The S3 \(name) has a space or another character that keys lack.")
+            }
+        }
     }
 }
 
@@ -19,5 +44,76 @@ extension Credentials: CustomStringConvertible, CustomDebugStringConvertible, Cu
     public var debugDescription: String { description }
     public var customMirror: Mirror {
         Mirror(self, children: ["accessKey": accessKey], displayStyle: .struct)
+    }
+}
+
+/// Hands out credentials, and new ones before temporary ones end.
+public final class CredentialProvider: Sendable {
+    private struct State {
+        var credentials: Credentials?
+        /// After an attempt that gave nothing newer.
+        var nextAttempt = Date.distantPast
+    }
+
+    private let state: Mutex<State>
+    /// nil for credentials that stay as they are.
+    private let fetch: (@Sendable () throws -> Credentials)?
+
+    /// Temporary credentials are replaced this long before they end, as botocore does.
+    static let margin: TimeInterval = 600
+    /// Between two attempts while the former credentials still work.
+    private static let pause: TimeInterval = 60
+
+    private init(_ credentials: Credentials?, fetch: (@Sendable () throws -> Credentials)? = nil) {
+        state = Mutex(State(credentials: credentials))
+        self.fetch = fetch
+    }
+
+    /// Requests are not signed: for public buckets.
+    public static let unsigned = CredentialProvider(nil)
+
+    public static func keys(_ credentials: Credentials) -> CredentialProvider {
+        CredentialProvider(credentials)
+    }
+
+    /// - Parameter fetch: gives the ones that follow.
+    package static func renewed(
+        _ first: Credentials, fetch: @escaping @Sendable () throws -> Credentials
+    ) -> CredentialProvider {
+        CredentialProvider(first, fetch: fetch)
+    }
+
+    /// nil for requests that are not signed. Blocks while new credentials are fetched; an error then counts
+    /// only once the former ones have ended.
+    package func credentials(at now: Date) throws -> Credentials? {
+        try state.withLock { state in
+            guard let fetch, let end = state.credentials?.expiration,
+                end < now + Self.margin, state.nextAttempt <= now
+            else { return state.credentials }
+            do {
+                state.credentials = try fetch()
+            } catch {
+                if end <= now { throw error }
+            }
+            state.nextAttempt = now + Self.pause
+            return state.credentials
+        }
+    }
+
+    /// Fetches new credentials at the next use, because the store no longer takes these.
+    /// - Returns: false where there are no others.
+    func expire(_ refused: Credentials?) -> Bool {
+        guard fetch != nil, let refused else { return false }
+        state.withLock { state in
+            // Another thread may have replaced them already.
+            guard let current = state.credentials, current.accessKey == refused.accessKey else {
+                return
+            }
+            state.credentials = Credentials(
+                accessKey: current.accessKey, secretKey: current.secretKey,
+                sessionToken: current.sessionToken, expiration: .distantPast)
+            state.nextAttempt = .distantPast
+        }
+        return true
     }
 }

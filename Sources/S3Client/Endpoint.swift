@@ -39,6 +39,11 @@ package struct Endpoint: Sendable, Equatable {
     /// Scheme, host and port: what messages show.
     package var origin: String { "\(scheme.rawValue)://\(authority)" }
 
+    /// Whether the bucket's name is the first label of the host (`BUCKET.s3.…`) or the last part of the path.
+    func holds(bucket: String) -> Bool {
+        host.hasPrefix(lowercasedASCII(bucket) + ".") || pathPrefix.hasSuffix("/" + bucket)
+    }
+
     /// The same service at another host, on the scheme's own port.
     init(https host: String) {
         scheme = .https

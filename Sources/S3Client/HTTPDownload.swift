@@ -50,21 +50,11 @@ public struct HTTPDownload: Sendable {
     ///   - headers: sent with each request; a redirect to another host gets no `Authorization`.
     ///   - maximumBytes: a larger file is an error.
     ///   - deadline: for the whole download, all attempts and the waits between them included.
-    public init(
-        url: String, headers: [(name: String, value: String)] = [], maximumBytes: Int64,
-        transport: TransportOptions? = nil, retries: RetryPolicy = RetryPolicy(),
-        deadline: Duration? = nil
-    ) throws {
-        try self.init(
-            url: url, headers: headers, maximumBytes: maximumBytes, transport: transport,
-            retries: retries, deadline: deadline, pause: blockThread)
-    }
-
     package init(
         url: String, headers: [(name: String, value: String)] = [], maximumBytes: Int64,
         transport: TransportOptions? = nil, retries: RetryPolicy = RetryPolicy(),
         deadline: Duration? = nil,
-        pause: @escaping @Sendable (Duration) -> Void
+        pause: @escaping @Sendable (Duration) -> Void = blockThread
     ) throws {
         let shown = url.prefix { $0 != "?" && $0 != "#" }
         do {

@@ -26,6 +26,8 @@ package struct HTTPRequest {
     /// How many redirects are followed, always to the same scheme. None where there are
     /// credentials in the headers.
     package var maximumRedirects = 0
+    /// Whether a body with a `Content-Encoding` of gzip or deflate arrives decoded.
+    package var decodesContent = false
 
     package init(url: String) { self.url = url }
 }
@@ -205,6 +207,9 @@ private final class CurlHandle: @unchecked Sendable {
         } else if request.method != "GET" {
             try set(CURLOPT_CUSTOMREQUEST, request.method)
         }
+        if request.decodesContent {
+            try set(CURLOPT_ACCEPT_ENCODING, "gzip, deflate")
+        }
         if let body = request.body {
             try body.withUnsafeBytes {
                 // An empty array has no address, and libcurl wants one.
@@ -215,7 +220,14 @@ private final class CurlHandle: @unchecked Sendable {
         var list: UnsafeMutablePointer<curl_slist>?
         defer { curl_slist_free_all(list) }
         // Headers that libcurl would make up with a body.
-        let unwanted = request.body == nil ? [] : ["Expect:", "Content-Type:"]
+        var unwanted = request.body == nil ? [] : ["Expect:"]
+        if request.body != nil,
+            request.headers.contains(where: { $0.name == "Content-Type" }) == false
+        {
+            unwanted.append("Content-Type:")
+        }
+        // Decodes what is stored encoded, but asks for nothing to be encoded on the way.
+        if request.decodesContent { unwanted.append("Accept-Encoding: identity") }
         for header in unwanted + request.headers.map({ "\($0.name): \($0.value)" }) {
             guard header.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }),
                 let longer = curl_slist_append(list, header)

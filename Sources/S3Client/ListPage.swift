@@ -1,9 +1,11 @@
 import Bytes
 
-/// One answer to ListObjectsV2 (Amazon S3 API Reference).
+/// One answer to ListObjectsV2, or to the older ListObjects (Amazon S3 API Reference).
 package struct ListPage {
     package var objects: [ObjectSummary] = []
-    /// Where the next page begins; nil on the last page.
+    /// Whether there are more pages.
+    package var isTruncated: Bool
+    /// What to ask the next page with; nil where the store leaves that to the last key.
     package var continuationToken: String?
 
     /// What a listing has at most, in bytes: 1,000 keys of 1,024 bytes, each byte three times over,
@@ -52,9 +54,11 @@ package struct ListPage {
         }
         guard sawRoot else { throw Fault(description: "it is empty") }
         guard let truncated else { throw Fault(description: "it does not say whether it is whole") }
-        guard truncated == false || token != nil else {
-            throw Fault(description: "it is truncated but has no continuation token")
+        guard truncated == false || token != nil || entries.isEmpty == false else {
+            throw Fault(
+                description: "it is truncated but has neither a continuation token nor keys")
         }
+        isTruncated = truncated
         continuationToken = truncated ? token : nil
         // Only now, since EncodingType may come after the keys. `+` is a space, as AWS encodes
         // it and as boto3 (`unquote_plus`) reads it.

@@ -79,6 +79,18 @@ public protocol ObjectStore: Sendable {
         _ key: String, maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?
     ) throws -> [UInt8]?
 
+    /// The bytes of an object as a listing told it: a larger one is an error. Also tells whether they are what
+    /// was listed, or something that the object has become since.
+    ///
+    /// - Parameters:
+    ///   - maximumDecodedBytes: for an object that the store keeps compressed (`Content-Encoding`); the listing
+    ///     tells its compressed size.
+    ///   - accept: as for ``object(_:maximumBytes:accept:)``.
+    func listedObject(
+        _ object: ObjectSummary, maximumDecodedBytes: Int,
+        accept: @escaping (UnsafeRawBufferPointer) -> Bool
+    ) throws -> (bytes: [UInt8], isAsListed: Bool)?
+
     /// Passes the bytes of the object at `key` to `receive` piece by piece, each with what the store
     /// tells of the object, without holding them. An error thrown by `receive` ends the transfer and
     /// comes out of this call. Once a piece was passed, nothing is retried.
@@ -105,6 +117,17 @@ public struct ObjectHead: Sendable {
 }
 
 extension ObjectStore {
+    /// For stores that keep objects as they are.
+    public func listedObject(
+        _ object: ObjectSummary, maximumDecodedBytes: Int,
+        accept: @escaping (UnsafeRawBufferPointer) -> Bool
+    ) throws -> (bytes: [UInt8], isAsListed: Bool)? {
+        let size = Int(clamping: object.size)
+        return try self.object(object.key, maximumBytes: max(size, 1), accept: accept).map {
+            ($0, $0.count == size)
+        }
+    }
+
     /// For stores whose objects are at hand: all in one piece.
     public func stream(
         _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void

@@ -1,54 +1,24 @@
 import Bytes
 
-/// What a person configures to reach a bucket.
-public struct ObjectStoreSettings: Sendable {
-    /// `https://HOST`, `http://HOST`, `file:///DIRECTORY`, or empty for AWS.
-    public var endpoint: String
-    public var bucket: String
-    public var accessKey: String
-    public var secretKey: String
-    public var sessionToken: String?
-    /// Empty or nil for the one that the endpoint tells.
-    public var region: String?
-
-    public init(
-        endpoint: String, bucket: String, accessKey: String, secretKey: String,
-        sessionToken: String? = nil, region: String? = nil
-    ) {
-        self.endpoint = endpoint
-        self.bucket = bucket
-        self.accessKey = accessKey
-        self.secretKey = secretKey
-        self.sessionToken = sessionToken
-        self.region = region
-    }
-}
-
-extension ObjectStoreSettings: CustomStringConvertible, CustomDebugStringConvertible,
-    CustomReflectable
-{
-    public var description: String { "ObjectStoreSettings(bucket: \(bucket), keys redacted)" }
-    public var debugDescription: String { description }
-    public var customMirror: Mirror {
-        Mirror(self, children: ["bucket": bucket], displayStyle: .struct)
-    }
-}
-
-/// Opens the bucket that `settings` describe: a directory for a `file://` endpoint, which needs no
-/// keys, else a bucket of an S3 service. Speaks to nobody yet. Throws `S3Error`.
+/// Opens a bucket: a directory for a `file://` endpoint, which needs no credentials, else a bucket of an S3
+/// service. Sends nothing yet. Throws `S3Error`, and what `credentials` throws.
+///
+/// - Parameters:
+///   - endpoint: `https://HOST`, `http://HOST`, `file:///DIRECTORY`, or empty for AWS.
+///   - region: empty or nil for the one that the endpoint tells.
 public func openObjectStore(
-    _ settings: ObjectStoreSettings, transport: TransportOptions = TransportOptions(),
-    retries: RetryPolicy = RetryPolicy()
+    endpoint: String, bucket: String, region: String? = nil, requesterPays: Bool = false,
+    transport: TransportOptions = TransportOptions(),
+    credentials: () throws -> CredentialProvider
 ) throws -> any ObjectStore {
-    if let directory = try directory(fromFileURL: settings.endpoint) {
-        return try DirectoryBucket(directory: directory, bucket: settings.bucket)
+    if let directory = try directory(fromFileURL: endpoint) {
+        return try DirectoryBucket(directory: directory, bucket: bucket)
     }
-    return try S3Bucket(
-        endpoint: settings.endpoint, bucket: settings.bucket, region: settings.region,
-        credentials: Credentials(
-            accessKey: settings.accessKey, secretKey: settings.secretKey,
-            sessionToken: settings.sessionToken),
-        transport: transport, retries: retries)
+    var store = try S3Bucket(
+        endpoint: endpoint, bucket: bucket, region: region, credentials: try credentials(),
+        transport: transport)
+    store.requesterPays = requesterPays
+    return store
 }
 
 /// The path in `file:///some/dir` or `file://localhost/some/dir` (RFC 8089); nil for another URL.

@@ -19,7 +19,7 @@ package enum Region {
     /// - Cloudflare R2: always `auto`.
     /// - OVHcloud `s3.REGION.io.cloud.ovh.net` and `.us`, `s3.REGION.perf.cloud.ovh.net`;
     ///   Scaleway `s3.REGION.scw.cloud`; Wasabi `s3.REGION.wasabisys.com`;
-    ///   Backblaze `s3.REGION.backblazeb2.com`; and whoever else names hosts
+    ///   Backblaze `s3.REGION.backblazeb2.com`; and others that name hosts
     ///   `s3.REGION.DOMAIN.TLD`.
     /// - DigitalOcean `REGION.digitaloceanspaces.com`, Linode `REGION.linodeobjects.com`,
     ///   Vultr `REGION.vultrobjects.com`: each also below a bucket's name.
@@ -59,6 +59,14 @@ package enum Region {
             last != "dualstack"
         else { return nil }
         return plausible(last)
+    }
+
+    /// The region of a redirect's address, which is followed within AWS only.
+    static func derived(fromAmazonURL url: String) -> String? {
+        guard let endpoint = try? Endpoint(String(url.prefix { $0 != "?" })),
+            isAmazonHost(endpoint.host)
+        else { return nil }
+        return derived(fromHost: endpoint.host)
     }
 
     private static func plausible(_ label: String) -> String? { isValid(label) ? label : nil }

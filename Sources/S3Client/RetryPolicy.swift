@@ -1,3 +1,5 @@
+import Glibc
+
 /// How often a request is tried, and how long to wait in between: exponential back-off with full
 /// jitter ("Exponential Backoff And Jitter", AWS Architecture Blog), or what `Retry-After` asks.
 public struct RetryPolicy: Sendable {
@@ -26,4 +28,13 @@ public struct RetryPolicy: Sendable {
         let full = min(firstDelay * (1 << min(max(failures - 1, 0), 20)), maximumDelay)
         return full * (0.5 + 0.5 * min(max(fraction, 0), 1))
     }
+}
+
+/// Blocks this thread; the waiting that clients do unless a test replaces it.
+package func blockThread(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    guard seconds >= 0, attoseconds >= 0 else { return }
+    var left = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
+    var rest = timespec()
+    while nanosleep(&left, &rest) != 0, errno == EINTR { left = rest }
 }

@@ -1,6 +1,8 @@
 extension S3Bucket {
     /// ListObjectsV2 with `encoding-type=url`, so that keys with characters that XML cannot hold
-    /// come through, following continuation tokens.
+    /// come through, following continuation tokens. Stores that know only the older ListObjects ignore
+    /// `list-type`, or answer 501; there, and where a page that is not the last one has no token, the next page
+    /// begins after the last key.
     ///
     /// A listing that does not advance is an error: a token that comes twice in a row, a page that
     /// begins at or before the end of the page before it, or 1,000 empty pages in a row. A listing
@@ -9,28 +11,46 @@ extension S3Bucket {
     public func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
     ) throws -> ListingReport {
+        let start = start?.isEmpty == true ? nil : start
         var token: String?
         var last: String?
         var emptyPages = 0
-        repeat {
+        var version2 = true
+        var isTruncated = true
+        while isTruncated {
             var query = [
-                (name: "list-type", value: "2"), (name: "encoding-type", value: "url"),
+                (name: "encoding-type", value: "url"),
                 (name: "max-keys", value: String(min(max(pageSize, 1), 1_000))),
             ]
             if prefix.isEmpty == false { query.append(("prefix", prefix)) }
+            if version2 { query.append(("list-type", "2")) }
             if let token {
                 query.append(("continuation-token", token))
-            } else if let start, start.isEmpty == false {
-                query.append(("start-after", start))
+            } else if let key = last ?? start {
+                if version2 { query.append(("start-after", key)) }
+                // What ListObjects calls it; ListObjectsV2 does not know it.
+                if version2 == false || last != nil { query.append(("marker", key)) }
             }
-            let listed = try listPage(query)
+            let listed: ListPage
+            do {
+                listed = try listPage(query)
+            } catch let error as S3Error where version2 && last == nil && error.meansNotImplemented
+            {
+                version2 = false
+                continue
+            }
+            // ListObjects does not know start-after.
+            let objects = listed.objects.filter { object in
+                guard let start else { return true }
+                return start.utf8.lexicographicallyPrecedes(object.key.utf8)
+            }
             if let first = listed.objects.first?.key {
                 if let last, last.utf8.lexicographicallyPrecedes(first.utf8) == false {
                     throw stuck("a page begins at or before the end of the page before it")
                 }
                 emptyPages = 0
                 last = listed.objects.last?.key
-                try page(listed.objects)
+                if objects.isEmpty == false { try page(objects) }
             } else {
                 emptyPages += 1
                 guard emptyPages < 1_000 else { throw stuck("page after page is empty") }
@@ -39,7 +59,8 @@ extension S3Bucket {
                 throw stuck("the same continuation token comes again")
             }
             token = listed.continuationToken
-        } while token != nil
+            isTruncated = listed.isTruncated
+        }
         return ListingReport()
     }
 
@@ -52,7 +73,8 @@ extension S3Bucket {
 
     /// One page.
     private func listPage(_ query: [(name: String, value: String)]) throws -> ListPage {
-        let bytes = try send(S3Call(query: query, maximumBytes: ListPage.maximumBytes)) ?? []
+        let bytes =
+            try send(S3Call(query: query, maximumBytes: ListPage.maximumBytes))?.bytes ?? []
         do {
             return try ListPage(parsing: bytes)
         } catch {
@@ -69,7 +91,20 @@ extension S3Bucket {
         try check(key)
         var call = S3Call(key: key, maximumBytes: max(maximumBytes, 0))
         call.accept = accept
-        return try send(call)
+        return try send(call)?.bytes
+    }
+
+    public func listedObject(
+        _ object: ObjectSummary, maximumDecodedBytes: Int,
+        accept: @escaping (UnsafeRawBufferPointer) -> Bool
+    ) throws -> (bytes: [UInt8], isAsListed: Bool)? {
+        try check(object.key)
+        var call = S3Call(key: object.key, maximumBytes: max(Int(clamping: object.size), 1))
+        call.maximumDecodedBytes = maximumDecodedBytes
+        call.accept = accept
+        return try send(call).map {
+            ($0.bytes, $0.isDecoded || $0.bytes.count == Int(clamping: object.size))
+        }
     }
 
     public func stream(

@@ -9,6 +9,8 @@ package struct S3Call {
     package var payload: [UInt8]?
     /// An answer with more bytes is an error.
     package var maximumBytes: Int
+    /// The same for an answer that was stored encoded and arrives decoded.
+    package var maximumDecodedBytes: Int
     /// Sees the first bytes; see `ObjectStore.object`.
     package var accept: ((UnsafeRawBufferPointer) -> Bool)?
     /// Takes the pieces of a successful answer's body, which are then not held.
@@ -23,20 +25,22 @@ package struct S3Call {
         self.query = query
         self.payload = payload
         self.maximumBytes = maximumBytes
+        maximumDecodedBytes = maximumBytes
     }
 }
 
 extension S3Bucket {
     /// Signs and sends `call`, again where that may help, and gives back the body; nil where
     /// `call.accept` refused it. Every attempt is signed anew.
-    package func send(_ call: S3Call) throws -> [UInt8]? {
+    package func send(_ call: S3Call) throws -> (bytes: [UInt8], isDecoded: Bool)? {
         var failures = 0
         var mayMove = true
+        var mayRenew = true
         while true {
             let error: S3Error
             var retryAfter: Duration?
             switch try attempt(call) {
-            case .body(let bytes): return bytes
+            case .body(let bytes, let isDecoded): return (bytes, isDecoded)
             case .refused: return nil
             case .elsewhere(let region, let failure):
                 if mayMove, follow(to: region) {
@@ -44,6 +48,10 @@ extension S3Bucket {
                     continue
                 }
                 throw failure
+            case .expired(let refused, let failure):
+                guard mayRenew, credentials.expire(refused) else { throw failure }
+                mayRenew = false
+                continue
             case .failed(let failure, worthRetrying: false, _): throw failure
             case .failed(let failure, worthRetrying: true, let after):
                 error = failure
@@ -59,10 +67,12 @@ extension S3Bucket {
     }
 
     private enum Outcome {
-        case body([UInt8])
+        case body([UInt8], isDecoded: Bool)
         case refused
         /// The service says that the bucket belongs to another region.
         case elsewhere(region: String, S3Error)
+        /// The store no longer takes these credentials.
+        case expired(Credentials?, S3Error)
         case failed(S3Error, worthRetrying: Bool, retryAfter: Duration?)
     }
 
@@ -70,22 +80,29 @@ extension S3Bucket {
         let place = state.place.withLock { $0 }
         let endpoint = place.movedTo ?? self.endpoint
         let address = address(of: call.key, at: endpoint)
-        let scope = SigV4.Scope(timestamp: Timestamp(clock()), region: place.region)
+        let now = clock()
+        let credentials = try credentials.credentials(at: now)
         let query = SigV4.canonicalQueryString(call.query)
 
         var request = HTTPRequest(
             url: address.origin + address.path + (query.isEmpty ? "" : "?\(query)"))
         request.method = call.method
         request.body = call.payload
-        request.headers = SigV4.signedByHeaders(
-            SigV4.Request(
-                method: call.method, path: address.path, query: call.query,
-                headers: [("host", address.hostHeader)],
-                payloadHash: SigV4.sha256(call.payload ?? [])),
-            credentials: credentials, scope: scope)
+        request.decodesContent = true
+        request.headers = [("host", address.hostHeader)]
+        if requesterPays { request.headers.append(("x-amz-request-payer", "requester")) }
+        if let credentials {
+            request.headers = SigV4.signedByHeaders(
+                SigV4.Request(
+                    method: call.method, path: address.path, query: call.query,
+                    headers: request.headers, payloadHash: SigV4.sha256(call.payload ?? [])),
+                credentials: credentials,
+                scope: SigV4.Scope(timestamp: Timestamp(now), region: place.region))
+        }
 
         var collector = BodyCollector(
-            maximumBytes: call.maximumBytes, accept: call.accept, receive: call.receive)
+            maximumBytes: call.maximumBytes, maximumDecodedBytes: call.maximumDecodedBytes,
+            accept: call.accept, receive: call.receive)
         let answer: HTTPTransport.Answer
         do {
             answer = try state.transport.perform(request, bypassProxy: endpoint.isLoopback) {
@@ -103,12 +120,17 @@ extension S3Bucket {
             case .tooLarge:
                 throw S3Error(
                     .tooLarge, bucket: bucket, key: call.key,
-                    "\(subject(call.key)) has more than \(call.maximumBytes) bytes.")
+                    "\(subject(call.key)) has more than \(collector.isDecoded ? call.maximumDecodedBytes : call.maximumBytes) bytes."
+                )
             case .refused: return .refused
-            case .good: return .body(collector.bytes)
+            case .good: return .body(collector.bytes, isDecoded: collector.isDecoded)
             }
         }
-        return refusal(answer, body: collector.bytes, call: call, region: place.region)
+        let outcome = refusal(answer, body: collector.bytes, call: call, region: place.region)
+        if case .failed(let error, _, _) = outcome, error.meansExpired {
+            return .expired(credentials, error)
+        }
+        return outcome
     }
 
     /// Remembers the region that the service named, unless another thread already did. False where it is not one.
@@ -146,7 +168,9 @@ extension S3Bucket {
             sentence(status: status, told: told, key: call.key, region: region)
                 + (requestID.map { " (request \($0))" } ?? "") + ".")
 
-        let elsewhere = told.region ?? answer.head["x-amz-bucket-region"]
+        let elsewhere =
+            told.region ?? answer.head["x-amz-bucket-region"]
+            ?? answer.head["location"].flatMap(Region.derived(fromAmazonURL:))
         let movingCodes = ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException"]
         if let elsewhere, elsewhere != region,
             (300..<400).contains(status) || movingCodes.contains(told.code ?? "")
@@ -163,6 +187,9 @@ extension S3Bucket {
         status: Int, told: ServiceError, key: String?, region: String
     ) -> String {
         let place = endpoint.origin
+        if [403, 404].contains(status), endpoint.holds(bucket: bucket) {
+            return Self.bucketInEndpoint(bucket, endpoint)
+        }
         let code = told.code.map { " (\($0))" } ?? ""
         let words =
             told.message.map { message in
@@ -250,6 +277,9 @@ struct BodyCollector {
     private(set) var bytes: [UInt8] = []
     private(set) var verdict = Verdict.good
     private let maximumBytes: Int
+    private let maximumDecodedBytes: Int
+    /// Whether the object was stored with a `Content-Encoding`.
+    private(set) var isDecoded = false
     private var accept: ((UnsafeRawBufferPointer) -> Bool)?
     private let receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)?
     /// Whether `receive` got any bytes.
@@ -261,10 +291,12 @@ struct BodyCollector {
     private static let maximumErrorBytes = 64 << 10
 
     init(
-        maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?,
+        maximumBytes: Int, maximumDecodedBytes: Int? = nil,
+        accept: ((UnsafeRawBufferPointer) -> Bool)?,
         receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)? = nil
     ) {
         self.maximumBytes = maximumBytes
+        self.maximumDecodedBytes = maximumDecodedBytes ?? maximumBytes
         self.accept = accept
         self.receive = receive
     }
@@ -276,10 +308,13 @@ struct BodyCollector {
             bytes.append(contentsOf: piece.prefix(room))
             return piece.count < room
         }
+        isDecoded = head["content-encoding"].map { $0 != "identity" } ?? false
         if let receive {
             hasPassedOn = true
             let etag = head["etag"].map { String($0.filter { $0 != "\"" }) }
-            try receive(ObjectHead(size: head.contentLength, etag: etag), piece)
+            // The length is that of the encoded bytes.
+            let size = isDecoded ? nil : head.contentLength
+            try receive(ObjectHead(size: size, etag: etag), piece)
             return true
         }
         if bytes.isEmpty, let length = head.contentLength {
@@ -289,7 +324,8 @@ struct BodyCollector {
             }
             bytes.reserveCapacity(Int(length))
         }
-        guard piece.count <= maximumBytes - bytes.count else {
+        let limit = isDecoded ? maximumDecodedBytes : maximumBytes
+        guard piece.count <= limit - bytes.count else {
             verdict = .tooLarge
             return false
         }

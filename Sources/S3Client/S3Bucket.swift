@@ -20,12 +20,14 @@ public enum Addressing: Sendable {
 public struct S3Bucket: ObjectStore {
     /// How many keys a listing's page holds; S3's own limit is 1,000.
     public var pageSize = 1_000
+    /// Whether whoever asks pays, which the owner of such a bucket demands.
+    public var requesterPays = false
 
     package let endpoint: Endpoint
     /// Whether the endpoint is AWS's own for the region rather than one that was given.
     let isAmazonDefault: Bool
     public let bucket: String
-    let credentials: Credentials
+    let credentials: CredentialProvider
     let addressing: Addressing
     let retries: RetryPolicy
     let state: State
@@ -35,22 +37,11 @@ public struct S3Bucket: ObjectStore {
     /// - Parameters:
     ///   - endpoint: `https://HOST[:PORT][/PREFIX]`; nil or empty for AWS.
     ///   - region: nil or empty for the one that the endpoint's host name tells, or `us-east-1`.
-    public init(
-        endpoint: String?, bucket: String, region: String? = nil, credentials: Credentials,
-        addressing: Addressing = .automatic, transport: TransportOptions = TransportOptions(),
-        retries: RetryPolicy = RetryPolicy()
-    ) throws {
-        try self.init(
-            endpoint: endpoint, bucket: bucket, region: region, credentials: credentials,
-            addressing: addressing, transport: transport, retries: retries,
-            clock: { Date() }, pause: blockThread)
-    }
-
-    /// The same with another clock and another way to wait.
+    ///   - clock, pause: for tests.
     package init(
-        endpoint: String?, bucket: String, region: String? = nil, credentials: Credentials,
+        endpoint: String?, bucket: String, region: String? = nil, credentials: CredentialProvider,
         addressing: Addressing = .automatic, transport: TransportOptions = TransportOptions(),
-        retries: RetryPolicy = RetryPolicy(), clock: @escaping @Sendable () -> Date,
+        retries: RetryPolicy = RetryPolicy(), clock: @escaping @Sendable () -> Date = { Date() },
         pause: @escaping @Sendable (Duration) -> Void = blockThread
     ) throws {
         func refusal(_ text: String) -> S3Error { S3Error(.setting, bucket: bucket, text) }
@@ -63,19 +54,8 @@ public struct S3Bucket: ObjectStore {
                 "The bucket name \(quoted(bucket)) is not one that S3 allows: "
                     + "1 to 255 letters, digits, dots, hyphens and underscores.")
         }
-        for (name, value) in [
-            ("access key", credentials.accessKey), ("secret key", credentials.secretKey),
-        ] {
-            guard value.isEmpty == false else { throw refusal("The S3 \(name) is empty.") }
-        }
-        for (name, value) in [
-            ("access key", credentials.accessKey), ("secret key", credentials.secretKey),
-            ("session token", credentials.sessionToken ?? ""),
-        ] {
-            guard value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
-                throw refusal("The S3 \(name) has a space or another character that keys lack.")
-            }
-        }
+        // Whatever there is: nothing is fetched for a moment in the past.
+        try credentials.credentials(at: .distantPast)?.check(bucket: bucket)
         if let region, region.isEmpty == false, Region.isValid(region) == false {
             throw refusal(
                 "The S3 region \(quoted(region)) is not letters, digits and hyphens.")
@@ -98,6 +78,28 @@ public struct S3Bucket: ObjectStore {
         if addressing == .virtualHost, self.endpoint.isAddress {
             throw refusal("An IP address as S3 endpoint cannot have the bucket in its host name.")
         }
+        if self.endpoint.holds(bucket: bucket), Region.isAmazonHost(self.endpoint.host) {
+            throw refusal(Self.bucketInEndpoint(bucket, self.endpoint) + ".")
+        }
+    }
+
+    /// With keys that stay as they are.
+    package init(
+        endpoint: String?, bucket: String, region: String? = nil, credentials: Credentials,
+        addressing: Addressing = .automatic, transport: TransportOptions = TransportOptions(),
+        retries: RetryPolicy = RetryPolicy(), clock: @escaping @Sendable () -> Date = { Date() },
+        pause: @escaping @Sendable (Duration) -> Void = blockThread
+    ) throws {
+        try self.init(
+            endpoint: endpoint, bucket: bucket, region: region, credentials: .keys(credentials),
+            addressing: addressing, transport: transport, retries: retries, clock: clock,
+            pause: pause)
+    }
+
+    /// What to do about an endpoint that holds the bucket's name already.
+    static func bucketInEndpoint(_ bucket: String, _ endpoint: Endpoint) -> String {
+        "The endpoint \(endpoint.origin)\(endpoint.pathPrefix) already contains the bucket \(quoted(bucket)): "
+            + "leave the bucket out of the endpoint"
     }
 
     public var displayName: String { "\(bucket) at \(endpoint.origin)" }
@@ -178,11 +180,13 @@ public struct S3Bucket: ObjectStore {
         try checkPresignedLife(seconds, key: key, bucket: bucket)
         let place = state.place.withLock { $0 }
         let address = address(of: key, at: place.movedTo ?? endpoint)
+        let url = address.origin + address.path
+        guard let credentials = try credentials.credentials(at: now) else { return url }
         let query = SigV4.presignedQuery(
             host: address.hostHeader, path: address.path, expiresIn: seconds,
-            credentials: credentials,
+            credentials: credentials, requesterPays: requesterPays,
             scope: SigV4.Scope(timestamp: Timestamp(now), region: place.region))
-        return "\(address.origin)\(address.path)?\(query)"
+        return "\(url)?\(query)"
     }
 
     func check(_ key: String) throws {

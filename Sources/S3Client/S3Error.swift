@@ -43,6 +43,18 @@ public struct S3Error: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether the store does not know the request.
+    var meansNotImplemented: Bool {
+        guard case .service(let status, let code, _) = reason else { return false }
+        return status == 501 || code == "NotImplemented"
+    }
+
+    /// Whether the store no longer takes temporary credentials.
+    var meansExpired: Bool {
+        guard case .service(_, let code?, _) = reason else { return false }
+        return ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"].contains(code)
+    }
+
     /// Whether this process or machine has run out of file descriptors or memory: that says nothing about the object,
     /// and passes.
     public var isLocalLimit: Bool {

@@ -143,7 +143,8 @@ package enum SigV4 {
     /// The query string that authenticates a GET of `path` at `host` for `seconds`. The order of
     /// its parameters is boto3's, so that the URLs are equal byte for byte.
     package static func presignedQuery(
-        host: String, path: String, expiresIn seconds: Int, credentials: Credentials, scope: Scope
+        host: String, path: String, expiresIn seconds: Int, credentials: Credentials,
+        requesterPays: Bool = false, scope: Scope
     ) -> String {
         var query: [(name: String, value: String)] = [
             ("X-Amz-Algorithm", algorithm),
@@ -155,6 +156,7 @@ package enum SigV4 {
         if let token = credentials.sessionToken {
             query.append(("X-Amz-Security-Token", token))
         }
+        if requesterPays { query.append(("x-amz-request-payer", "requester")) }
         let request = Request(
             method: "GET", path: path, query: query, headers: [("host", host)],
             payloadHash: unsignedPayload)
@@ -180,27 +182,9 @@ package struct Timestamp: Sendable {
 
     /// Moments outside the years 1970 to 9999 become the nearest one inside.
     package init(_ date: Date) {
-        let seconds = Int(min(max(date.timeIntervalSince1970, 0), 253_402_300_799))
-        // Howard Hinnant's civil_from_days: years that begin in March, in eras of 400 years.
-        let shifted = seconds / 86_400 + 719_468
-        let era = shifted / 146_097
-        let dayOfEra = shifted % 146_097
-        let yearOfEra =
-            (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shiftedMonth = (5 * dayOfYear + 2) / 153
-        let day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
-        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
-        let year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0)
-
-        func padded(_ number: Int, _ width: Int) -> String {
-            let digits = String(number)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
-        }
-        let second = seconds % 86_400
-        text =
-            padded(year, 4) + padded(month, 2) + padded(day, 2) + "T"
-            + padded(second / 3_600, 2) + padded(second / 60 % 60, 2) + padded(second % 60, 2) + "Z"
+        let seconds = min(max(date.timeIntervalSince1970, 0), 253_402_300_799)
+        text = Date(timeIntervalSince1970: seconds).formatted(
+            Date.ISO8601FormatStyle(dateSeparator: .omitted, timeSeparator: .omitted))
     }
 }
 

@@ -7,9 +7,11 @@ import os
 import pathlib
 import pty
 import re
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.parse
 import urllib.request
 
@@ -134,6 +136,53 @@ def test_pictures_from_files_keys_and_addresses(album):
             result = album.run("find-images", "--image", picture, code=1)
             assert words in result.stderr and len(result.stderr.splitlines()) == 1, result
     finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_picture_from_an_address_is_fetched_once_and_leaves_no_file(album, tmp_path):
+    """Once for all lines of stdin; Ctrl-C on the way leaves no temporary file."""
+    fetched, hanging = [], threading.Event()
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            fetched.append(self.path)
+            body = PHOTO.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.path == "/picture":
+                self.wfile.write(body)
+            else:
+                self.wfile.write(body[:1000])
+                self.wfile.flush()
+                hanging.wait(60)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        (a, b, c) = list(TEXTS)[1:4]
+        result = ask(album, f"{a}\n{b}\n{c}\n", "-", "--image", f"{address}/picture", "--json", "-k", "1")
+        assert result.returncode == 0 and len(result.stdout.splitlines()) == 3
+        assert fetched == ["/picture"]
+        process = subprocess.Popen(
+            [tool("find-images"), "--image", f"{address}/slow"], cwd=album.folder,
+            env=album.environment | {"TMPDIR": str(temporary)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        while len(fetched) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) != 0
+        assert list(temporary.iterdir()) == []
+    finally:
+        hanging.set()
         server.shutdown()
         server.server_close()
 

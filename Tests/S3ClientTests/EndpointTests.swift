@@ -103,9 +103,9 @@ import Testing
 
     @Test func opensWhatTheEndpointSays() throws {
         func open(_ endpoint: String) throws -> any ObjectStore {
-            try openObjectStore(
-                ObjectStoreSettings(
-                    endpoint: endpoint, bucket: "tmp", accessKey: "a", secretKey: "b"))
+            try openObjectStore(endpoint: endpoint, bucket: "tmp") {
+                .keys(Credentials(accessKey: "a", secretKey: "b"))
+            }
         }
         #expect(try open("https://s3.example.com") is S3Bucket)
         #expect(try open("").displayName == "tmp at https://s3.us-east-1.amazonaws.com")

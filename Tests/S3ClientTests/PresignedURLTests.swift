@@ -108,16 +108,14 @@ import Testing
     @Test func secretsDoNotShow() throws {
         let credentials = Credentials(
             accessKey: "access", secretKey: "Geheimnis", sessionToken: "Marke")
-        let settings = ObjectStoreSettings(
-            endpoint: "", bucket: "b", accessKey: "a", secretKey: "Geheimnis",
-            sessionToken: "Marke")
+        let provider = CredentialProvider.keys(credentials)
         var dumped = ""
         dump(credentials, to: &dumped)
-        dump(settings, to: &dumped)
+        dump(provider, to: &dumped)
         dump(bucket, to: &dumped)
         for text in [
-            "\(credentials)", String(reflecting: credentials), "\(settings)",
-            String(reflecting: settings), "\(bucket)", String(reflecting: bucket),
+            "\(credentials)", String(reflecting: credentials), "\(provider)",
+            String(reflecting: provider), "\(bucket)", String(reflecting: bucket),
             bucket.displayName, dumped,
         ] {
             #expect(text.contains("Geheimnis") == false)

@@ -19,5 +19,4 @@ CURLcode ccurl_set_error_buffer(CURL *handle, char *buffer);
 CURLcode ccurl_set_write_callback(CURL *handle, ccurl_data_callback callback, void *context);
 CURLcode ccurl_set_header_callback(CURL *handle, ccurl_data_callback callback, void *context);
 
-CURLcode ccurl_get_long(CURL *handle, CURLINFO info, long *value);
 CURLcode ccurl_get_offset(CURL *handle, CURLINFO info, long long *value);

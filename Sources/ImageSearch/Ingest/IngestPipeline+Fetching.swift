@@ -88,12 +88,12 @@ extension IngestPipeline {
         var successes = state.read { $0.storeSuccesses }
         while true {
             do {
-                let bytes = try fetch(object)
-                if let bytes, bytes.count != object.size {
+                let fetched = try fetch(object)
+                if let fetched, !fetched.isAsListed {
                     // Truncated on the way, or changed since it was listed.
                     own += 1
                     guard own < Self.attempts, !budget.isOver() else {
-                        throw ChangedObject(listed: object.size, given: bytes.count)
+                        throw ChangedObject(listed: object.size, given: fetched.bytes.count)
                     }
                     continue
                 }
@@ -101,7 +101,7 @@ extension IngestPipeline {
                     state.storeSuccesses += 1
                     state.refusalsInARow = 0
                 }
-                return bytes
+                return fetched?.bytes
             } catch let error as S3Error {
                 if error.isMissingObject { state.update { $0.storeSuccesses += 1 } }
                 guard error.isWorthRetrying else { throw error }
@@ -133,7 +133,9 @@ extension IngestPipeline {
             note: { if maySpeak, isNews { note($0) } })
     }
 
-    private func fetch(_ object: ObjectSummary) throws -> [UInt8]? {
+    private func fetch(
+        _ object: ObjectSummary
+    ) throws -> (bytes: [UInt8], isAsListed: Bool)? {
         let isExpected = ObjectFilter.isNamedLikePicture(object.key)
         let listedSize = Int(clamping: max(0, object.size))
         guard listedSize <= options.maximumObjectBytes else {
@@ -141,7 +143,9 @@ extension IngestPipeline {
             throw KeyError.tooLarge(bytes: listedSize, limit: options.maximumObjectBytes)
         }
         // Room was reserved for what was listed; an object that has grown since waits for the next run.
-        return try store.object(object.key, maximumBytes: max(listedSize, 1)) { prefix in
+        return try store.listedObject(
+            object, maximumDecodedBytes: options.maximumObjectBytes
+        ) { prefix in
             // The transfer of a film or an archive ends after its first bytes.
             isExpected || PictureFormat(prefix: prefix) != nil
                 || PictureFormat.unsupportedName(prefix: prefix) != nil

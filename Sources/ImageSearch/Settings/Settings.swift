@@ -167,21 +167,68 @@ public struct Settings: Sendable {
     }
 
     /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`: a real one, or a directory when the
-    /// endpoint is a `file://` URL, which needs no keys.
+    /// endpoint is a `file://` URL, which needs no keys. May ask AWS's services on this machine for credentials,
+    /// which takes a second at most.
     /// - Throws: ``SettingsError`` for a missing variable, or the store's error for an unusable one.
     public func objectStore() throws -> any ObjectStore {
         let endpoint = try required("S3_ENDPOINT")
-        let isDirectory = endpoint.lowercased().hasPrefix("file:")
-        func key(_ name: String) throws -> String {
-            isDirectory ? "" : try required(name)
-        }
+        let bucket = try required("S3_BUCKET_NAME")
+        var transport = TransportOptions()
+        transport.certificateAuthorities = try certificateAuthorities()
         return try openObjectStore(
-            ObjectStoreSettings(
-                endpoint: endpoint,
-                bucket: try required("S3_BUCKET_NAME"),
-                accessKey: try key("S3_ACCESS_KEY"),
-                secretKey: try key("S3_SECRET_KEY"),
-                sessionToken: try optional("S3_SESSION_TOKEN"),
-                region: try optional("S3_REGION")))
+            endpoint: endpoint, bucket: bucket, region: try region(for: endpoint),
+            requesterPays: try flag("S3_REQUESTER_PAYS"), transport: transport,
+            credentials: credentials)
+    }
+
+    /// `S3_…` before what AWS's tools would use.
+    private func credentials() throws -> CredentialProvider {
+        if try flag("S3_UNSIGNED") { return .unsigned }
+        if self["S3_ACCESS_KEY"] != nil || self["S3_SECRET_KEY"] != nil {
+            return .keys(
+                Credentials(
+                    accessKey: try required("S3_ACCESS_KEY"),
+                    secretKey: try required("S3_SECRET_KEY"),
+                    sessionToken: try optional("S3_SESSION_TOKEN")))
+        }
+        let amazon = AmazonCredentials(region: self["S3_REGION"]) { self[$0] }
+        guard let provider = try amazon.provider() else {
+            throw SettingsError(
+                "S3_ACCESS_KEY and S3_SECRET_KEY are not set, and none of the places where AWS's tools look "
+                    + "has credentials: set them in the environment or in .env (.env_example shows how)"
+            )
+        }
+        return provider
+    }
+
+    /// `S3_REGION`, or AWS's variables where the endpoint does not tell the region.
+    private func region(for endpoint: String) throws -> String? {
+        if let region = try optional("S3_REGION") { return region }
+        guard endpoint.lowercased().hasPrefix("file:") == false,
+            Region.derived(fromHost: try Endpoint(endpoint).host) == nil
+        else { return nil }
+        return self["AWS_REGION"] ?? self["AWS_DEFAULT_REGION"]
+    }
+
+    /// A PEM file of certificate authorities to trust instead of the system's, as AWS's tools, OpenSSL and curl
+    /// name it.
+    private func certificateAuthorities() throws(SettingsError) -> String? {
+        for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"] {
+            guard let path = self[name] else { continue }
+            guard FileManager.default.isReadableFile(atPath: path) else {
+                throw SettingsError("\(name) names the file \(path), which cannot be read")
+            }
+            return path
+        }
+        return nil
+    }
+
+    private func flag(_ name: String) throws(SettingsError) -> Bool {
+        switch self[name] {
+        case nil, "false": return false
+        case "true": return true
+        case .some(let value):
+            throw SettingsError("\(name) must be true or false, not \"\(value)\"")
+        }
     }
 }

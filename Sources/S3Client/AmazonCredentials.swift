@@ -1,0 +1,334 @@
+import Bytes
+import FoundationEssentials
+
+/// Finds credentials where AWS's tools do, in botocore's order: environment variables, a web identity's token,
+/// the profile in `~/.aws`, the container's credentials, the instance's role (IMDSv2).
+///
+/// Sources: "Credentials" in boto3's guide; "Container credential provider", "IMDS credential provider" and
+/// "Shared config and credentials files" in the AWS SDKs and Tools Reference Guide; AssumeRoleWithWebIdentity
+/// in the STS API Reference. Sources that need more than HTTP and a file (single sign-on, `credential_process`,
+/// roles by way of another profile) are refused by name.
+public struct AmazonCredentials: Sendable {
+    /// The value of an environment variable; nil when it is not set or empty.
+    let variable: @Sendable (String) -> String?
+    /// The region of the nearest token service, where no variable tells it.
+    let region: String?
+
+    /// For the container's and the instance's service, which answer at once or not at all.
+    private static let nearby = transport(.seconds(1))
+    private static let tokenService = transport(.seconds(10))
+
+    public init(region: String? = nil, variable: @escaping @Sendable (String) -> String?) {
+        self.region = region
+        self.variable = variable
+    }
+
+    /// A provider that looks again before temporary credentials end; nil where there are none. Blocks.
+    /// Throws `S3Error` for a source that is named but cannot be used.
+    public func provider() throws -> CredentialProvider? {
+        guard let first = try find() else { return nil }
+        return .renewed(first) {
+            guard let next = try find() else {
+                throw S3Error(
+                    .connection(.connect), bucket: nil,
+                    "What gave the AWS credentials no longer does, and they have ended.")
+            }
+            return next
+        }
+    }
+
+    private func find() throws -> Credentials? {
+        if let key = variable("AWS_ACCESS_KEY_ID") ?? variable("AWS_SECRET_ACCESS_KEY") {
+            guard let secret = variable("AWS_SECRET_ACCESS_KEY"),
+                variable("AWS_ACCESS_KEY_ID") != nil
+            else {
+                throw refusal("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be set")
+            }
+            return try checked(
+                Credentials(
+                    accessKey: key, secretKey: secret, sessionToken: variable("AWS_SESSION_TOKEN")))
+        }
+        if let token = variable("AWS_WEB_IDENTITY_TOKEN_FILE"), let role = variable("AWS_ROLE_ARN")
+        {
+            return try webIdentity(token, role, session: variable("AWS_ROLE_SESSION_NAME"))
+        }
+        if let credentials = try profile() { return credentials }
+        if let credentials = try container() { return credentials }
+        return try instance()
+    }
+
+    // MARK: Profiles
+
+    private func profile() throws -> Credentials? {
+        let home = variable("HOME") ?? ""
+        func path(_ name: String, _ standard: String) -> String {
+            let path = variable(name) ?? "~/.aws/\(standard)"
+            return path.hasPrefix("~/") ? home + path.dropFirst() : path
+        }
+        let given = variable("AWS_PROFILE") ?? variable("AWS_DEFAULT_PROFILE")
+        let name = given ?? "default"
+        let shared = Self.profiles(path("AWS_SHARED_CREDENTIALS_FILE", "credentials"))[name]
+        let config = Self.profiles(path("AWS_CONFIG_FILE", "config"), isConfig: true)[name]
+        guard shared != nil || config != nil else {
+            guard let given else { return nil }
+            throw refusal("the profile \(quoted(given)), which AWS_PROFILE names, is not in ~/.aws")
+        }
+        let settings = (config ?? [:]).merging(shared ?? [:]) { $1 }
+        if let role = settings["role_arn"], let token = settings["web_identity_token_file"] {
+            return try webIdentity(token, role, session: settings["role_session_name"])
+        }
+        for unsupported in ["role_arn", "sso_session", "sso_start_url", "login_session"]
+        where settings[unsupported] != nil {
+            throw refusal(
+                "the profile \(quoted(name)) uses \(unsupported), which is not supported: "
+                    + "run `aws configure export-credentials --format env` and set what it prints")
+        }
+        for source in [shared, config] {
+            guard let source, let key = source["aws_access_key_id"] else { continue }
+            guard let secret = source["aws_secret_access_key"] else {
+                throw refusal("the profile \(quoted(name)) has no aws_secret_access_key")
+            }
+            return try checked(
+                Credentials(
+                    accessKey: key, secretKey: secret, sessionToken: source["aws_session_token"]))
+        }
+        guard settings["credential_process"] == nil else {
+            throw refusal(
+                "the profile \(quoted(name)) uses credential_process, which is not supported: "
+                    + "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
+        }
+        return nil
+    }
+
+    /// The settings of each profile in a file; empty where it cannot be read.
+    static func profiles(_ path: String, isConfig: Bool = false) -> [String: [String: String]] {
+        guard let data = FileManager.default.contents(atPath: path) else { return [:] }
+        var profiles: [String: [String: String]] = [:]
+        var profile: String?
+        for line in String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline) {
+            // Lines further in belong to the setting before them (`s3 =`).
+            guard let first = line.first, first != "#", first != ";", first.isWhitespace == false
+            else { continue }
+            if first == "[", let end = line.firstIndex(of: "]") {
+                let words = line[line.index(after: line.startIndex)..<end]
+                    .split(separator: " ", maxSplits: 1).map { trim($0) }
+                // In the configuration file all profiles but the default one say that they are profiles.
+                profile =
+                    if isConfig, words.count == 2 {
+                        words[0] == "profile" ? words[1] : nil
+                    } else if isConfig, words.first != "default" {
+                        nil
+                    } else {
+                        words.joined(separator: " ")
+                    }
+                if let profile { profiles[profile] = profiles[profile] ?? [:] }
+            } else if let profile, let equals = line.firstIndex(of: "=") {
+                let value = trim(line[line.index(after: equals)...])
+                profiles[profile]?[lowercasedASCII(trim(line[..<equals]))] =
+                    value.isEmpty ? nil : value
+            }
+        }
+        return profiles
+    }
+
+    private static func trim(_ text: Substring) -> String {
+        String(text.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
+            .replacing("\"", with: "")
+    }
+
+    // MARK: Services
+
+    /// AssumeRoleWithWebIdentity, whose request is not signed.
+    private func webIdentity(_ file: String, _ role: String, session: String?) throws -> Credentials
+    {
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw refusal("the web identity's token \(quoted(file)) cannot be read")
+        }
+        let token = Self.trim(String(decoding: data, as: UTF8.self)[...])
+        let region = variable("AWS_REGION") ?? variable("AWS_DEFAULT_REGION") ?? region
+        guard region.map(Region.isValid) != false else {
+            throw refusal("AWS_REGION is not letters, digits and hyphens")
+        }
+        let address =
+            variable("AWS_ENDPOINT_URL_STS") ?? variable("AWS_ENDPOINT_URL")
+            ?? region.map { "https://sts.\(Region.amazonHost(for: $0).dropFirst(3))" }
+            ?? "https://sts.amazonaws.com"
+        var request = HTTPRequest(url: address.hasSuffix("/") ? address : address + "/")
+        request.method = "POST"
+        request.headers = [("Content-Type", "application/x-www-form-urlencoded")]
+        let fields = [
+            ("Action", "AssumeRoleWithWebIdentity"), ("Version", "2011-06-15"), ("RoleArn", role),
+            ("RoleSessionName", session ?? "clip-search"), ("WebIdentityToken", token),
+        ]
+        request.body = Array(
+            fields.map { "\($0)=\(PercentEncoding.encode($1))" }.joined(separator: "&").utf8)
+        let answer = try Self.send(request, Self.tokenService)
+        guard answer.status == 200 else {
+            let told = ServiceError(parsing: answer.body)
+            throw refusal(
+                "\(address) does not give credentials for the role \(quoted(role)): HTTP status "
+                    + "\(answer.status)\(told.code.map { " (\($0))" } ?? "")")
+        }
+        var found: [String: String] = [:]
+        try? XMLReader.read(answer.body) { path, text in
+            if path.dropLast().last == "Credentials" { found[path.last ?? ""] = text }
+        }
+        return try temporary(
+            found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"],
+            found["Expiration"],
+            from: address)
+    }
+
+    private func container() throws -> Credentials? {
+        let address: String
+        if let path = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+            address = "http://169.254.170.2" + path
+        } else if let full = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
+            let endpoint = try Endpoint(String(full.prefix { $0 != "?" }))
+            let agents = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"]
+            guard endpoint.scheme == .https || endpoint.isLoopback || agents.contains(endpoint.host)
+            else {
+                throw refusal(
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or name this machine or the container's agent"
+                )
+            }
+            address = full
+        } else {
+            return nil
+        }
+        var request = HTTPRequest(url: address)
+        request.headers = [("Accept", "application/json")]
+        if let file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
+            guard let data = FileManager.default.contents(atPath: file) else {
+                throw refusal(
+                    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE \(quoted(file)) cannot be read")
+            }
+            request.headers.append(
+                ("Authorization", Self.trim(String(decoding: data, as: UTF8.self)[...])))
+        } else if let token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
+            request.headers.append(("Authorization", token))
+        }
+        let answer = try Self.send(request, Self.nearby)
+        guard answer.status == 200 else {
+            throw refusal("the container's credentials are refused: HTTP status \(answer.status)")
+        }
+        return try document(answer.body, from: "the container's agent")
+    }
+
+    /// nil where there is no such service, or no role.
+    private func instance() throws -> Credentials? {
+        guard lowercasedASCII(variable("AWS_EC2_METADATA_DISABLED") ?? "") != "true" else {
+            return nil
+        }
+        let isIPv6 =
+            lowercasedASCII(variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE") ?? "") == "ipv6"
+        var base =
+            variable("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+            ?? (isIPv6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254")
+        while base.hasSuffix("/") { base.removeLast() }
+        let role = base + "/latest/meta-data/iam/security-credentials/"
+
+        var request = HTTPRequest(url: base + "/latest/api/token")
+        request.method = "PUT"
+        request.body = []
+        request.headers = [("x-aws-ec2-metadata-token-ttl-seconds", "21600")]
+        guard let token = try? Self.send(request, Self.nearby), token.status == 200 else {
+            return nil
+        }
+        func get(_ address: String) throws -> (status: Int, body: [UInt8]) {
+            var request = HTTPRequest(url: address)
+            request.headers = [
+                (
+                    "x-aws-ec2-metadata-token",
+                    Self.trim(String(decoding: token.body, as: UTF8.self)[...])
+                )
+            ]
+            return try Self.send(request, Self.nearby)
+        }
+        let names = try get(role)
+        let name = String(decoding: names.body, as: UTF8.self).split(whereSeparator: \.isNewline)
+            .first
+        guard names.status == 200, let name else { return nil }
+        let answer = try get(role + PercentEncoding.encode(String(name)))
+        guard answer.status == 200 else {
+            throw refusal("the instance's role \(quoted(String(name))) has no credentials")
+        }
+        return try document(answer.body, from: "the instance's metadata service")
+    }
+
+    /// The JSON of the container's and the instance's service.
+    private func document(_ bytes: [UInt8], from source: String) throws -> Credentials {
+        struct Document: Decodable {
+            let accessKey, secretKey, token, expiration: String?
+
+            enum CodingKeys: String, CodingKey {
+                case accessKey = "AccessKeyId"
+                case secretKey = "SecretAccessKey"
+                case token = "Token"
+                case expiration = "Expiration"
+            }
+        }
+        let found = try? JSONDecoder().decode(Document.self, from: Data(bytes))
+        return try temporary(
+            found?.accessKey, found?.secretKey, found?.token, found?.expiration,
+            from: source)
+    }
+
+    private func temporary(
+        _ key: String?, _ secret: String?, _ token: String?, _ end: String?, from source: String
+    ) throws -> Credentials {
+        guard let key, let secret else {
+            throw refusal("what \(source) answers holds no credentials")
+        }
+        let expiration = try end.map { text in
+            let plain = try? Date(text, strategy: .iso8601)
+            guard
+                let date = plain
+                    ?? (try? Date.ISO8601FormatStyle(includingFractionalSeconds: true).parse(text))
+            else { throw refusal("the credentials of \(source) end at a time that cannot be read") }
+            return date
+        }
+        return try checked(
+            Credentials(
+                accessKey: key, secretKey: secret, sessionToken: token, expiration: expiration))
+    }
+
+    private func checked(_ credentials: Credentials) throws -> Credentials {
+        try credentials.check(bucket: nil)
+        return credentials
+    }
+
+    private func refusal(_ fault: String) -> S3Error {
+        S3Error(.setting, bucket: nil, "No AWS credentials: \(fault).")
+    }
+
+    // MARK: HTTP
+
+    private static func transport(_ limit: Duration) -> HTTPTransport {
+        var options = TransportOptions()
+        options.connectTimeout = limit
+        options.totalTimeout = limit
+        return HTTPTransport(options: options)
+    }
+
+    /// The answer's status and body, of at most 64 KiB.
+    private static func send(
+        _ request: HTTPRequest, _ transport: HTTPTransport
+    ) throws -> (status: Int, body: [UInt8]) {
+        let endpoint = try Endpoint(String(request.url.prefix { $0 != "?" }))
+        var body: [UInt8] = []
+        do {
+            let answer = try transport.perform(
+                request, bypassProxy: endpoint.scheme == .http
+            ) { _, piece in
+                body += piece
+                return body.count <= 64 << 10
+            }
+            return (answer.head.status, body)
+        } catch let fault as TransportFault {
+            throw S3Error(
+                .connection(fault.fault), bucket: nil,
+                connectionSentence(fault, origin: endpoint.origin, host: endpoint.host))
+        }
+    }
+}
