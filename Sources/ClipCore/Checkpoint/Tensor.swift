@@ -101,16 +101,26 @@ package struct Tensor: Sendable {
     }
 
     /// Writes one row of a matrix `[rows, width]` as fp32; see ``copy(to:)``.
+    /// - Parameter checked: notices when the file has changed, at the cost of two system calls.
     package func copyRow(
-        _ row: Int, to destination: UnsafeMutableBufferPointer<Float>
+        _ row: Int, to destination: UnsafeMutableBufferPointer<Float>, checked: Bool = false
     ) throws(CheckpointError) {
         let layout = parts[0]
         precondition(parts.count == 1 && layout.shape.count == 2)
         precondition(row >= 0 && row < layout.shape[0] && destination.count == layout.shape[1])
         guard let target = destination.baseAddress, layout.shape[1] > 0 else { return }
-        convertStrided(
-            start(of: layout) + row * layout.strides[0] * layout.type.size, layout.shape[1],
-            layout.type, stride: layout.strides[1], to: target)
+        let offset = row * layout.strides[0] * layout.type.size
+        func convert(_ source: UnsafeRawPointer) {
+            convertStrided(
+                source, layout.shape[1], layout.type, stride: layout.strides[1], to: target)
+        }
+        if checked {
+            let first = layout.storage.lowerBound + offset
+            let count = (layout.shape[1] - 1) * layout.strides[1] + 1
+            try file.read(first..<first + count * layout.type.size, convert)
+        } else {
+            convert(start(of: layout) + offset)
+        }
         try checkFinite(destination)
     }
 

@@ -14,6 +14,7 @@ public final class TextEncoder: Sendable {
     private let weights: Weights
     /// `[vocabulary, width]`, left in the file: a text needs a few rows of 49,408.
     private let tokenEmbedding: Tensor
+    private let checksTokens: Bool
 
     private struct Weights: @unchecked Sendable {
         /// `[context, width]`
@@ -39,11 +40,6 @@ public final class TextEncoder: Sendable {
         configuration = sizes
         self.checkpoint = checkpoint
         let width = sizes.text.width
-        if detached {
-            for (name, shape) in sizes.textTensors {
-                try checkpoint.tensor(name, shape: shape).detach()
-            }
-        }
         let loader = try WeightLoader(
             checkpoint,
             // The token embedding stays in the file.
@@ -51,6 +47,14 @@ public final class TextEncoder: Sendable {
             epsilon: sizes.text.epsilon, storage: .half)
         tokenEmbedding = try checkpoint.tensor(
             "token_embedding.weight", shape: [sizes.vocabularySize, width])
+        // SigLIP's table has up to a gigabyte: its rows are read one by one.
+        checksTokens = detached && tokenEmbedding.parts[0].extent.count > 128 << 20
+        if detached {
+            for (name, shape) in sizes.textTensors
+            where name != tokenEmbedding.name || !checksTokens {
+                try checkpoint.tensor(name, shape: shape).detach()
+            }
+        }
         weights = Weights(
             positions: try loader.tensor("positional_embedding"),
             blocks: try loader.blocks("transformer", sizes.text),
@@ -111,7 +115,8 @@ public final class TextEncoder: Sendable {
         for (position, token) in tokens.prefix(length).enumerated() {
             try tokenEmbedding.copyRow(
                 Int(token),
-                to: UnsafeMutableBufferPointer(start: scratch.x + position * width, count: width))
+                to: UnsafeMutableBufferPointer(start: scratch.x + position * width, count: width),
+                checked: checksTokens)
         }
         ck_add_bias(scratch.x, 1, length * width, weights.positions)
         TransformerForward.run(
