@@ -151,7 +151,7 @@ let package = Package(
             name: "S3ClientTests", dependencies: ["Bytes", "S3Client", "TestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "ImageSearchTests", dependencies: ["ImageSearch", "TestSupport"],
+            name: "ImageSearchTests", dependencies: ["ClipCore", "ImageSearch", "TestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
             name: "CommandLineSupportTests",

@@ -23,7 +23,10 @@ TESTS = pathlib.Path(__file__).parent
 MODEL = TESTS / "Fixtures" / "tiny-clip.pt"
 PICTURES = TESTS / "ClipCoreTests" / "Fixtures" / "image"
 # Some of the pictures, with upstream's embeddings under the small model.
-GOLDEN = json.loads((TESTS / "EndToEnd" / "golden.json").read_text())
+GOLDEN = {
+    name: embedding for name, embedding in json.loads((TESTS / "EndToEnd" / "golden.json").read_text()).items()
+    if not name.startswith("stored/")
+}
 SECRETS = set()
 
 

@@ -1,7 +1,8 @@
 import Glibc
 import ImageSearch
 
-/// A file with one JSON object per line for each picture that failed: `key` and `reason`.
+/// A file with one JSON object per line for each picture that failed: `key`, `reason` and, where its first
+/// bytes tell it, `format`.
 ///
 /// An interrupted run, or a full disk, leaves whole lines. An earlier run's list stays until this run has
 /// begun.
@@ -40,9 +41,9 @@ public final class FailureLog {
     /// - Throws: one sentence when the line cannot be written; the file then ends with the previous line.
     public func add(_ failure: IngestFailure) throws {
         try begin()
-        let line =
-            JSON.object([("key", .string(failure.key)), ("reason", .string(failure.reason))]).text
-            + "\n"
+        var members = [("key", JSON.string(failure.key)), ("reason", .string(failure.reason))]
+        if let format = failure.format { members.append(("format", .string(format))) }
+        let line = JSON.object(members).text + "\n"
         var bytes = Array(line.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }

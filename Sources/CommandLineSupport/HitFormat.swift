@@ -21,13 +21,37 @@ public enum HitFormat {
         members += [
             ("rank", .integer(hit.rank)), ("key", .string(hit.key)), ("score", .number(hit.score)),
         ]
-        let facts = hit.facts
-        if let width = facts.width { members.append(("width", .integer(width))) }
-        if let height = facts.height { members.append(("height", .integer(height))) }
-        if let takenAt = facts.takenAt { members.append(("taken_at", .string(takenAt))) }
-        if let camera = facts.camera { members.append(("camera", .string(camera))) }
+        members += Self.members(hit.facts)
         if let url { members.append(("url", url.map(JSON.string) ?? .null)) }
         return JSON.object(members).text
+    }
+
+    private static func members(_ facts: PictureFacts) -> [(String, JSON)] {
+        let members: [(String, JSON)?] = [
+            facts.width.map { ("width", .integer($0)) },
+            facts.height.map { ("height", .integer($0)) },
+            facts.takenAt.map { ("taken_at", .string($0)) },
+            facts.camera.map { ("camera", .string($0)) },
+        ]
+        return members.compactMap(\.self)
+    }
+
+    /// Copies of a picture, one a line, with an empty line after them.
+    public static func text(_ group: DuplicateGroup) -> String {
+        group.copies.map { copy in
+            let size = copy.facts.width.flatMap { width in
+                copy.facts.height.map { " (\(width) × \($0))" }
+            }
+            return Console.printable(copy.key) + (size ?? "") + "\n"
+        }.joined()
+    }
+
+    /// Copies of a picture as one JSON object on a line: `copies`, each with `key` and what is known of it.
+    public static func json(_ group: DuplicateGroup) -> String {
+        let copies = group.copies.map {
+            JSON.object([("key", .string($0.key))] + members($0.facts))
+        }
+        return JSON.object([("copies", .array(copies))]).text
     }
 
     /// A vector as a JSON array; every number reads back as the same fp32.

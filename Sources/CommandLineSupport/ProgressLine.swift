@@ -106,8 +106,9 @@ public struct ProgressLine {
         let rate = seconds > 0 ? Double(progress.stored) / seconds : 0
         var parts = ["stored \(progress.stored)"]
         if progress.unchanged > 0 { parts.append("unchanged \(progress.unchanged)") }
+        if progress.refreshed > 0 { parts.append("refreshed \(progress.refreshed)") }
         if progress.elsewhere > 0 { parts.append("done by others \(progress.elsewhere)") }
-        parts += ["skipped \(progress.skipped)", "failed \(progress.failed)"]
+        parts += rest(progress)
         if let pruned = progress.pruned { parts.append("removed \(pruned)") }
         return parts.joined(separator: ", ")
             + " in \(oneDecimal(seconds)) s (\(oneDecimal(rate)) pictures/s)"
@@ -116,30 +117,46 @@ public struct ProgressLine {
     public static func drySummary(_ progress: IngestProgress) -> String {
         var parts = [
             "would fetch \(progress.changed)", "unchanged \(progress.unchanged)",
-            "skipped \(progress.skipped)", "failed \(progress.failed)",
         ]
+        parts += rest(progress)
         if let pruned = progress.pruned { parts.append("would remove \(pruned)") }
         return parts.joined(separator: ", ")
+    }
+
+    /// What was not processed. Failures are counted by the format of the file: `failed 3 (PSD 2)`.
+    private static func rest(_ progress: IngestProgress) -> [String] {
+        let formats = progress.failedFormats.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+            .map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+        return (progress.excluded > 0 ? ["excluded \(progress.excluded)"] : []) + [
+            "skipped \(progress.skipped)",
+            "failed \(progress.failed)" + (formats.isEmpty ? "" : " (\(formats))"),
+        ]
     }
 
     /// The summary as one JSON object on one line.
     public static func json(
         _ progress: IngestProgress, seconds: Double, isComplete: Bool, isDryRun: Bool = false
     ) -> String {
-        var fields = [
-            ("listed", progress.listed), ("stored", progress.stored),
-            ("encoded", progress.encoded), ("unchanged", progress.unchanged),
-            ("elsewhere", progress.elsewhere), ("skipped", progress.skipped),
-            ("failed", progress.failed),
+        var members: [(String, JSON)] = [
+            ("listed", .integer(progress.listed)), ("stored", .integer(progress.stored)),
+            ("encoded", .integer(progress.encoded)), ("refreshed", .integer(progress.refreshed)),
+            ("unchanged", .integer(progress.unchanged)),
+            ("elsewhere", .integer(progress.elsewhere)), ("skipped", .integer(progress.skipped)),
+            ("excluded", .integer(progress.excluded)), ("failed", .integer(progress.failed)),
+            ("known_failures", .integer(progress.knownFailures)),
+            (
+                "failed_formats",
+                .object(
+                    progress.failedFormats.sorted { $0.key < $1.key }.map { ($0, .integer($1)) })
+            ),
         ]
-        if isDryRun { fields.append(("changed", progress.changed)) }
-        if let pruned = progress.pruned { fields.append(("pruned", pruned)) }
-        let members: [(String, JSON)] =
-            fields.map { ($0.0, .integer($0.1)) } + [
-                ("replaced_model", .bool(progress.hasReplacedModel)), ("dry_run", .bool(isDryRun)),
-                ("complete", .bool(isComplete)),
-                ("seconds", .number((seconds * 1_000).rounded() / 1_000)),
-            ]
+        if isDryRun { members.append(("changed", .integer(progress.changed))) }
+        if let pruned = progress.pruned { members.append(("pruned", .integer(pruned))) }
+        members += [
+            ("replaced_model", .bool(progress.hasReplacedModel)), ("dry_run", .bool(isDryRun)),
+            ("complete", .bool(isComplete)),
+            ("seconds", .number((seconds * 1_000).rounded() / 1_000)),
+        ]
         return JSON.object(members).text
     }
 

@@ -10,6 +10,7 @@ struct FindImages: AsyncParsableCommand {
         usage: """
             find-images [TEXT] [--plus TEXT] [--minus TEXT] [--image PICTURE] [--weight W] …
             find-images -        each line of stdin is a search
+            find-images --duplicates
             """,
         discussion: """
             Reads the settings of the bucket and the database from the environment or from .env; see \
@@ -79,6 +80,12 @@ struct FindImages: AsyncParsableCommand {
         help: "Show the pictures if the terminal can (kitty, iTerm2, sixel).")
     var thumbnails = true
 
+    @Flag(
+        help:
+            "Print groups of pictures that are nearly the same (a cosine of --min-score or more, 0.96 by default), each with its best copy first: most pixels, then the oldest."
+    )
+    var duplicates = false
+
     @Flag(help: "Print the query's embedding as a JSON array and do not search.")
     var printEmbedding = false
 
@@ -108,6 +115,13 @@ struct FindImages: AsyncParsableCommand {
         guard (1...604_800).contains(expires) else {
             throw ValidationError("--expires must be 1 to 604800.")
         }
+        if duplicates {
+            guard try terms().isEmpty, filters.filter.isEmpty, !printEmbedding, !keys else {
+                throw ValidationError(
+                    "--duplicates compares all pictures: give only --min-score and --json.")
+            }
+            return
+        }
         guard try (1...SearchQuery.maximumTerms).contains(terms().count) else {
             throw ValidationError(
                 "Give 1 to \(SearchQuery.maximumTerms) texts and pictures to search for.")
@@ -120,10 +134,28 @@ struct FindImages: AsyncParsableCommand {
         await Console.run("find-images") {
             let settings = try shared.read(for: "find-images")
             let terms = try terms()
+            if duplicates { return try await printDuplicates(settings) }
             return printEmbedding
                 ? try await printEmbeddings(of: terms, settings)
                 : try await search(for: terms, settings)
         }
+    }
+
+    private func printDuplicates(_ settings: Settings) async throws -> Int32 {
+        let searcher = try Searcher(
+            settings, applicationName: "find-images", longestStatement: .seconds(120))
+        try await searcher.connect()
+        let groups = try await searcher.duplicates(minimumScore: minScore ?? 0.96) { seen in
+            if Console.isTerminal { Console.rewriteLine("\(seen) pictures compared") }
+        }
+        if Console.isTerminal { Console.rewriteLine("") }
+        for group in groups {
+            Console.line(json ? HitFormat.json(group) : HitFormat.text(group))
+        }
+        let copies = groups.reduce(0) { $0 + $1.copies.count - 1 }
+        Console.note(
+            "find-images: \(groups.count) groups, \(copies) pictures beside the best copies")
+        return 0
     }
 
     private func query(_ terms: [SearchQuery.Term]) -> SearchQuery {
@@ -140,7 +172,10 @@ struct FindImages: AsyncParsableCommand {
         let embedder = try QueryEmbedder(
             modelPath: try Console.locateModel(settings), activation: try settings.activation(),
             precision: try settings.precision())
-        let terms = try await Self.terms(arguments, pictures) { try embedder.embed($0) }
+        let orientation = try settings.orientation() ?? .upright
+        let terms = try await Self.terms(arguments, pictures) {
+            try embedder.embed($0, orientation: orientation)
+        }
         return try await forEachSearch(terms) { terms, _ in
             let embedding = try await embedder.vector(of: query(terms))
             if embedding.isTruncated { noteTruncation(embedder.contextLength) }

@@ -11,6 +11,7 @@ public enum PGValue: Sendable, Equatable {
     case text(String)
     case bytea([UInt8])
     case textArray([String])
+    case byteaArray([[UInt8]])
     /// pgvector's `vector`: 1 to 16,000 finite float4. The server infers the type from the
     /// statement, so write `$1::vector` where a column or operator does not say it.
     case vector([Float])
@@ -34,6 +35,7 @@ enum OID {
     static let float4: UInt32 = 700
     static let float8: UInt32 = 701
     static let unknown: UInt32 = 705
+    static let byteaArray: UInt32 = 1001
     static let textArray: UInt32 = 1009
     static let bpchar: UInt32 = 1042
     static let varchar: UInt32 = 1043
@@ -59,6 +61,7 @@ extension PGValue {
         case .text: OID.text
         case .bytea: OID.bytea
         case .textArray: OID.textArray
+        case .byteaArray: OID.byteaArray
         }
     }
 
@@ -81,6 +84,12 @@ extension PGValue {
                 try buffer.appendWithLength(place: place()) { buffer throws(PGError) in
                     try Self.encode(value, into: &buffer, place: place())
                 }
+            }
+        case .byteaArray(let values):
+            try Self.appendHeader(values.count, of: OID.bytea, to: &buffer, place: place())
+            for value in values {
+                buffer.appendBigEndian(Int32(clamping: value.count))
+                buffer += value
             }
         case .vectorArray(let vectors, let elementType):
             try Self.appendHeader(vectors.count, of: elementType, to: &buffer, place: place())

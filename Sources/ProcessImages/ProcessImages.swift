@@ -10,10 +10,10 @@ struct ProcessImages: ParsableCommand {
         discussion: """
             Reads the settings of the bucket and the database from the environment or from .env; see \
             .env_example. Pictures that have not changed since an earlier run are not fetched again. \
-            Other files are skipped; damaged pictures are reported and the run continues. Any number of \
-            process-images, on any machines, may share one bucket and one database. Ctrl-C finishes and \
-            stores what is in hand, a second one ends at once. Exit code 0: all done; 2: done, but some \
-            pictures failed; 1: ended early; 130: stopped by Ctrl-C.
+            Other files, films and sidecars are skipped; pictures that cannot be read are reported and the \
+            run continues. Any number of process-images, on any machines, may share one bucket and one \
+            database. Ctrl-C finishes and stores what is in hand, a second one ends at once. Exit code 0: \
+            all done; 2: done, but some pictures failed; 1: ended early; 130: stopped by Ctrl-C.
             """,
         version: Console.version)
 
@@ -22,6 +22,15 @@ struct ProcessImages: ParsableCommand {
             "A folder of pictures to use instead of a bucket; it needs no S3 settings, and the other tools find it by the database."
     )
     var folder: String?
+
+    @Option(help: "Only objects whose keys begin with this.")
+    var prefix = ""
+
+    @Option(
+        help: ArgumentHelp(
+            "Without objects whose whole key matches; * stands for any characters, / included, and ? for one: 'thumbs/*', '*/avatars/*'. May be given several times.",
+            valueName: "pattern"))
+    var exclude: [String] = []
 
     @Option(help: "Threads that decode and encode (default: one per processor).")
     var workers: Int?
@@ -46,8 +55,26 @@ struct ProcessImages: ParsableCommand {
             "Write pictures that failed to a file, one JSON object per line.", valueName: "file"))
     var failed: String?
 
-    @Flag(help: "Finally remove the rows of pictures that are no longer in the bucket.")
+    @Flag(
+        help:
+            "Exit code 0 when all pictures that failed were reported by an earlier run and have not changed."
+    )
+    var knownFailuresOk = false
+
+    @Flag(
+        help:
+            "Finally remove the rows of pictures that are no longer in the bucket, as far as --prefix and --exclude reach."
+    )
     var prune = false
+
+    @Flag(
+        help:
+            "Also fetch unchanged pictures whose rows lack size, date or preview, or were decoded by another rule (CLIP_ORIENTATION); embed again only pictures that the rule turns."
+    )
+    var refresh = false
+
+    @Option(help: "Store a small copy of each picture in the database.")
+    var previews = Previews.small
 
     @Flag(
         help: """
@@ -90,6 +117,16 @@ struct ProcessImages: ParsableCommand {
         guard (1...1 << 40).contains(maxBytes) else {
             throw ValidationError("--max-bytes must be 1 to 1099511627776.")
         }
+        guard prefix.utf8.count <= 1_024,
+            !([prefix] + exclude).contains(where: { $0.utf8.contains(0) })
+        else {
+            throw ValidationError("No key begins with that --prefix or matches that --exclude.")
+        }
+        guard !exclude.contains("") else { throw ValidationError("--exclude needs a pattern.") }
+        guard !replaceModel || (prefix.isEmpty && exclude.isEmpty) else {
+            throw ValidationError(
+                "--replace-model needs the whole bucket, without --prefix and --exclude.")
+        }
         guard prune || !force else { throw ValidationError("--force is for --prune.") }
         guard !addEndpoint || !dryRun else {
             throw ValidationError("--add-endpoint changes the database, --dry-run does not.")
@@ -118,6 +155,9 @@ struct ProcessImages: ParsableCommand {
         options.limits.maximumPixels = maxPixels
         options.maximumObjectBytes = maxBytes
         options.retryFor = .seconds(retryFor.count)
+        options.scope = ObjectScope(prefix: prefix, excluded: exclude)
+        options.refreshes = refresh
+        options.makesPreviews = previews == .small
         options.replacesModel = replaceModel
         options.addsEndpoint = addEndpoint
         return options
@@ -137,7 +177,14 @@ struct ProcessImages: ParsableCommand {
                 ingest.stop()
             }
         }
+        var saidSpace = false
         func show(_ progress: IngestProgress) {
+            if let bytes = progress.expectedPreviewBytes, bytes >= 1_000_000, !saidSpace, !quiet {
+                saidSpace = true
+                line.note(
+                    "process-images: previews will take about \(bytes / 1_000_000) MB in the database (--previews none leaves them out)"
+                )
+            }
             if progress.listed > 0, logError == nil {
                 do { try log?.begin() } catch { logError = error }
             }
@@ -153,7 +200,10 @@ struct ProcessImages: ParsableCommand {
                 // After an error, zeros would only hide it.
                 if isComplete {
                     let removed = progress.pruned.map { ", removed \($0)" } ?? ""
-                    Console.line("The bucket \(ingest.storeName) is empty\(removed).")
+                    let isEmpty =
+                        prefix.isEmpty && progress.excluded == 0
+                        ? "is empty" : "has no object that --prefix and --exclude leave"
+                    Console.line("The bucket \(ingest.storeName) \(isEmpty)\(removed).")
                 }
             } else if dryRun {
                 Console.line(ProgressLine.drySummary(progress))
@@ -172,7 +222,8 @@ struct ProcessImages: ParsableCommand {
             if progress.hasRefusedToPrune {
                 line.note("process-images: nothing was removed, because the listing is incomplete")
             }
-            return progress.failed > 0 || progress.hasRefusedToPrune ? 2 : 0
+            let excused = knownFailuresOk ? progress.knownFailures : 0
+            return progress.failed > excused || progress.hasRefusedToPrune ? 2 : 0
         } catch let interruption as IngestInterruption {
             if logError == nil, interruption.progress.listed > 0 {
                 do { try log?.finish() } catch { logError = error }
@@ -198,6 +249,10 @@ struct ProcessImages: ParsableCommand {
         if progress.hasReplacedModel { note("searches use the new model's embeddings now") }
         return prune ? try ingest.prune(after: progress, force: force, onNote: note) : progress
     }
+}
+
+enum Previews: String, ExpressibleByArgument, CaseIterable {
+    case small, none
 }
 
 /// A time on the command line: `90`, `90s`, `5m`, `1h`.

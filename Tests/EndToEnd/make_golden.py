@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Write golden.json: upstream's embeddings of some of the test pictures under tiny-clip.pt.
+"""Write golden.json: upstream's embeddings of some of the test pictures under tiny-clip.pt, turned upright by
+Pillow first; "stored/NAME" is that of a picture left as it is stored.
 
     pip install torch 'setuptools<80' pillow==13.0.0 ftfy regex tqdm packaging
     pip install --no-deps torchvision clip-anytorch
@@ -16,7 +17,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tools"))
 warnings.filterwarnings("ignore")
 import torch
 from openai_clip import clip
-from PIL import Image
+from PIL import Image, ImageOps
 
 PICTURES = HERE.parent / "ClipCoreTests" / "Fixtures" / "image"
 NAMES = [
@@ -28,7 +29,9 @@ NAMES = [
 model, preprocess = clip.load(str(HERE.parent / "Fixtures" / "tiny-clip.pt"), device="cpu")
 pictures = {}
 with torch.no_grad():
-    for name in NAMES:
-        features = model.encode_image(preprocess(Image.open(PICTURES / name))[None])[0]
+    for name in [*NAMES, "stored/exif-rotated.jpg"]:
+        picture = Image.open(PICTURES / name.removeprefix("stored/"))
+        upright = picture if name.startswith("stored/") else ImageOps.exif_transpose(picture)
+        features = model.encode_image(preprocess(upright)[None])[0]
         pictures[name] = [round(x, 9) for x in (features / features.norm()).tolist()]
 (HERE / "golden.json").write_text(json.dumps(pictures, separators=(",", ":")) + "\n")

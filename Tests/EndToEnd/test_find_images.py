@@ -237,7 +237,39 @@ def test_keys_for_pipes(album):
     assert lines == "".join(f"{key}\n" for key in keys[:4])
 
 
+def test_duplicates(album):
+    """Groups are those that comparing every pair with psycopg gives; the best copy comes first."""
+    for number in range(3):
+        (album.album / f"copy-{number}.jpg").write_bytes((PICTURES / "grey.jpg").read_bytes())
+    add_photo(album)
+    (album.album / "photo-again.jpg").write_bytes(PHOTO.read_bytes())
+    album.run("process-images")
+    with psycopg.connect(album.database, autocommit=True) as connection:
+        connection.execute("UPDATE pictures SET width = 10000 WHERE filename = 'copy-1.jpg'")
+        connection.execute("UPDATE pictures SET taken_at = '2001-01-01' WHERE filename = 'photo.jpg'")
+        pairs = connection.execute(
+            "SELECT a.filename, b.filename FROM pictures AS a, pictures AS b WHERE a.filename < b.filename"
+            " AND 1 - (a.embedding <=> b.embedding) >= 0.9999"
+        ).fetchall()
+    groups = {}
+    for a, b in pairs:
+        joined = groups.get(a, {a}) | groups.get(b, {b})
+        groups.update(dict.fromkeys(joined, joined))
+    wanted = {frozenset(group) for group in groups.values()}
+    assert any("copy-1.jpg" in group for group in wanted) and any("photo.jpg" in group for group in wanted)
+    for _ in range(2):
+        result = album.run("find-images", "--duplicates", "--min-score", "0.9999", "--json")
+        found = [[copy["key"] for copy in json.loads(line)["copies"]] for line in result.stdout.splitlines()]
+        assert {frozenset(keys) for keys in found} == wanted and len(found) == len(wanted)
+        assert [keys[0] for keys in found if "copy-1.jpg" in keys] == ["copy-1.jpg"]
+        assert [keys for keys in found if "photo.jpg" in keys] == [["photo.jpg", "photo-again.jpg"]]
+        album.run("create-table", "--index", "hnsw")
+    shown = album.run("find-images", "--duplicates", "--min-score", "0.9999").stdout
+    assert "photo.jpg (640 × 427)\nphoto-again.jpg (640 × 427)\n\n" in shown
+
+
 @pytest.mark.parametrize("arguments", [
+    ["--duplicates", "cat"], ["--duplicates", "--prefix", "a"],
     [], ["--prefix", "a"], ["cat", "-0"], ["cat", "--keys", "--json"], ["cat", "--after", "yesterday"],
     ["cat", "--shape", "round"], ["cat", "--min-width", "0"],
     ["cat", "--after", "2024", "--before", "2023"],

@@ -5,6 +5,7 @@ and 100 kills, outages of 10 s, a listing of a million keys.
 """
 
 import contextlib
+import fnmatch
 import json
 import os
 import random
@@ -212,7 +213,7 @@ def test_database_is_restarted(tmp_path):
         done = json.loads(output)
         assert done["stored"] + done["elsewhere"] == count and done["failed"] == 0
         check_rows(uri, expected(count))
-        # Without patience the same is the end.
+        # Without a retry budget the run ends.
         with psycopg.connect(uri, autocommit=True) as watcher:
             watcher.execute("TRUNCATE pictures")
         process = stop_halfway(uri, stop, lambda: start(place, *arguments, "--retry-for", "0"))
@@ -464,6 +465,100 @@ def test_failures_are_listed(workplace, album, tmp_path):
     ).stderr
 
 
+def test_known_failures_and_formats(workplace, album, tmp_path):
+    """Nightly: what was reported before does not fail the run again; what is new does. Failures are counted
+    by format in the summary, --json and --failed, and a dry run reports the same."""
+    put(album, pictures(3))
+    cut = (PICTURES / "progressive.jpg").read_bytes()[:900]
+    put(album, {
+        "a.psd": b"8BPS" + bytes(100), "named.jpg": b"8BPS" + bytes(100), "cut.jpg": cut,
+        "text.jpg": b"no picture", "film.mov": b"\0\0\0\x14ftypqt  ", "edit.AAE": b"<?xml",
+    })
+    log = tmp_path / "failed.jsonl"
+    nightly = ["process-images", "--known-failures-ok", "--failed", str(log)]
+    first = workplace.run(*nightly, code=2)
+    assert "skipped 2, failed 4 (PSD 2, JPEG 1)" in first.stdout
+    failures = [json.loads(line) for line in log.read_text().splitlines()]
+    formats = {"a.psd": "PSD", "named.jpg": "PSD", "cut.jpg": "JPEG", "text.jpg": None}
+    assert {failure["key"]: failure.get("format") for failure in failures} == formats
+    second = summary(workplace.run(*nightly, "--json"))
+    assert (second["failed"], second["known_failures"]) == (4, 4)
+    assert second["failed_formats"] == {"JPEG": 1, "PSD": 2}
+    workplace.run("process-images", code=2)
+    assert "failed 4 (PSD 2, JPEG 1)" in workplace.run("process-images", "--dry-run", code=2).stdout
+    workplace.run("process-images", "--dry-run", "--known-failures-ok")
+    # One that has changed is news, and so is another one.
+    (album / "cut.jpg").write_bytes(cut[:800])
+    third = summary(workplace.run(*nightly, "--json", code=2))
+    assert (third["failed"], third["known_failures"]) == (4, 3)
+    workplace.run(*nightly)
+
+
+def test_exclusions(workplace, album):
+    """What a pattern leaves out is what Python's fnmatch says."""
+    keys = ["a.jpg", "b.JPG", "thumbs/a.jpg", "x/thumbs/b.jpg", "x/avatars/c.jpg", "th[u]mbs/d.jpg", "é.jpg"]
+    body = (PICTURES / "grey.jpg").read_bytes()
+    put(album, {key: body for key in keys})
+    for patterns in [
+        ["thumbs/*"], ["*thumbs/*"], ["*/thumbs/*", "*.JPG"], ["?.jpg"], ["*"], ["a*a*.jpg"], ["*s/?.jpg"], ["t*"],
+    ]:
+        arguments = [word for pattern in patterns for word in ("--exclude", pattern)]
+        workplace.run("process-images", "--quiet", *arguments)
+        with psycopg.connect(workplace.database) as connection:
+            stored = {key for (key,) in connection.execute("SELECT filename FROM pictures")}
+            connection.execute("DELETE FROM pictures")
+        left = {key for key in keys if not any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)}
+        assert stored == left, patterns
+    assert "that --prefix and --exclude leave" in workplace.run("process-images", "--prefix", "none/").stdout
+
+
+def test_scopes_of_a_bucket(workplace):
+    """The same for an S3 store: a prefix is asked of the store, and rows outside the scope stay."""
+    objects = {name.replace("folder ", "f"): body for name, body in pictures(12).items()}
+    with new_bucket(objects) as bucket:
+        workplace.write(workplace.settings | s3_settings(bucket))
+        workplace.run("create-table")
+        scope = ["--prefix", "f1/", "--exclude", "*08.jpg"]
+        done = summary(workplace.run("process-images", "--json", *scope))
+        wanted = {name for name in objects if name.startswith("f1/")}
+        assert done["listed"] + done["excluded"] == len(wanted) == 2 and done["excluded"] == 1
+        workplace.run("process-images")
+        with psycopg.connect(workplace.database, autocommit=True) as watcher:
+            watcher.execute(
+                "INSERT INTO pictures (filename, stored_at) VALUES ('f1/gone.jpg', NULL), ('f2/gone.jpg', NULL),"
+                " ('f1/gone 08.jpg', NULL)"
+            )
+            assert "removed 1" in workplace.run("process-images", "--prune", *scope).stdout
+            assert count_rows(watcher) == 14
+    refused = workplace.run("process-images", "--replace-model", *scope, code=64)
+    assert "whole bucket" in refused.stderr
+
+
+def test_previews_and_columns(workplace, album):
+    """What a program of one's own reads: sizes, dates and previews; --previews none stores none."""
+    put(album, pictures(5))
+    put(album, {"camera.jpg": (PICTURES / "metadata" / "camera.jpg").read_bytes()})
+    workplace.run("process-images", "--previews", "none")
+    with psycopg.connect(workplace.database, autocommit=True) as connection:
+        def previews():
+            return connection.execute("SELECT count(*) FROM picture_previews").fetchone()[0]
+
+        assert previews() == 0
+        assert workplace.run("find-images", "cat", "--camera", "iphone 15", "--keys").stdout == "camera.jpg\n"
+        hit = json.loads(workplace.run("find-images", "cat", "--after", "2024-02-29", "--json").stdout)
+        assert (hit["width"], hit["height"], hit["taken_at"], hit["camera"]) == (
+            23, 37, "2024-02-29T23:59:07", "Apple iPhone 15")
+        assert "refreshed 6" in workplace.run("process-images", "--refresh").stdout
+        assert previews() == 6
+        connection.execute("DROP TABLE picture_previews")
+        workplace.run("find-images", "cat")
+        assert "unchanged 6" in workplace.run("process-images").stdout
+        assert "refreshed 6" in workplace.run("process-images", "--refresh").stdout
+        (album / "camera.jpg").unlink()
+        workplace.run("process-images", "--prune")
+        assert previews() == 5
+
+
 def test_dry_run_and_prune(workplace, album):
     put(album, pictures(20))
     assert "would fetch 20" in workplace.run("process-images", "--dry-run").stdout
@@ -639,7 +734,10 @@ def test_searching_while_storing(workplace, album):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--retry-for", "soon"], ["--max-pixels", "0"], ["--max-bytes", "-1"], ["--force"]],
+    [
+        ["--retry-for", "soon"], ["--max-pixels", "0"], ["--max-bytes", "-1"], ["--force"],
+        ["--exclude", ""], ["--previews", "gif"], ["--replace-model", "--prefix", "a"],
+    ],
 )
 def test_wrong_usage(arguments, tmp_path):
     assert "Usage:" in Workplace(tmp_path, {}).run("process-images", *arguments, code=64).stderr

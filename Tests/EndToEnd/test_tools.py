@@ -254,6 +254,13 @@ def test_shares_the_table_with_the_python_demo(workplace, pictures):
             "SELECT * FROM pictures ORDER BY embedding <-> %s LIMIT 4;", (str(query),)
         ).fetchall()
         ours = workplace.run("find-images", "outer space", "--json").stdout.splitlines()
+        with workplace.web_app() as address:
+            with urllib.request.urlopen(f"{address}/api/embedding?q=outer+space") as response:
+                answer = json.load(response)
+            assert dot(answer["embedding"], query) > 0.9999999 and answer["is_truncated"] is False
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"{address}/api/embedding")
+            assert refused.value.code == 400
         assert [row[0] for row in found] == [json.loads(line)["key"] for line in ours]
 
 

@@ -103,6 +103,10 @@ final class FakeSearch: PictureSearch {
 
 /// Searches without a database.
 extension PictureSearch {
+    func vector(of query: SearchQuery) async throws -> QueryEmbedder.TextEmbedding {
+        throw SearchError.overloaded
+    }
+
     func facts(of key: String) async throws -> PictureFacts? { nil }
 
     func preview(of key: String) async throws -> PicturePreview? { nil }

@@ -46,7 +46,7 @@ struct ListedKeys {
 
 /// Rows whose objects are gone, and what else decides about removing them.
 private struct Gone {
-    /// Of all rows.
+    /// Of all rows in the run's scope.
     var rows = 0
     var keys: [String] = []
     var refusals: [String] = []
@@ -87,40 +87,54 @@ extension Ingest {
         {
             throw TableError.otherModel(table: active, given: identity)
         }
+        if known != nil || options.refreshes, try !table.isUpToDate() {
+            throw TableError.upgradeFirst
+        }
         let target: ColumnSet? =
             known.flatMap { $0.isActive ? .current : $0.isNext ? .next : nil }
         var progress = IngestProgress()
         progress.isAdopting = try table.buckets().isEmpty && !table.isEmpty()
+        func tell(_ failure: IngestFailure) {
+            progress.count(failure)
+            onFailure(failure)
+        }
         var listed = ListedKeys()
         let time = try table.now()
-        let listing = try store.list { page in
+        let needs =
+            options.refreshes
+            ? RefreshNeeds(
+                decoding: try table.rule(orientation, isRefreshing: true).orientation.rawValue,
+                needsPreviews: options.makesPreviews) : nil
+        let listing = try list { page, excluded in
             if isStopping.read({ $0 }) {
                 throw IngestInterruption(progress: progress, cause: IngestStop())
             }
             progress.listed += page.count
+            progress.excluded += excluded
             if prunes { listed.add(page.lazy.map(\.key)) }
             let objects = page.filter { !ObjectFilter.isSkippable($0) }
             progress.skipped += page.count - objects.count
             try halving(objects) { objects in
                 let answers =
                     if let target, let known {
-                        try table.compare(objects, in: target, model: known.id, rules: rules)
+                        try table.compare(
+                            objects, in: target, model: known.id, rules: rules, needs: needs)
                     } else {
                         [KnownObject](repeating: .changed, count: objects.count)
                     }
                 for (object, answer) in zip(objects, answers) {
                     switch answer {
-                    case .changed: progress.changed += 1
+                    case .changed, .incomplete: progress.changed += 1
                     case .unchanged: progress.unchanged += 1
                     case .noPicture: progress.skipped += 1
-                    case .refused(let reason):
-                        progress.failed += 1
-                        onFailure(IngestFailure(key: object.key, reason: reason))
+                    case .refused(let reason, let format):
+                        tell(
+                            IngestFailure(
+                                key: object.key, reason: reason, format: format, isKnown: true))
                     }
                 }
             } failed: { object, error in
-                progress.failed += 1
-                onFailure(IngestFailure(key: object.key, reason: error.message))
+                tell(IngestFailure(key: object.key, reason: error.message))
             }
             report(progress)
         }
@@ -191,7 +205,7 @@ extension Ingest {
         try table.check(bucket)
         let time = try table.now()
         var listed = ListedKeys()
-        let listing = try store.list { page in
+        let listing = try list { page, _ in
             if isStopping.read({ $0 }) { throw IngestStop() }
             listed.add(page.lazy.map(\.key))
         }
@@ -201,16 +215,30 @@ extension Ingest {
         return try table.remove(gone.keys, refusals: gone.refusals, storedBefore: time)
     }
 
+    /// Lists the run's scope.
+    /// - Parameter page: gets objects, and how many others an exclusion left out.
+    private func list(
+        _ page: (_ objects: [ObjectSummary], _ excluded: Int) throws -> Void
+    ) throws -> ListingReport {
+        try store.list(prefix: options.scope.prefix, after: nil) { objects in
+            let taken = objects.filter { options.scope.contains($0.key) }
+            try page(taken, objects.count - taken.count)
+        }
+    }
+
     private func gone(
         from table: PicturesTable, _ listed: inout ListedKeys, since time: Double
     ) throws -> Gone {
         var gone = Gone(time: time)
         try table.forEachKey(in: "pictures") { keys in
             if isStopping.read({ $0 }) { throw IngestStop() }
+            let keys = keys.filter(options.scope.contains)
             gone.rows += keys.count
             gone.keys += listed.missing(keys)
         }
-        try table.forEachKey(in: "picture_refusals") { gone.refusals += listed.missing($0) }
+        try table.forEachKey(in: "picture_refusals") {
+            gone.refusals += listed.missing($0.filter(options.scope.contains))
+        }
         gone.removable = try table.countRemovable(gone.keys, storedBefore: time)
         return gone
     }

@@ -26,6 +26,12 @@ public struct Ingest: Sendable {
         public var maximumWaitingBytes = 256 << 20
         /// How long to keep retrying when the database or the store is unavailable.
         public var retryFor = Duration.seconds(300)
+        /// Which objects of the bucket to process.
+        public var scope = ObjectScope()
+        /// Whether to fill in what rows of unchanged pictures lack, and to decode them by another rule.
+        public var refreshes = false
+        /// Whether to store a small copy of each picture.
+        public var makesPreviews = true
         /// Whether to embed everything with another model than the table's, in columns of its own that
         /// take the place of the former ones when they are complete.
         public var replacesModel = false
@@ -41,6 +47,8 @@ public struct Ingest: Sendable {
     let modelPath: String
     let activation: Activation?
     let precision: Precision
+    /// `CLIP_ORIENTATION`; nil leaves it to the collection.
+    let orientation: ImageDecoder.Orientation?
     let options: Options
     /// Set by ``stop()``.
     let isStopping = Monitor(false)
@@ -52,6 +60,7 @@ public struct Ingest: Sendable {
         let databaseURI = try settings.databaseURI()
         connect = { try PicturesTable(uri: databaseURI, applicationName: "process-images") }
         precision = try settings.precision()
+        orientation = try settings.orientation()
         self.modelPath = modelPath
         activation = try settings.activation()
         self.options = options
@@ -97,13 +106,20 @@ public struct Ingest: Sendable {
         let model =
             options.replacesModel
             ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
+        let rule = try table.adopt(orientation, isRefreshing: options.refreshes)
+        if rule.isFormer {
+            onNote(
+                "an earlier version embedded this table's pictures as they are stored, some of them sideways; new ones are embedded alike until process-images --refresh turns them upright"
+            )
+        }
         let encoder = LazyEncoder(checkpoint, precision)
         var earlier = IngestProgress()
         earlier.isAdopting = isAdopting
         var told: Set<String> = []
         // Other programs may store pictures while the model is replaced: then the bucket is listed again.
         for _ in 0..<Self.maximumPasses {
-            let pipeline = IngestPipeline(self, model: model, encoder: encoder)
+            let pipeline = IngestPipeline(
+                self, model: model, encoder: encoder, orientation: rule.orientation)
             try pipeline.start()
             func total(_ progress: IngestProgress) -> IngestProgress {
                 var progress = progress

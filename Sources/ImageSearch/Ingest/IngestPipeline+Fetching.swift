@@ -14,11 +14,13 @@ extension IngestPipeline {
     }
 
     private func fetch() {
-        while let object = claimed.pop() {
+        while let next = claimed.pop() {
+            let object = next.object
             let reserved = reserve(object)
             do {
                 if let bytes = try fetchWithRetries(object) {
-                    let file = Fetched(object: object, bytes: bytes, reserved: reserved)
+                    let file = Fetched(
+                        object: object, task: next.task, bytes: bytes, reserved: reserved)
                     guard fetched.push(file) else { break }
                     continue
                 }

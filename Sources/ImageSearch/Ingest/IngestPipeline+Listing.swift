@@ -1,3 +1,4 @@
+import ClipCore
 import PGClient
 import S3Client
 
@@ -44,7 +45,7 @@ extension IngestPipeline {
         var outage = Outage()
         while true {
             do {
-                let report = try store.list(prefix: "", after: last) { page in
+                let report = try store.list(prefix: options.scope.prefix, after: last) { page in
                     try take(page)
                     last = page.last?.key ?? last
                     if outage.failures > 0 { note("the store is back") }
@@ -64,6 +65,7 @@ extension IngestPipeline {
     private func finishListing(_ report: ListingReport) {
         state.update { state in
             if !report.isComplete { state.doubtful += 1 }
+            state.progress.expectedPreviewBytes = state.previewBytes
             var failures: [IngestFailure] = []
             state.progress.add(report) { failures.append($0) }
             state.failures += failures
@@ -71,14 +73,18 @@ extension IngestPipeline {
     }
 
     /// Sorts a page: what is unchanged, refused or not a picture needs nothing more.
-    private func take(_ page: [ObjectSummary]) throws {
-        state.update { $0.progress.listed += page.count }
+    private func take(_ wholePage: [ObjectSummary]) throws {
+        let page = wholePage.filter { options.scope.contains($0.key) }
+        state.update { state in
+            state.progress.listed += page.count
+            state.progress.excluded += wholePage.count - page.count
+        }
         var objects: [ObjectSummary] = []
         for object in page {
             if ObjectFilter.isSkippable(object) {
                 state.update { $0.progress.skipped += 1 }
             } else if object.key.utf8.contains(0) {
-                tell(object.key, "\(KeyError.nul)", isDoubtful: false)
+                tell(IngestFailure(key: object.key, reason: "\(KeyError.nul)"))
             } else {
                 objects.append(object)
             }
@@ -86,10 +92,14 @@ extension IngestPipeline {
         try halving(objects) { objects in
             for (object, known) in zip(objects, try compare(objects)) {
                 guard !settle(object, known) else { continue }
+                if previews != nil {
+                    let bytes = ThumbnailEncoder.expectedBytes(ofPreviewFrom: object.size)
+                    state.update { $0.previewBytes += bytes }
+                }
                 guard candidates.push(object) else { throw Stopped() }
             }
         } failed: { object, error in
-            tell(object.key, error.message, isDoubtful: false)
+            tell(IngestFailure(key: object.key, reason: error.message))
         }
     }
 
@@ -99,7 +109,8 @@ extension IngestPipeline {
             try table.connection.transaction {
                 let set = try table.columnSet(of: model, isLocked: true)
                 return try table.compare(
-                    objects, in: set, model: model, rules: rules, storedSince: worker.startTime)
+                    objects, in: set, model: model, rules: rules, needs: needs,
+                    storedSince: worker.startTime)
             }
         }
     }
@@ -111,11 +122,13 @@ extension IngestPipeline {
         _ object: ObjectSummary, _ known: KnownObject, isOthers: Bool = false
     ) -> Bool {
         switch known {
-        case .changed: return false
+        case .changed, .incomplete: return false
         case .unchanged where isOthers: state.update { $0.progress.elsewhere += 1 }
         case .unchanged: state.update { $0.progress.unchanged += 1 }
         case .noPicture: state.update { $0.progress.skipped += 1 }
-        case .refused(let reason): tell(object.key, reason, isDoubtful: false)
+        case .refused(let reason, let format):
+            tell(
+                IngestFailure(key: object.key, reason: reason, format: format, isKnown: !isOthers))
         }
         return true
     }
@@ -161,7 +174,7 @@ extension IngestPipeline {
             others += zip(objects, mine).filter { !$0.1 }.map(\.0)
             try proceed(zip(objects, mine).filter(\.1).map(\.0))
         } failed: { object, error in
-            tell(object.key, error.message, isDoubtful: false)
+            tell(IngestFailure(key: object.key, reason: error.message))
         }
         return others
     }
@@ -180,19 +193,21 @@ extension IngestPipeline {
     private func proceed(_ objects: [ObjectSummary]) throws {
         guard !objects.isEmpty else { return }
         var settled: [String] = []
-        var rest: [ObjectSummary] = []
+        var rest: [Claimed] = []
         for (object, known) in zip(objects, try compare(objects)) {
             if settle(object, known, isOthers: true) {
                 settled.append(object.key)
+            } else if case .incomplete(let task) = known {
+                rest.append(Claimed(object: object, task: task))
             } else {
-                rest.append(object)
+                rest.append(Claimed(object: object, task: .embed))
             }
         }
         try worker.table.run { try $0.release(settled, owner: worker.owner, model: model) }
-        if !rest.isEmpty { try prepareEncoder() }
-        for object in rest {
+        if rest.contains(where: { $0.task == .embed }) { try prepareEncoder() }
+        for next in rest {
             state.update { $0.inHand += 1 }
-            guard claimed.push(object) else { throw Stopped() }
+            guard claimed.push(next) else { throw Stopped() }
         }
     }
 

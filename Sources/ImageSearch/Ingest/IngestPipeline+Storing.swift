@@ -59,7 +59,7 @@ extension IngestPipeline {
         try halving(Array(last.values)) { pictures in
             try save(IngestResults(pictures: pictures))
         } failed: { picture, error in
-            tell(picture.object.key, error.message, isDoubtful: false)
+            tell(IngestFailure(key: picture.object.key, reason: error.message))
             try save(IngestResults(failures: [picture.object.key]))
         }
     }
@@ -67,9 +67,15 @@ extension IngestPipeline {
     private func save(_ results: IngestResults) throws {
         guard results.count > 0 else { return }
         try storing.run {
-            try $0.store(results, owner: worker.owner, model: model, rules: rules)
+            try $0.store(
+                results, owner: worker.owner, model: model, rules: rules,
+                decoding: decoder.orientation.rawValue)
         }
-        state.update { $0.progress.stored += results.pictures.count }
+        let stored = results.pictures.count { $0.embedding != nil }
+        state.update { state in
+            state.progress.stored += stored
+            state.progress.refreshed += results.pictures.count - stored
+        }
     }
 
     /// Lets the new model take the place of the former one when every picture is embedded.

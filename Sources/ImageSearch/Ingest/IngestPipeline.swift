@@ -15,6 +15,8 @@ final class IngestPipeline: Sendable {
         var storeSuccesses = 0
         /// Refusals since the last object that came through.
         var refusalsInARow = 0
+        /// Bytes that previews of the objects to be done will take, about.
+        var previewBytes = 0
         /// Pictures that are claimed and not yet through the encoder.
         var inHand = 0
         /// Pictures that failed although they may be good: the store did not deliver them.
@@ -27,9 +29,16 @@ final class IngestPipeline: Sendable {
         var isFinished = false
     }
 
+    /// A claimed object and what is to be done with it.
+    struct Claimed: Sendable {
+        let object: ObjectSummary
+        let task: PictureTask
+    }
+
     /// A picture file on its way to an encoding thread.
     struct Fetched: Sendable {
         let object: ObjectSummary
+        let task: PictureTask
         let bytes: [UInt8]
         /// What it takes of the pipeline's room.
         let reserved: Int
@@ -48,6 +57,12 @@ final class IngestPipeline: Sendable {
     let store: any ObjectStore
     let options: Ingest.Options
     let rules: String
+    /// What is made of new pictures, under the collection's rule.
+    let decoder: ImageDecoder
+    /// For previews of pictures that are not embedded again.
+    let uprightDecoder: ImageDecoder
+    /// nil without previews.
+    let previews: ThumbnailEncoder?
     let model: Int
     let encoder: LazyEncoder
     let state: Monitor<State>
@@ -58,7 +73,7 @@ final class IngestPipeline: Sendable {
     let isStopping: Monitor<Bool>
     /// New and changed objects, by pages; claimed objects; picture files; what became of them.
     let candidates: BoundedQueue<ObjectSummary>
-    let claimed: BoundedQueue<ObjectSummary>
+    let claimed: BoundedQueue<Claimed>
     let fetched: BoundedQueue<Fetched>
     let found: BoundedQueue<Finding>
     /// Whether the weights are converted, or are being.
@@ -69,13 +84,18 @@ final class IngestPipeline: Sendable {
     /// waits until there are no others.
     let room: Monitor<Int>
 
-    init(_ ingest: Ingest, model: Int, encoder: LazyEncoder) {
+    init(
+        _ ingest: Ingest, model: Int, encoder: LazyEncoder, orientation: ImageDecoder.Orientation
+    ) {
         store = ingest.store
         options = ingest.options
         rules = ingest.rules
         isStopping = ingest.isStopping
         self.model = model
         self.encoder = encoder
+        decoder = ImageDecoder(limits: options.limits, orientation: orientation)
+        uprightDecoder = ImageDecoder(limits: options.limits)
+        previews = options.makesPreviews ? .preview : nil
         let state = Monitor(State())
         let isStopping = ingest.isStopping
         self.state = state
@@ -92,6 +112,13 @@ final class IngestPipeline: Sendable {
         fetched = BoundedQueue(capacity: .max)
         room = Monitor(ingest.options.maximumWaitingBytes)
         found = BoundedQueue(capacity: 4 * Self.rowsAtOnce)
+    }
+
+    /// What a refresh fills in; nil for an ordinary run.
+    var needs: RefreshNeeds? {
+        options.refreshes
+            ? RefreshNeeds(
+                decoding: decoder.orientation.rawValue, needsPreviews: options.makesPreviews) : nil
     }
 
     func start() throws {
@@ -159,29 +186,30 @@ final class IngestPipeline: Sendable {
     /// An object that failed for this run.
     /// - Parameter isDoubtful: whether the object itself may be good.
     func fail(_ object: ObjectSummary, _ reason: String, isDoubtful: Bool) {
-        tell(object.key, reason, isDoubtful: isDoubtful)
+        tell(IngestFailure(key: object.key, reason: reason), isDoubtful: isDoubtful)
         leaveHand()
         found.push(.failure(key: object.key))
     }
 
     /// An object that will fail again while it is unchanged; or with no reason, one that is not a picture
     /// and not named like one.
-    func refuse(_ object: ObjectSummary, reason: String?) {
+    func refuse(_ object: ObjectSummary, reason: String?, format: String? = nil) {
         if let reason {
-            tell(object.key, reason, isDoubtful: false)
+            tell(IngestFailure(key: object.key, reason: reason, format: format))
         } else {
             state.update { $0.progress.skipped += 1 }
         }
         leaveHand()
-        found.push(.refusal(IngestResults.Refusal(object: object, reason: reason)))
+        found.push(
+            .refusal(IngestResults.Refusal(object: object, reason: reason, format: format)))
     }
 
     /// Counts and reports a failure.
-    func tell(_ key: String, _ reason: String, isDoubtful: Bool) {
+    func tell(_ failure: IngestFailure, isDoubtful: Bool = false) {
         state.update { state in
-            state.progress.failed += 1
+            state.progress.count(failure)
             if isDoubtful { state.doubtful += 1 }
-            state.failures.append(IngestFailure(key: key, reason: reason))
+            state.failures.append(failure)
         }
     }
 

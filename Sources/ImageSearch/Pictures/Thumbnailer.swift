@@ -35,3 +35,11 @@ public struct Thumbnailer: Sendable {
         }
     }
 }
+
+extension ThumbnailEncoder {
+    /// For a grid, kept in the database (`picture_previews`): about 15 kB.
+    static let preview = ThumbnailEncoder(shortSide: 320, longSide: 960, quality: 70)
+
+    /// Bytes that ``preview`` takes in the database, for an estimate: never more than the picture itself.
+    static func expectedBytes(ofPreviewFrom size: Int64) -> Int { Int(min(max(size, 0), 15_000)) }
+}

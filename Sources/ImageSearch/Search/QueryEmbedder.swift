@@ -9,6 +9,11 @@ public final class QueryEmbedder: Sendable {
         public let vector: [Float]
         /// Whether the text was longer than the model's context and was cut.
         public let isTruncated: Bool
+
+        public init(vector: [Float], isTruncated: Bool) {
+            self.vector = vector
+            self.isTruncated = isTruncated
+        }
     }
 
     /// The model, by which a search checks that the table's embeddings are comparable. Texts are
@@ -102,11 +107,15 @@ public final class QueryEmbedder: Sendable {
 
     /// Computes a picture's embedding on the calling thread, in some tens of milliseconds.
     ///
-    /// - Parameter file: a picture file of any format that is decoded.
+    /// - Parameters:
+    ///   - file: a picture file of any format that is decoded.
+    ///   - orientation: the rule of the collection that is searched.
     /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
     /// - Throws: ``SearchError`` about the picture, `CheckpointError` about the model file, or
     ///   ``EmbeddingError``.
-    public func embed(_ file: [UInt8]) throws -> [Float] {
+    public func embed(
+        _ file: [UInt8], orientation: ImageDecoder.Orientation = .upright
+    ) throws -> [Float] {
         guard file.count <= SearchQuery.maximumPictureBytes else {
             throw SearchError.pictureTooLarge(
                 bytes: file.count, limit: SearchQuery.maximumPictureBytes)
@@ -117,7 +126,8 @@ public final class QueryEmbedder: Sendable {
         let preprocessor = ImagePreprocessor(encoder.configuration)
         let pixels: [Float]
         do {
-            pixels = try preprocessor.values(encoded: file, decoder: ImageDecoder(limits: limits))
+            pixels = try preprocessor.values(
+                encoded: file, decoder: ImageDecoder(limits: limits, orientation: orientation))
         } catch {
             throw SearchError(error)
         }

@@ -58,6 +58,10 @@ public protocol PictureSearch: Sendable {
     /// Where a picture can be fetched from, valid for an hour.
     func location(of key: String) throws -> PictureLocation
 
+    /// The unit vector that a query stands for, `[embedding dimension]`.
+    /// - Throws: as ``search(_:)``.
+    func vector(of query: SearchQuery) async throws -> QueryEmbedder.TextEmbedding
+
     /// What is known of a stored picture; nil when it is not in the table.
     func facts(of key: String) async throws -> PictureFacts?
 
@@ -87,7 +91,11 @@ public final class Searcher: PictureSearch {
     private let activation: Activation?
     /// nil while the model is being loaded.
     private let embedder = Monitor(QueryEmbedder?.none)
+    /// The collection's rule, as the last connection to the database found it.
+    private let orientation = Monitor(ImageDecoder.Orientation.upright)
     private let connections: ThreadPool<SearchConnection>
+    /// Searches that run at the same time.
+    let threads: Int
 
     /// Reads the settings; neither connects nor loads a model.
     ///
@@ -117,8 +125,9 @@ public final class Searcher: PictureSearch {
         store = try settings.objectStore()
         precision = try settings.precision()
         activation = try settings.activation()
+        self.threads = threads ?? min(2 * WorkerThread.processorCount, 16)
         connections = ThreadPool(
-            threads: threads ?? min(2 * WorkerThread.processorCount, 16), waiting: 256,
+            threads: self.threads, waiting: 256,
             longestWait: .seconds(10)
         ) { SearchConnection(route, connect: connect) }
     }
@@ -161,6 +170,7 @@ public final class Searcher: PictureSearch {
                     table.searchModel = embedder?.identity
                     let vector = try QueryVector.of(terms) { try table.embedding(of: $0) }
                     let nearest = try table.nearest(to: vector, query)
+                    self.orientation.update { $0 = table.knownOrientation ?? $0 }
                     return SearchResult(
                         hits: nearest.hits, isTruncated: isTruncated, hasMore: nearest.hasMore)
                 }
@@ -170,9 +180,12 @@ public final class Searcher: PictureSearch {
         }
     }
 
-    /// A picture file's embedding, `[embedding dimension]`, computed on the calling thread.
+    /// A picture file's embedding under the collection's rule about EXIF's orientation,
+    /// `[embedding dimension]`, computed on the calling thread.
     /// - Throws: ``NotReady``, ``SearchError`` about the picture, or an error about the model.
-    public func embed(_ file: [UInt8]) throws -> [Float] { try ready().embed(file) }
+    public func embed(_ file: [UInt8]) throws -> [Float] {
+        try ready().embed(file, orientation: orientation.read { $0 })
+    }
 
     /// Tokens that a text can have.
     public func contextLength() throws -> Int { try ready().contextLength }
@@ -194,6 +207,19 @@ public final class Searcher: PictureSearch {
         return .presigned(url: try store.presignedURL(for: key))
     }
 
+    public func vector(of query: SearchQuery) async throws -> QueryEmbedder.TextEmbedding {
+        try query.check()
+        let (terms, isTruncated) = try await ready().embedTexts(of: query.terms)
+        let hasKeys = terms.contains { term in
+            if case .key = term.content { true } else { false }
+        }
+        let vector =
+            hasKeys
+            ? try await ask { table in try QueryVector.of(terms) { try table.embedding(of: $0) } }
+            : try QueryVector.of(terms) { _ in nil }
+        return QueryEmbedder.TextEmbedding(vector: vector, isTruncated: isTruncated)
+    }
+
     public func facts(of key: String) async throws -> PictureFacts? {
         try await ask { try $0.facts(of: key) }
     }
@@ -204,18 +230,24 @@ public final class Searcher: PictureSearch {
 
     public func checkHealth() async throws {
         _ = try ready()
-        try await ask { _ = try $0.dimension() }
+        try await connect()
     }
 
     /// Connects to the database, so that a mistake in its settings shows before a model is loaded.
-    public func connect() async throws { try await ask { _ in } }
+    public func connect() async throws {
+        let found = try await ask { table in
+            _ = try table.dimension()
+            return try table.searchState().orientation
+        }
+        orientation.update { $0 = found }
+    }
 
     /// Whether any picture is stored.
     public func pictureCount() async throws -> Int { try await ask { try $0.rowEstimate() } }
 
     public func hasPictures() async throws -> Bool { try await ask { try $0.hasPictures() } }
 
-    private func ask<Value: Sendable>(
+    func ask<Value: Sendable>(
         _ body: @escaping @Sendable (PicturesTable) throws -> Value
     ) async throws -> Value {
         do {

@@ -147,6 +147,16 @@ public struct Settings: Sendable {
         return precision
     }
 
+    /// `CLIP_ORIENTATION`: whether pictures are turned as EXIF says, `upright` or `stored`; nil leaves it
+    /// to the collection.
+    public func orientation() throws(SettingsError) -> ImageDecoder.Orientation? {
+        guard let name = try optional("CLIP_ORIENTATION") else { return nil }
+        guard let orientation = ImageDecoder.Orientation(rawValue: name) else {
+            throw SettingsError("CLIP_ORIENTATION must be upright or stored, not \"\(name)\"")
+        }
+        return orientation
+    }
+
     /// `CLIP_ACTIVATION`: what weights without a configuration were trained with, `quick_gelu` or `gelu`.
     public func activation() throws(SettingsError) -> Activation? {
         guard let name = try optional("CLIP_ACTIVATION") else { return nil }

@@ -1,4 +1,5 @@
 import Bytes
+import ClipCore
 import Glibc
 import PGClient
 import S3Client
@@ -123,5 +124,86 @@ extension PicturesTable {
         }
         try check(bucket)
         return false
+    }
+}
+
+// MARK: - Orientation
+
+/// What a collection's pictures are decoded by.
+struct DecodingRule {
+    let orientation: ImageDecoder.Orientation
+    /// Whether an earlier version, which knew no rule, embedded the pictures as they are stored.
+    let isFormer: Bool
+}
+
+extension PicturesTable {
+    /// The rule about EXIF's orientation that the collection's embeddings follow; `stored` for the demo's
+    /// and earlier versions' tables, which knew none.
+    /// - Throws: ``TableError/unknownDecoding(_:)``.
+    func orientation() throws -> ImageDecoder.Orientation {
+        do {
+            let rows = try read(
+                """
+                SELECT coalesce(decoding, 'stored') FROM \(names["picture_collection"])
+                """)
+            return try rows.first.map { try Self.orientation($0.string(0)) } ?? .stored
+        } catch let error as PGError where error.isUndefinedTable {
+            return .stored
+        }
+    }
+
+    private static func orientation(_ name: String) throws -> ImageDecoder.Orientation {
+        guard let orientation = ImageDecoder.Orientation(rawValue: name) else {
+            throw TableError.unknownDecoding(name)
+        }
+        return orientation
+    }
+
+    /// Makes sure that new pictures may be decoded by the given rule, and records it: the first run decides
+    /// for all, and only a refresh changes it.
+    ///
+    /// - Parameter wanted: nil takes the collection's; a new collection's pictures are turned upright.
+    /// - Throws: ``TableError/otherOrientation(table:given:)``.
+    func adopt(_ wanted: ImageDecoder.Orientation?, isRefreshing: Bool) throws -> DecodingRule {
+        try connection.transaction {
+            let rule = try rule(wanted, isRefreshing: isRefreshing, isLocked: true)
+            if !rule.isFormer {
+                try connection.execute(
+                    """
+                    UPDATE \(names["picture_collection"]) SET decoding = $1
+                    WHERE decoding IS DISTINCT FROM $1
+                    """, [.text(rule.orientation.rawValue)])
+            }
+            return rule
+        }
+    }
+
+    /// What ``adopt(_:isRefreshing:)`` would record.
+    func rule(
+        _ wanted: ImageDecoder.Orientation?, isRefreshing: Bool, isLocked: Bool = false
+    ) throws -> DecodingRule {
+        let rows = try connection.execute(
+            """
+            SELECT coalesce(decoding, ''), EXISTS (SELECT FROM \(names.pictures)
+                WHERE model IS NOT NULL AND decoding IS NULL AND embedding IS NOT NULL)
+            FROM \(names["picture_collection"]) \(isLocked ? "FOR UPDATE" : "")
+            """)
+        var known: ImageDecoder.Orientation?
+        var isFormer = false
+        if let row = rows.first {
+            let name = try row.string(0)
+            known = name.isEmpty ? nil : try Self.orientation(name)
+            isFormer = try known == nil && row.bool(1)
+        }
+        if isRefreshing {
+            return DecodingRule(orientation: wanted ?? known ?? .upright, isFormer: false)
+        }
+        let current = known ?? (isFormer ? .stored : nil)
+        if let wanted, let current, wanted != current {
+            throw TableError.otherOrientation(table: current.rawValue, given: wanted.rawValue)
+        }
+        // A setting that agrees with what an earlier version did is a decision.
+        return DecodingRule(
+            orientation: wanted ?? current ?? .upright, isFormer: isFormer && wanted == nil)
     }
 }

@@ -18,7 +18,7 @@ struct Migration: Sendable {
 enum Migrations {
     static let all = [
         pictureModels, objectColumns, formerClaims, refusals, collection, claims, pictureFacts,
-        storage, formerReplacement,
+        refusedFormats, storage, formerReplacement,
     ]
 
     /// The tables beside `pictures` to which every role that stores pictures needs full access.
@@ -142,6 +142,11 @@ enum Migrations {
             """
     }
 
+    /// The format of objects that could not be embedded, to count them by.
+    private static let refusedFormats = Migration(number: 8) { names in
+        "ALTER TABLE \(names["picture_refusals"]) ADD COLUMN IF NOT EXISTS format text"
+    }
+
     /// Keeps embeddings in their rows.
     ///
     /// A `vector(512)` has 2,056 bytes, more than PostgreSQL's threshold of some 2,000, so every one
@@ -236,6 +241,9 @@ extension PicturesTable {
         }
         return pending.map(\.number)
     }
+
+    /// Whether the table has all migrations.
+    func isUpToDate() throws -> Bool { try pendingMigrations().isEmpty }
 
     /// Migrations that the table lacks, in order; all of them for one that was never upgraded.
     private func pendingMigrations() throws -> [Migration] {

@@ -1,3 +1,4 @@
+import ClipCore
 import PGClient
 import S3Client
 
@@ -10,19 +11,40 @@ enum KnownObject: Sendable, Equatable {
     case changed
     /// Its row is up to date.
     case unchanged
+    /// Unchanged, but its row lacks what a refresh fills in.
+    case incomplete(PictureTask)
     /// Not a picture, and not named like one.
     case noPicture
     /// It could not be embedded, and could not be now.
-    case refused(reason: String)
+    case refused(reason: String, format: String?)
+}
+
+/// What is to be done with a picture.
+enum PictureTask: Sendable {
+    case embed
+    /// Its size, its date and a preview are to be stored; its embedding stays.
+    case describe
+    /// The same, but it was embedded under another rule about its orientation.
+    case decodeAgain
+}
+
+/// What a refresh looks for in rows of unchanged objects.
+struct RefreshNeeds: Sendable {
+    /// The rule that all pictures are to be decoded by.
+    let decoding: String
+    let needsPreviews: Bool
 }
 
 /// What a run found out about objects that it had claimed.
 struct IngestResults: Sendable {
-    /// A picture and its embedding.
+    /// What a picture's row and preview are made of.
     struct Picture: Sendable {
         let object: ObjectSummary
-        /// L2-normalised, `[dimension]`.
-        let embedding: [Float]
+        /// L2-normalised, `[dimension]`; nil leaves the row's own.
+        var embedding: [Float]?
+        let metadata: ImageMetadata
+        /// nil leaves the former one.
+        var preview: Thumbnail?
     }
 
     /// An object that could not be embedded.
@@ -30,6 +52,7 @@ struct IngestResults: Sendable {
         let object: ObjectSummary
         /// nil for objects that are not named like pictures.
         let reason: String?
+        var format: String?
     }
 
     var pictures: [Picture] = []
@@ -128,18 +151,29 @@ extension PicturesTable {
     ///
     /// - Parameters:
     ///   - rules: the decoder and its limits; what other rules refused is tried again.
+    ///   - needs: what rows of unchanged objects must have to be up to date; nil for nothing more.
     ///   - time: seconds since 1970. An object without an entity tag counts as unchanged only if its row
     ///     is at least as young; nil never.
     /// - Returns: one answer for each object, in their order.
     func compare(
         _ objects: [ObjectSummary], in set: ColumnSet, model: Int, rules: String,
-        storedSince time: Double? = nil
+        needs: RefreshNeeds? = nil, storedSince time: Double? = nil
     ) throws -> [KnownObject] {
         guard !objects.isEmpty else { return [] }
+        // Rows of earlier versions were decoded as they are stored.
+        let missing = """
+            picture.width IS NULL \(needs?.needsPreviews == true ? "OR preview.filename IS NULL" : ""),
+            coalesce(picture.\(set["decoding"]), 'stored') <> $7
+            """
+        let previews = """
+            LEFT JOIN \(names["picture_previews"]) AS preview ON preview.filename = picture.filename
+                AND preview.etag IS NOT DISTINCT FROM picture.\(set["etag"])
+            """
         // Only differences from `changed` are returned. A text array holds no NULL here.
         let rows = try connection.execute(
             """
-            SELECT listed.place::integer - 1, refusal.filename IS NOT NULL, refusal.reason
+            SELECT listed.place::integer - 1, refusal.filename IS NOT NULL, refusal.reason,
+                refusal.format, \(needs == nil ? "false, false" : missing)
             FROM unnest($1::text[], $2::text[], $3::text[]::bigint[]) WITH ORDINALITY
                 AS listed (filename, etag, size, place)
             LEFT JOIN \(names.pictures) AS picture ON picture.filename = listed.filename
@@ -147,6 +181,7 @@ extension PicturesTable {
                 AND picture.\(set["size"]) = listed.size
                 AND picture.\(set["model"]) = $4 AND picture.\(set["embedding"]) IS NOT NULL
                 AND (listed.etag <> '' OR picture.\(set["stored_at"]) >= to_timestamp($6))
+            \(needs?.needsPreviews == true ? previews : "")
             LEFT JOIN \(names["picture_refusals"]) AS refusal ON picture.filename IS NULL
                 AND refusal.filename = listed.filename
                 AND refusal.etag = listed.etag AND refusal.size = listed.size
@@ -155,17 +190,21 @@ extension PicturesTable {
             """,
             objects.arrays + [
                 .int32(Int32(model)), .text(rules), .double(time ?? .infinity),
-            ])
+            ] + (needs.map { [.text($0.decoding)] } ?? []))
         var answers = [KnownObject](repeating: .changed, count: objects.count)
         for row in rows {
             let place = try row.int(0)
             guard answers.indices.contains(place) else { continue }
             if try !row.bool(1) {
-                answers[place] = .unchanged
+                answers[place] =
+                    try row.bool(5)
+                    ? .incomplete(.decodeAgain)
+                    : try row.bool(4) ? .incomplete(.describe) : .unchanged
             } else if try row.isNull(2) {
                 answers[place] = .noPicture
             } else {
-                answers[place] = .refused(reason: try row.string(2))
+                answers[place] = .refused(
+                    reason: try row.string(2), format: try row.isNull(3) ? nil : row.string(3))
             }
         }
         return answers
@@ -182,6 +221,19 @@ extension [ObjectSummary] {
     }
 }
 
+extension [IngestResults.Picture] {
+    /// Keys, entity tags, sizes, widths, heights, times, offsets and cameras as text arrays.
+    fileprivate var arrays: [PGValue] {
+        map(\.object).arrays + [
+            .textArray(map { String($0.metadata.width) }),
+            .textArray(map { String($0.metadata.height) }),
+            .textArray(map { $0.metadata.takenAt ?? "" }),
+            .textArray(map { $0.metadata.takenOffset ?? "" }),
+            .textArray(map { $0.metadata.camera ?? "" }),
+        ]
+    }
+}
+
 // MARK: - Storing
 
 extension PicturesTable {
@@ -191,11 +243,13 @@ extension PicturesTable {
     /// A worker whose lease ended while it was suspended stores too: the worker that took the picture
     /// over stores the same.
     /// - Throws: ``TableError/modelReplaced`` when the table takes no embeddings of the model any more.
-    func store(_ results: IngestResults, owner: String, model: Int, rules: String) throws {
+    func store(
+        _ results: IngestResults, owner: String, model: Int, rules: String, decoding: String
+    ) throws {
         guard results.count > 0 else { return }
         try connection.transaction {
             let set = try columnSet(of: model, isLocked: true)
-            try insert(results.pictures, into: set, model: model)
+            try insert(results.pictures, into: set, model: model, decoding: decoding)
             try storeRefusals(results.refusals, rules: rules)
             try release(
                 results.pictures.map(\.object.key) + results.refusals.map(\.object.key)
@@ -206,22 +260,76 @@ extension PicturesTable {
     /// In key order, so that two processes that store the same keys wait for each other instead of
     /// deadlocking.
     private func insert(
-        _ pictures: [IngestResults.Picture], into set: ColumnSet, model: Int
+        _ pictures: [IngestResults.Picture], into set: ColumnSet, model: Int, decoding: String
     ) throws {
-        guard !pictures.isEmpty else { return }
-        let vectors = PGValue.vectorArray(
-            pictures.map(\.embedding), elementType: names.vectorOID)
-        let columns = ["etag", "size", "embedding", "model", "stored_at"].map { set[$0] }
+        let new = pictures.filter { $0.embedding != nil }
+        let incoming = """
+            unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::text[]::integer[],
+                $5::text[]::integer[], $6::text[], $7::text[], $8::text[]
+            """
+        let facts = ["width", "height", "taken_at", "taken_offset", "camera"]
+        let columns = (["filename", "etag", "size"] + facts).joined(separator: ", ")
+        if !new.isEmpty {
+            let vectors = PGValue.vectorArray(
+                new.compactMap(\.embedding), elementType: names.vectorOID)
+            let target =
+                ["etag", "size", "decoding", "embedding", "model", "stored_at"].map { set[$0] }
+                + facts
+            try connection.execute(
+                """
+                INSERT INTO \(names.pictures) (filename, \(target.joined(separator: ", ")))
+                SELECT filename, nullif(etag, ''), size, $9, embedding, $11, clock_timestamp(),
+                    width, height, nullif(taken_at, '')::timestamp,
+                    nullif(taken_offset, '')::interval, nullif(camera, '')
+                FROM \(incoming), $10::\(names.vector)[]) AS incoming (\(columns), embedding)
+                ORDER BY filename
+                ON CONFLICT (filename) DO UPDATE
+                SET \(target.map { "\($0) = excluded.\($0)" }.joined(separator: ", "))
+                """, new.arrays + [.text(decoding), vectors, .int32(Int32(model))])
+        }
+        let known = pictures.filter { $0.embedding == nil }
+        if !known.isEmpty {
+            // Rows of the same objects only; locked in the order of their keys.
+            try connection.execute(
+                """
+                WITH incoming AS (
+                    SELECT incoming.* FROM \(incoming)) AS incoming (\(columns))
+                    JOIN \(names.pictures) AS picture USING (filename)
+                    ORDER BY filename FOR UPDATE OF picture
+                )
+                UPDATE \(names.pictures) AS picture
+                SET width = incoming.width, height = incoming.height,
+                    taken_at = nullif(incoming.taken_at, '')::timestamp,
+                    taken_offset = nullif(incoming.taken_offset, '')::interval,
+                    camera = nullif(incoming.camera, ''), \(set["decoding"]) = $9
+                FROM incoming
+                WHERE picture.filename = incoming.filename
+                    AND coalesce(picture.\(set["etag"]), '') = incoming.etag
+                    AND picture.\(set["size"]) = incoming.size
+                """, known.arrays + [.text(decoding)])
+        }
+        try storePreviews(of: pictures)
+    }
+
+    private func storePreviews(of pictures: [IngestResults.Picture]) throws {
+        let previews = pictures.filter { $0.preview != nil }
+        guard !previews.isEmpty else { return }
         try connection.execute(
             """
-            INSERT INTO \(names.pictures) (filename, \(columns.joined(separator: ", ")))
-            SELECT filename, nullif(etag, ''), size, embedding, $5, clock_timestamp()
-            FROM unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::\(names.vector)[])
-                AS incoming (filename, etag, size, embedding)
+            INSERT INTO \(names["picture_previews"]) (filename, etag, type, bytes)
+            SELECT filename, nullif(etag, ''), type, bytes
+            FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
+                AS incoming (filename, etag, type, bytes)
             ORDER BY filename
             ON CONFLICT (filename) DO UPDATE
-            SET \(columns.map { "\($0) = excluded.\($0)" }.joined(separator: ", "))
-            """, pictures.map(\.object).arrays + [vectors, .int32(Int32(model))])
+                SET etag = excluded.etag, type = excluded.type, bytes = excluded.bytes
+            """,
+            [
+                .textArray(previews.map(\.object.key)),
+                .textArray(previews.map { $0.object.etag ?? "" }),
+                .textArray(previews.compactMap { $0.preview?.format.mediaType }),
+                .byteaArray(previews.compactMap { $0.preview?.bytes }),
+            ])
     }
 
     /// Remembers which objects need not be fetched again while they are unchanged. Those without an
@@ -231,16 +339,17 @@ extension PicturesTable {
         guard !known.isEmpty else { return }
         try connection.execute(
             """
-            INSERT INTO \(names["picture_refusals"]) (filename, etag, size, reason, rules)
-            SELECT filename, etag, size, nullif(reason, ''), $5
-            FROM unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::text[])
-                AS found (filename, etag, size, reason)
+            INSERT INTO \(names["picture_refusals"]) (filename, etag, size, reason, format, rules)
+            SELECT filename, etag, size, nullif(reason, ''), nullif(format, ''), $6
+            FROM unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::text[], $5::text[])
+                AS found (filename, etag, size, reason, format)
             ORDER BY filename
             ON CONFLICT (filename) DO UPDATE SET etag = excluded.etag, size = excluded.size,
-                reason = excluded.reason, rules = excluded.rules
+                reason = excluded.reason, format = excluded.format, rules = excluded.rules
             """,
             known.map(\.object).arrays + [
-                .textArray(known.map { $0.reason ?? "" }), .text(rules),
+                .textArray(known.map { $0.reason ?? "" }),
+                .textArray(known.map { $0.format ?? "" }), .text(rules),
             ])
     }
 
@@ -343,6 +452,13 @@ extension PicturesTable {
                         DELETE FROM \(names["picture_refusals"]) WHERE filename = ANY ($1::text[])
                         """, [.textArray(batch)])
                 }
+                // Previews of pictures that are no longer in the table, however they left it.
+                try connection.execute(
+                    """
+                    DELETE FROM \(names["picture_previews"]) AS preview WHERE NOT EXISTS (
+                        SELECT FROM \(names.pictures) AS picture
+                        WHERE picture.filename = preview.filename)
+                    """)
                 return removed
             }
         } catch let error as PGError where error.isInsufficientPrivilege {

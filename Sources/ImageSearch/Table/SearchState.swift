@@ -1,3 +1,4 @@
+import ClipCore
 import PGClient
 
 /// What a search has to know of the table before it asks: which index is there, and what pgvector
@@ -13,6 +14,8 @@ struct SearchState: Sendable {
     let hasFacts: Bool
     /// Whether there are small copies that this role may read.
     let hasPreviews: Bool
+    /// The rule that pictures to search with are decoded by.
+    let orientation: ImageDecoder.Orientation
 
     /// Whether an index is asked on when a filter left too little of what it gave (pgvector 0.8.0).
     var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
@@ -35,9 +38,14 @@ final class SearchStateCache {
     }
 
     func forget() { known = nil }
+
+    var last: SearchState? { known?.state }
 }
 
 extension PicturesTable {
+    /// The collection's rule, if a search has asked for it.
+    var knownOrientation: ImageDecoder.Orientation? { searchStateCache.last?.orientation }
+
     /// What a search needs to know of the table. Every search comes through here, so this is where
     /// what forbids searching is found out too. Two queries every ten seconds of a connection's life.
     func searchState() throws -> SearchState {
@@ -57,7 +65,7 @@ extension PicturesTable {
                 index: SearchIndex.best(of: try searchIndexes()),
                 extensionVersion: versionNumbers(try row?.string(0) ?? ""),
                 hasModels: try row?.bool(1) ?? false, hasFacts: try row?.bool(2) ?? false,
-                hasPreviews: try row?.bool(3) ?? false)
+                hasPreviews: try row?.bool(3) ?? false, orientation: try orientation())
         }
     }
 

@@ -7,6 +7,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case mayNotCreateTable(role: String)
     case noTable
     case noFacts
+    case upgradeFirst
     case differentTable
     case noUniqueKey
     case otherDimension(table: Int, asked: Int)
@@ -21,6 +22,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case differentDimension(table: Int, model: Int)
     case tooManyDimensionsForIndex(dimension: Int)
     case noIndex
+    case tooManyWithoutIndex(limit: Int)
     case otherPartitions(table: Int, asked: Int)
     case otherModel(table: ModelIdentity, given: ModelIdentity)
     case otherModelSearched(table: ModelIdentity, given: ModelIdentity)
@@ -39,6 +41,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case otherBucket(table: BucketIdentity, given: BucketIdentity)
     case otherEndpoint(table: BucketIdentity, given: BucketIdentity)
     case unknownKindOfStore(String)
+    case otherOrientation(table: String, given: String)
+    case unknownDecoding(String)
 
     public var description: String {
         switch self {
@@ -50,6 +54,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the role \"\(role)\" may not create the table pictures: let an administrator run GRANT CREATE ON SCHEMA public TO \"\(role)\""
         case .noTable:
             "the database has no table pictures: run create-table first"
+        case .upgradeFirst:
+            "the table pictures is of an earlier version: run create-table first, which adds what is missing and changes no row"
         case .noFacts:
             "the table pictures is of an earlier version and knows neither sizes nor dates of pictures: run create-table, then process-images --refresh"
         case .differentTable:
@@ -78,6 +84,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures holds embeddings of dimension \(table), but the model makes \(model): use the model that filled the table, or create-table --dimension \(model) in another database"
         case .tooManyDimensionsForIndex(let dimension):
             "pgvector indexes embeddings of \(IndexOptions.maximumDimension) dimensions at most, and these have \(dimension): search without an index"
+        case .tooManyWithoutIndex(let limit):
+            "comparing every picture with every other one takes too long for more than \(limit) pictures without an index: run create-table --index hnsw first"
         case .noIndex:
             "the table pictures has no index to measure: run create-table --index hnsw first"
         case .otherPartitions(let table, let asked):
@@ -117,6 +125,10 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): correct S3_BUCKET_NAME and S3_ENDPOINT, or use another database"
         case .otherEndpoint(let table, let given):
             "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): if both are the same bucket, run process-images --add-endpoint once"
+        case .otherOrientation(let table, let given):
+            "the table's pictures are embedded with CLIP_ORIENTATION=\(table), but the settings say \(given): correct the settings, or run process-images --refresh, which embeds the pictures concerned again"
+        case .unknownDecoding(let rule):
+            "the table's pictures are decoded by a rule that this version does not know, \"\(printableName(rule))\": use the version that wrote it"
         case .unknownKindOfStore(let kind):
             "the table pictures belongs to a kind of store that this version does not know, \(quoted(kind)): use the version that wrote it"
         }

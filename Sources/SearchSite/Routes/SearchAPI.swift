@@ -24,6 +24,18 @@ struct SearchAPI: Sendable {
             guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
             return try await results(of: state, context)
         }
+        router.getAndHead("/api/embedding") { request, context in
+            let state = try SearchState(FormFields((request.uri.query ?? "").utf8))
+            guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
+            let found = try await site.answering(state, context) {
+                try await site.search.vector(of: state.query)
+            }
+            return SearchSite.json(
+                .object([
+                    ("embedding", .array(found.vector.map(JSON.float))),
+                    ("is_truncated", .bool(found.isTruncated)),
+                ]))
+        }
         router.on("/api/search", method: .post) { request, context in
             let client = site.clients.group(of: request, peer: context.peer)
             let upload = try await Upload(request, to: site, from: client)

@@ -121,6 +121,14 @@ extension SearchSite {
     /// Makes a search, and logs why one failed.
     /// - Throws: ``SiteFailure``.
     func answer(_ state: SearchState, _ context: SiteContext) async throws -> SearchResult {
+        try await answering(state, context) { try await search.search(state.query) }
+    }
+
+    /// Does what answers a search, and logs why it failed.
+    /// - Throws: ``SiteFailure``.
+    func answering<Answer: Sendable>(
+        _ state: SearchState, _ context: SiteContext, _ body: () async throws -> Answer
+    ) async throws -> Answer {
         let begin = ContinuousClock.now
         var outcome = "found"
         defer {
@@ -129,7 +137,7 @@ extension SearchSite {
                 [("outcome", outcome)])
         }
         do {
-            return try await searches.withPermit { try await search.search(state.query) }
+            return try await searches.withPermit { try await body() }
         } catch {
             var failure = failure(error, for: state)
             failure.query = state.text ?? ""

@@ -1,0 +1,175 @@
+import PGClient
+
+/// Pictures that show the same, best copy first: most pixels, then the oldest, then by key.
+public struct DuplicateGroup: Sendable, Equatable {
+    public struct Copy: Sendable, Equatable {
+        public let key: String
+        public let facts: PictureFacts
+    }
+
+    /// At least two.
+    public let copies: [Copy]
+}
+
+extension Searcher {
+    /// Rows whose neighbours are looked for at once.
+    private static let rowsAtOnce = 500
+    /// Without an index every row is compared with every other one.
+    static let mostWithoutIndex = 5_000
+
+    /// Groups of pictures each of which has a cosine of `minimumScore` or more with another one of the
+    /// group. Asks the index for the nearest of every picture, on all of the searcher's threads; holds the
+    /// keys of pictures that have copies.
+    ///
+    /// - Parameter report: told how many pictures have been looked at.
+    /// - Throws: `TableError.tooManyWithoutIndex`, and as ``search(_:)``.
+    public func duplicates(
+        minimumScore: Double, report: @Sendable (Int) -> Void = { _ in }
+    ) async throws -> [DuplicateGroup] {
+        try await ask { try $0.checkMayCompareAll(limit: Self.mostWithoutIndex) }
+        var groups = DisjointSets()
+        var last: String?
+        var seen = 0
+        try await withThrowingTaskGroup(of: (count: Int, pairs: [(String, String)]).self) { tasks in
+            var running = 0
+            var isOver = false
+            while !isOver || running > 0 {
+                while !isOver, running < threads {
+                    let after = last
+                    let keys = try await ask { try $0.keys(after: after, limit: Self.rowsAtOnce) }
+                    isOver = keys.count < Self.rowsAtOnce
+                    last = keys.last
+                    guard !keys.isEmpty else { break }
+                    running += 1
+                    tasks.addTask {
+                        let pairs = try await self.ask {
+                            try $0.pairs(of: keys, minimumScore: minimumScore)
+                        }
+                        return (keys.count, pairs)
+                    }
+                }
+                guard running > 0, let found = try await tasks.next() else { break }
+                running -= 1
+                for (a, b) in found.pairs { groups.join(a, b) }
+                seen += found.count
+                report(seen)
+            }
+        }
+        var sorted: [DuplicateGroup] = []
+        for keys in groups.sets {
+            // Rows may have gone meanwhile.
+            let copies = try await ask { try $0.copies(keys) }
+            if copies.count > 1 { sorted.append(DuplicateGroup(copies: copies)) }
+        }
+        return sorted
+    }
+}
+
+/// Keys that belong together, by union and find.
+private struct DisjointSets {
+    private var numbers: [String: Int] = [:]
+    private var keys: [String] = []
+    private var parents: [Int] = []
+
+    mutating func join(_ a: String, _ b: String) {
+        let (a, b) = (root(number(a)), root(number(b)))
+        parents[max(a, b)] = min(a, b)
+    }
+
+    private mutating func number(_ key: String) -> Int {
+        if let number = numbers[key] { return number }
+        numbers[key] = keys.count
+        parents.append(keys.count)
+        keys.append(key)
+        return keys.count - 1
+    }
+
+    private mutating func root(_ number: Int) -> Int {
+        var number = number
+        while parents[number] != number {
+            parents[number] = parents[parents[number]]
+            number = parents[number]
+        }
+        return number
+    }
+
+    /// In the order in which they were found.
+    var sets: [[String]] {
+        mutating get {
+            var sets: [Int: [String]] = [:]
+            for number in keys.indices { sets[root(number), default: []].append(keys[number]) }
+            return sets.sorted { $0.key < $1.key }.map(\.value)
+        }
+    }
+}
+
+extension PicturesTable {
+    /// Neighbours of a picture that are looked at: copies beyond these are found from one another.
+    private static let neighbours = 20
+
+    /// - Throws: ``TableError/tooManyWithoutIndex(limit:)``.
+    fileprivate func checkMayCompareAll(limit: Int) throws {
+        _ = try dimension()
+        guard try searchState().index == nil else { return }
+        let rows = try read("SELECT 1 FROM \(names.pictures) OFFSET \(limit) LIMIT 1")
+        guard rows.isEmpty else { throw TableError.tooManyWithoutIndex(limit: limit) }
+    }
+
+    /// Keys in the database's order, after a key.
+    fileprivate func keys(after key: String?, limit: Int) throws -> [String] {
+        try read(
+            """
+            SELECT filename FROM \(names.pictures) \(key == nil ? "" : "WHERE filename > $1")
+            ORDER BY filename LIMIT \(limit)
+            """, key.map { [.text($0)] } ?? []
+        ).map { try $0.string(0) }
+    }
+
+    /// Pairs of each of these pictures and one near to it.
+    fileprivate func pairs(
+        of keys: [String], minimumScore: Double
+    ) throws -> [(String, String)] {
+        let index = try searchState().index
+        let type = index.map { $0.holdsVectors ? "" : "::\(names.vectorSchema).\($0.type)" } ?? ""
+        let nearer = names.vectorOperator(index?.distance.sqlOperator ?? "<=>")
+        let cosine = names.vectorOperator("<=>")
+        // Each row's neighbours come from the index; the cosine is that of the whole vectors.
+        let search = PGQuery(
+            """
+            SELECT picture.filename, near.filename
+            FROM \(names.pictures) AS picture CROSS JOIN LATERAL (
+                SELECT filename, embedding FROM \(names.pictures)
+                WHERE embedding IS NOT NULL
+                ORDER BY (embedding\(type)) \(nearer) (picture.embedding\(type))
+                LIMIT \(Self.neighbours)
+            ) AS near
+            WHERE picture.filename = ANY ($1::text[]) AND picture.embedding IS NOT NULL
+                AND near.filename <> picture.filename
+                AND 1 - (near.embedding \(cosine) picture.embedding) >= $2
+            """, [.textArray(keys), .double(minimumScore)])
+        let settings = (index == nil ? [] : [PGQuery("SET LOCAL enable_seqscan = off")])
+        let queries = beginReading + settings + [search]
+        return try connection.pipeline(queries + [PGQuery("COMMIT")])[queries.count - 1].map {
+            (try $0.string(0), try $0.string(1))
+        }
+    }
+
+    /// What is known of copies, best first.
+    fileprivate func copies(_ keys: [String]) throws -> [DuplicateGroup.Copy] {
+        let hasFacts = try searchState().hasFacts
+        let order =
+            hasFacts
+            ? "width::bigint * height DESC NULLS LAST, taken_at NULLS LAST, " : ""
+        return try read(
+            """
+            SELECT filename\(hasFacts ? ", \(PictureFacts.columns)" : "") FROM \(names.pictures)
+            WHERE filename = ANY ($1::text[])
+            ORDER BY \(order)filename
+            """, [.textArray(keys)]
+        ).map { row in
+            DuplicateGroup.Copy(
+                key: try row.string(0),
+                facts: hasFacts ? try PictureFacts(row, from: 1) : PictureFacts())
+        }
+    }
+}
