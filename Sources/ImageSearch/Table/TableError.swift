@@ -128,7 +128,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .otherOrientation(let table, let given):
             "the table's pictures are embedded with CLIP_ORIENTATION=\(table), but the settings say \(given): correct the settings, or run process-images --refresh, which embeds the pictures concerned again"
         case .unknownDecoding(let rule):
-            "the table's pictures are decoded by a rule that this version does not know, \"\(printableName(rule))\": use the version that wrote it"
+            "the table's pictures are decoded by a rule that this version does not know, \(quoted(rule)): use the version that wrote it"
         case .unknownKindOfStore(let kind):
             "the table pictures belongs to a kind of store that this version does not know, \(quoted(kind)): use the version that wrote it"
         }
