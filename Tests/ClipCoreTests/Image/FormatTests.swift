@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What `Fixtures/image/formats/make_formats.py` had Pillow and upstream CLIP answer.
-struct GoldenFormat: Decodable, CustomTestStringConvertible {
+struct GoldenFormat: GoldenPicture {
     var file: String
     var length: Int?
     /// Pillow refused it.
@@ -22,16 +22,8 @@ struct GoldenFormat: Decodable, CustomTestStringConvertible {
         return Array(bytes.prefix(length ?? bytes.count))
     }
 
-    static let all: [GoldenFormat] = {
-        let data = try! Data(contentsOf: folder.appending(path: "golden.json"))
-        return try! JSONDecoder().decode([GoldenFormat].self, from: data)
-    }()
-
     static let folder = GoldenImages.folder.appending(path: "formats")
-
-    static func picture(_ name: String) throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: folder.appending(path: name)))
-    }
+    static let all = answers()
 
     /// Pillow reads these; MODEL.md lists why this project does not.
     static let unsupported: Set<String> = [

@@ -2,6 +2,28 @@ import ClipCore
 import Foundation
 import Testing
 
+/// A committed picture, and what a script beside it had Pillow and upstream CLIP answer.
+protocol GoldenPicture: Decodable, CustomTestStringConvertible {
+    static var folder: URL { get }
+    var file: String { get }
+}
+
+extension GoldenPicture {
+    var testDescription: String { file }
+
+    func bytes() throws -> [UInt8] { try Self.picture(file) }
+
+    static func picture(_ name: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: folder.appending(path: name)))
+    }
+
+    /// All answers in the folder's golden.json.
+    static func answers() -> [Self] {
+        let data = try! Data(contentsOf: folder.appending(path: "golden.json"))
+        return try! JSONDecoder().decode([Self].self, from: data)
+    }
+}
+
 /// What `Fixtures/image/make_images.py` had Pillow and upstream CLIP answer.
 struct GoldenImages: Decodable {
     /// A committed picture, whole or damaged in a given way, and what Pillow makes of it.

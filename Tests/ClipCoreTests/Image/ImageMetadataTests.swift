@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// What `Fixtures/image/metadata/make_metadata.py` had Pillow and upstream CLIP answer.
-struct GoldenMetadata: Decodable, CustomTestStringConvertible {
+struct GoldenMetadata: GoldenPicture {
     var file: String
     var mode: String
     /// Of the pixels as stored.
@@ -18,18 +18,8 @@ struct GoldenMetadata: Decodable, CustomTestStringConvertible {
     var takenOffset: String?
     var camera: String?
 
-    var testDescription: String { file }
-
-    func bytes() throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: Self.folder.appending(path: file)))
-    }
-
     static let folder = GoldenImages.folder.appending(path: "metadata")
-
-    static let all: [GoldenMetadata] = {
-        let data = try! Data(contentsOf: folder.appending(path: "golden.json"))
-        return try! JSONDecoder().decode([GoldenMetadata].self, from: data)
-    }()
+    static let all = answers()
 }
 
 @Suite struct ImageMetadataTests {

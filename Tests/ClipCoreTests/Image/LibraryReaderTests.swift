@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// What `Fixtures/image/libraries/make_libraries.py` had Pillow, its plugins and rawpy answer.
-struct GoldenLibraryImage: Decodable, CustomTestStringConvertible {
+struct GoldenLibraryImage: GoldenPicture {
     var file: String
     var mode: String
     /// Upright.
@@ -16,18 +16,8 @@ struct GoldenLibraryImage: Decodable, CustomTestStringConvertible {
     var camera: String?
     var takenAt: String?
 
-    var testDescription: String { file }
-
-    func bytes() throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: Self.folder.appending(path: file)))
-    }
-
     static let folder = GoldenImages.folder.appending(path: "libraries")
-
-    static let all: [GoldenLibraryImage] = {
-        let data = try! Data(contentsOf: folder.appending(path: "golden.json"))
-        return try! JSONDecoder().decode([GoldenLibraryImage].self, from: data)
-    }()
+    static let all = answers()
 
     /// Those that this build reads: package traits can leave formats out.
     static let read = all.filter { image in

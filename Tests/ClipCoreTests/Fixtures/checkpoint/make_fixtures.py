@@ -10,21 +10,17 @@ It writes beside itself, and Tests/Fixtures/tiny-clip.{pt,json} for tests that n
 real vocabulary. Weights are random, representable in fp16 (upstream rounds them to it), and many
 are overlapping views of one storage, which keeps the files small and exercises offsets and strides.
 """
-import collections, io, json, math, pathlib, pickle, struct, warnings, zipfile
+import collections, io, json, math, pathlib, pickle, struct, sys, warnings, zipfile
 warnings.filterwarnings("ignore")
-import torch
 
-# torchvision's wheel may be built for another torch; nothing of it is needed here.
-_register = torch.library.register_fake
-torch.library.register_fake = lambda op, f=None, /, **k: (
-    ((lambda g: g) if f is None else f) if isinstance(op, str) and op.startswith("torchvision::")
-    else (_register(op, f, **k) if f is not None else _register(op, **k)))
-import clip
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parents[3] / "tools"))
+import torch
+from openai_clip import clip
 import numpy as np
 from clip.model import CLIP, build_model, convert_weights
 from safetensors.torch import save_file
 
-HERE = pathlib.Path(__file__).resolve().parent
 SHARED = HERE.parents[2] / "Fixtures"
 SHARED.mkdir(exist_ok=True)
 MASK = (1 << 64) - 1

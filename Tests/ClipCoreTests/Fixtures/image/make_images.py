@@ -22,16 +22,8 @@ Made with Pillow 13.0.0 and its libjpeg-turbo 3.2.0. Pillow 12 resizes tall pict
 import io, json, pathlib, struct, subprocess, sys, warnings, zlib
 warnings.filterwarnings("ignore")
 import numpy as np
-import torch
-
-# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
-_register = torch.library.register_fake
-torch.library.register_fake = lambda op, f=None, /, **k: (
-    ((lambda g: g) if f is None else f) if isinstance(op, str) and op.startswith("torchvision::")
-    else (_register(op, f, **k) if f is not None else _register(op, **k)))
-from clip.clip import _transform
 from PIL import Image, UnidentifiedImageError
-from torchvision.transforms import Compose
+from upstream import Compose, _transform, to_bytes_at
 
 here = pathlib.Path(__file__).resolve().parent
 rng = np.random.default_rng(20)
@@ -228,11 +220,7 @@ def apply(data, damage):
 
 # Answers -------------------------------------------------------------------------------------
 
-def bytes_at(resolution):
-    return Compose(_transform(resolution).transforms[:3])
-
-
-to_bytes, to_floats = bytes_at(224), Compose(_transform(224).transforms[3:])
+to_bytes, to_floats = to_bytes_at(224), Compose(_transform(224).transforms[3:])
 
 
 def answer(data):
@@ -292,7 +280,7 @@ def main():
     cases += [(10000, 3, 224), (3, 10000, 224), (4000, 3000, 224), (2999, 4001, 336)]
     for i, (w, h, n) in enumerate(cases):
         mode, pattern = modes[i % 3], ["hash", "checker"][i // 3 % 2]
-        square = bytes_at(n)(synthetic(mode, w, h, pattern))
+        square = to_bytes_at(n)(synthetic(mode, w, h, pattern))
         golden["square"].append({"mode": mode, "width": w, "height": h, "pattern": pattern,
                                  "resolution": n, "crc": crc(square.tobytes())})
 
@@ -304,7 +292,7 @@ def main():
     whole.mkdir(exist_ok=True)
     for name in ["size-640x427", "size-7x5", "size-10000x3", "size-3x10000", "grey", "cmyk", "ycck",
                  "progressive", "rgb-stored", "sample-1x2"]:
-        square = bytes_at(64)(Image.open(here / f"{name}.jpg"))
+        square = to_bytes_at(64)(Image.open(here / f"{name}.jpg"))
         (whole / f"{name}.rgb").write_bytes(square.tobytes())
 
     lines = []

@@ -15,20 +15,14 @@ what is named so, by Pillow. Made with Pillow 13.0.0.
 import io, json, pathlib, struct, sys, warnings, zlib
 warnings.filterwarnings("ignore")
 import numpy as np
-import torch
-
-# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
-_register = torch.library.register_fake
-torch.library.register_fake = lambda op, f=None, /, **k: (
-    ((lambda g: g) if f is None else f) if isinstance(op, str) and op.startswith("torchvision::")
-    else (_register(op, f, **k) if f is not None else _register(op, **k)))
-from clip.clip import _transform
 from PIL import Image
-from torchvision.transforms import Compose
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from upstream import names, replace_pictures, to_bytes_at, write_answers
 
 here = pathlib.Path(__file__).resolve().parent
 rng = np.random.default_rng(7)
-to_bytes = Compose(_transform(224).transforms[:3])
+to_bytes = to_bytes_at(224)
 made = {}
 
 
@@ -710,14 +704,9 @@ def main():
     if "--pictures" in sys.argv:
         for make in [make_png, make_webp, make_gif, make_bmp, make_tiff, make_more_tiff, make_more_png]:
             make()
-        for old in here.iterdir():
-            if old.suffix not in (".py", ".json"):
-                old.unlink()
-        for name, data in made.items():
-            (here / name).write_bytes(data)
+        replace_pictures(here, made)
     rows = []
-    names = sorted(p.name for p in here.iterdir() if p.suffix not in (".py", ".json"))
-    for name in names:
+    for name in names(here):
         rows.append({"file": name, **answer((here / name).read_bytes())})
     for name in sum(CUT.values(), []):
         data = (here / name).read_bytes()
@@ -728,9 +717,8 @@ def main():
             if name.endswith(".tif") and length > 3 * size // 4:
                 continue
             rows.append({"file": name, "length": length, **answer(data[:length])})
-    body = ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows)
-    (here / "golden.json").write_text(f"[\n{body}\n]\n")
-    print(len(names), "pictures,", len(rows), "answers,", sum("error" in r for r in rows), "refused")
+    write_answers(here, rows)
+    print(sum("error" in r for r in rows), "refused")
 
 
 main()

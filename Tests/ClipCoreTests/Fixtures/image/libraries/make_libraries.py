@@ -8,24 +8,18 @@ golden.json has for each picture the size, upstream's 32x32x3 bytes in Base64 (o
 how much each may differ: libraries differ in version, and some in the conversion of colours. Without
 --pictures only golden.json is written. Made with Pillow 13.0.0, pillow-heif 1.8.1, pillow-jxl-plugin 1.3.8 and rawpy 0.28.0.
 """
-import base64, io, json, pathlib, struct, sys, warnings
+import base64, io, pathlib, struct, sys, warnings
 warnings.filterwarnings("ignore")
 import numpy as np
-import torch
-
-# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
-_register = torch.library.register_fake
-torch.library.register_fake = lambda op, f=None, /, **k: (
-    ((lambda g: g) if f is None else f) if isinstance(op, str) and op.startswith("torchvision::")
-    else (_register(op, f, **k) if f is not None else _register(op, **k)))
 import pillow_heif, pillow_jxl, rawpy
-from clip.clip import _transform
 from PIL import Image, ImageOps
-from torchvision.transforms import Compose
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from upstream import names, replace_pictures, to_bytes_at, write_answers
 
 pillow_heif.register_heif_opener()
 here = pathlib.Path(__file__).resolve().parent
-to_bytes = Compose(_transform(32).transforms[:3])
+to_bytes = to_bytes_at(32)
 made = {}
 
 
@@ -195,15 +189,8 @@ def answer(name, data):
 def main():
     if "--pictures" in sys.argv:
         make()
-        for old in here.iterdir():
-            if old.suffix not in (".py", ".json"):
-                old.unlink()
-        for name, data in made.items():
-            (here / name).write_bytes(data)
-    names = sorted(p.name for p in here.iterdir() if p.suffix not in (".py", ".json"))
-    rows = [json.dumps(answer(name, (here / name).read_bytes()), separators=(",", ":")) for name in names]
-    (here / "golden.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
-    print(len(rows), "pictures")
+        replace_pictures(here, made)
+    write_answers(here, [answer(name, (here / name).read_bytes()) for name in names(here)])
 
 
 main()

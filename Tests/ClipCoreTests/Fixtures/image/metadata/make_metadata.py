@@ -8,22 +8,16 @@ golden.json has for each picture: mode, size and CRC-32 of the pixels after `loa
 `ImageOps.exif_transpose`, the CRC-32 of upstream's 224x224x3 bytes of the latter, and EXIF's time, offset and
 camera as Pillow reads them. Without --pictures only golden.json is written. Made with Pillow 13.0.0.
 """
-import datetime, io, json, pathlib, struct, sys, warnings, zlib
+import datetime, io, pathlib, struct, sys, warnings, zlib
 warnings.filterwarnings("ignore")
 import numpy as np
-import torch
-
-# torchvision's wheel may be built for another torch; only its Pillow transforms are needed here.
-_register = torch.library.register_fake
-torch.library.register_fake = lambda op, f=None, /, **k: (
-    ((lambda g: g) if f is None else f) if isinstance(op, str) and op.startswith("torchvision::")
-    else (_register(op, f, **k) if f is not None else _register(op, **k)))
 from PIL import Image, ImageCms, ImageOps
-from torchvision.transforms import Compose
-from clip.clip import _transform
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from upstream import names, replace_pictures, to_bytes_at, write_answers
 
 here = pathlib.Path(__file__).resolve().parent
-to_bytes = Compose(_transform(224).transforms[:3])
+to_bytes = to_bytes_at(224)
 made = {}
 
 
@@ -209,15 +203,8 @@ def answer(name, data):
 def main():
     if "--pictures" in sys.argv:
         make()
-        for old in here.iterdir():
-            if old.suffix not in (".py", ".json"):
-                old.unlink()
-        for name, data in made.items():
-            (here / name).write_bytes(data)
-    names = sorted(p.name for p in here.iterdir() if p.suffix not in (".py", ".json"))
-    rows = [json.dumps(answer(name, (here / name).read_bytes()), separators=(",", ":")) for name in names]
-    (here / "golden.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
-    print(len(rows), "pictures")
+        replace_pictures(here, made)
+    write_answers(here, [answer(name, (here / name).read_bytes()) for name in names(here)])
 
 
 main()
