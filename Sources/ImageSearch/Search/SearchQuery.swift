@@ -19,6 +19,8 @@ public struct SearchQuery: Sendable, Equatable {
             case key(String)
             /// An embedding of the same model, of any length except zero: a picture's, for example.
             case embedding([Float])
+
+            var isKey: Bool { if case .key = self { true } else { false } }
         }
 
         public let content: Content

@@ -184,8 +184,10 @@ extension PicturesTable {
     ) throws -> DecodingRule {
         let rows = try connection.execute(
             """
-            SELECT coalesce(decoding, ''), EXISTS (SELECT FROM \(names.pictures)
+            SELECT coalesce(decoding, ''), CASE WHEN decoding IS NULL THEN EXISTS (
+                SELECT FROM \(names.pictures)
                 WHERE model IS NOT NULL AND decoding IS NULL AND embedding IS NOT NULL)
+                ELSE false END
             FROM \(names["picture_collection"]) \(isLocked ? "FOR UPDATE" : "")
             """)
         var known: ImageDecoder.Orientation?
@@ -193,7 +195,7 @@ extension PicturesTable {
         if let row = rows.first {
             let name = try row.string(0)
             known = name.isEmpty ? nil : try Self.orientation(name)
-            isFormer = try known == nil && row.bool(1)
+            isFormer = try row.bool(1)
         }
         if isRefreshing {
             return DecodingRule(orientation: wanted ?? known ?? .upright, isFormer: false)

@@ -47,7 +47,7 @@ extension PicturesTable {
     var knownOrientation: ImageDecoder.Orientation? { searchStateCache.last?.orientation }
 
     /// What a search needs to know of the table. Every search comes through here, so this is where
-    /// what forbids searching is found out too. Two queries every ten seconds of a connection's life.
+    /// what forbids searching is found out too. A few queries every ten seconds of a connection's life.
     func searchState() throws -> SearchState {
         try searchStateCache.state {
             if let searchBucket { try check(searchBucket) }
