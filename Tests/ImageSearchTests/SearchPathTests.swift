@@ -17,9 +17,10 @@ import Testing
         _ more: [String: String] = [:], threads: Int? = 1,
         connect: @escaping @Sendable (String, Bool) throws -> PicturesTable = { _, _ in
             throw PGError(.connection, "no route to host")
-        }
+        },
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
     ) throws -> Searcher {
-        try Searcher(settings(more), threads: threads, connect: connect)
+        try Searcher(settings(more), threads: threads, now: now, connect: connect)
     }
 
     private static func picture() throws -> [UInt8] {
@@ -131,16 +132,21 @@ import Testing
     /// The primary is asked when no replica answers, and replicas are then left alone for a while.
     @Test func replicasAreAskedFirst() async throws {
         let asked = Monitor([String]())
-        let searcher = try Self.searcher(["PG_READ_URI": "postgres://u@replica.invalid/d"]) {
-            uri, isReplica in
-            asked.update { $0.append("\(uri.contains("replica.invalid")) \(isReplica)") }
-            throw PGError(.connection, "down")
-        }
+        let time = Monitor(ContinuousClock.now)
+        let searcher = try Self.searcher(
+            ["PG_READ_URI": "postgres://u@replica.invalid/d"],
+            connect: { uri, isReplica in
+                asked.update { $0.append("\(uri.contains("replica.invalid")) \(isReplica)") }
+                throw PGError(.connection, "down")
+            }, now: { time.read { $0 } })
         let byKey = SearchQuery(terms: [.init(.key("a"))])
         for _ in 0..<2 {
             await #expect(throws: SearchError.self) { try await searcher.search(byKey) }
         }
         #expect(asked.read { $0 } == ["true true", "false false", "false false"])
+        time.update { $0 += .seconds(31) }
+        await #expect(throws: SearchError.self) { try await searcher.search(byKey) }
+        #expect(asked.read { $0 }.suffix(2) == ["true true", "false false"])
     }
 
     /// Falling back to the primary would hide a mistake in the settings.

@@ -180,7 +180,9 @@ import Testing
 
     /// Blocks of proxies, ports in X-Forwarded-For, and IPv6 customers, who have a /64 each.
     @Test func ratesCountWhomTheProxyNames() async throws {
+        let start = ContinuousClock.now
         let site = SearchSite(search: FakeSearch()) {
+            $0.now = { start }
             $0.requestsPerMinute = 6
             $0.trustedProxies = try! ["10.0.0.0/8", "fd00::/7"].map { try AddressBlock($0) }
         }
@@ -283,7 +285,7 @@ import Testing
         let paths = try #require(document["paths"] as? [String: Any])
         #expect(
             Set(paths.keys) == [
-                "/api/search", "/api/pictures/{key}", "/health", "/ready",
+                "/api/search", "/api/embedding", "/api/pictures/{key}", "/health", "/ready",
             ])
     }
 

@@ -16,6 +16,7 @@ final class SearchConnection {
     typealias Connect = @Sendable (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
 
     private let route: SearchRoute
+    private let now: @Sendable () -> ContinuousClock.Instant
     private let connect: Connect
     private var table: PicturesTable?
     /// Whether `table` is at the primary because no replica answered.
@@ -30,8 +31,12 @@ final class SearchConnection {
     /// A lost connection and its replacement may each have been to a server that is shutting down.
     private static let attempts = 3
 
-    init(_ route: SearchRoute, connect: @escaping Connect) {
+    init(
+        _ route: SearchRoute, now: @escaping @Sendable () -> ContinuousClock.Instant,
+        connect: @escaping Connect
+    ) {
         self.route = route
+        self.now = now
         self.connect = connect
     }
 
@@ -67,14 +72,14 @@ final class SearchConnection {
             } catch let error as PGError where error.isSerializationFailure && !isFallback {
                 // A replica cancels queries that conflict with its recovery.
                 self.table = try primary()
-                replicasMissedUntil = .now + Self.pause
+                replicasMissedUntil = now() + Self.pause
             }
         }
         return try body(usableTable())
     }
 
     private func usableTable() throws -> PicturesTable {
-        let mayTryReplicas = replicasMissedUntil.map { $0 <= .now } ?? true
+        let mayTryReplicas = replicasMissedUntil.map { $0 <= now() } ?? true
         if let table, table.isUsable, !(isFallback && mayTryReplicas) { return table }
         if let replicas = route.replicas, mayTryReplicas {
             do {
@@ -85,7 +90,7 @@ final class SearchConnection {
             } catch let error as PGError {
                 // A mistake in the settings must not be hidden by the fallback.
                 if error.kind == .invalidUse || error.isAuthenticationFailure { throw error }
-                replicasMissedUntil = .now + Self.pause
+                replicasMissedUntil = now() + Self.pause
                 if let table, table.isUsable { return table }
             }
         }

@@ -116,9 +116,12 @@ public final class Searcher: PictureSearch {
                 applicationName: applicationName, responseTimeout: longestStatement))
     }
 
-    /// - Parameter connect: connects to the database at a URI, which may be a replica.
+    /// - Parameters:
+    ///   - now: the clock.
+    ///   - connect: connects to the database at a URI, which may be a replica.
     package init(
         _ settings: Settings, threads: Int?,
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
         connect: @escaping @Sendable (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
     ) throws {
         let route = try settings.searchRoute()
@@ -129,7 +132,7 @@ public final class Searcher: PictureSearch {
         connections = ThreadPool(
             threads: self.threads, waiting: 256,
             longestWait: .seconds(10)
-        ) { SearchConnection(route, connect: connect) }
+        ) { SearchConnection(route, now: now, connect: connect) }
     }
 
     /// Loads the model on a thread of its own.
@@ -210,11 +213,8 @@ public final class Searcher: PictureSearch {
     public func vector(of query: SearchQuery) async throws -> QueryEmbedder.TextEmbedding {
         try query.check()
         let (terms, isTruncated) = try await ready().embedTexts(of: query.terms)
-        let hasKeys = terms.contains { term in
-            if case .key = term.content { true } else { false }
-        }
         let vector =
-            hasKeys
+            terms.contains(where: \.content.isKey)
             ? try await ask { table in try QueryVector.of(terms) { try table.embedding(of: $0) } }
             : try QueryVector.of(terms) { _ in nil }
         return QueryEmbedder.TextEmbedding(vector: vector, isTruncated: isTruncated)
@@ -259,9 +259,5 @@ public final class Searcher: PictureSearch {
 }
 
 extension SearchQuery {
-    fileprivate var needsModel: Bool {
-        !terms.allSatisfy { term in
-            if case .key = term.content { true } else { false }
-        }
-    }
+    fileprivate var needsModel: Bool { !terms.allSatisfy(\.content.isKey) }
 }
