@@ -3,7 +3,11 @@
 import contextlib
 import os
 
+import pytest
 from Browser.sample_site import filled_workplace
+from playwright.sync_api import sync_playwright
+
+SYSTEM_CHROMIUM = "/usr/bin/chromium"
 
 _stack = contextlib.ExitStack()
 
@@ -18,3 +22,14 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     _stack.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = os.environ.get("CHROMIUM")
+    if not path and os.path.exists(SYSTEM_CHROMIUM):
+        path = SYSTEM_CHROMIUM
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -3,10 +3,9 @@
 import contextlib
 import re
 
-import psycopg
 import pytest
 from Browser.sample_site import SAMPLES, filled_workplace
-from Browser.test_site import Axe, Visit, browser  # noqa: F401
+from Browser.test_site import Axe, Visit
 from playwright.sync_api import expect
 
 SHIFT = """() => new Promise((resolve) => {
@@ -40,29 +39,16 @@ TARGETS = """() => [...document.querySelectorAll("a, button, input, select, summ
   .filter(([, box]) => box.width > 2 && (box.width < 43.9 || box.height < 43.9)).map(([html]) => html)"""
 
 
-def size(jpeg):
-    """Width and height, from the frame header (ITU-T T.81, B.2.2)."""
-    place = 2
-    while not 0xC0 <= jpeg[place + 1] <= 0xC2:
-        place += 2 + int.from_bytes(jpeg[place + 2:place + 4], "big")
-    return int.from_bytes(jpeg[place + 7:place + 9], "big"), int.from_bytes(jpeg[place + 5:place + 7], "big")
-
-
 @pytest.fixture(scope="module")
 def album():
     with contextlib.ExitStack() as stack:
         pictures = sorted((SAMPLES / "pictures").glob("*.jpg"))[:120]
         place = filled_workplace(stack, pictures=pictures)
-        with psycopg.connect(place.settings["PG_SERVICE_URI"]) as connection:
-            for picture in pictures:
-                connection.execute(
-                    "UPDATE pictures SET width = %s, height = %s WHERE filename = %s AND width IS NULL",
-                    (*size(picture.read_bytes()), picture.name))
         yield stack.enter_context(place.web_app())
 
 
 @pytest.fixture
-def visit(browser, album):  # noqa: F811
+def visit(browser, album):
     visits = []
 
     def make(**options):

@@ -13,28 +13,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from Browser.sample_site import PICTURES
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 BASE = os.environ.get("WEB_APP_URL", "").rstrip("/")
 if not BASE:
     pytest.skip("WEB_APP_URL is not set", allow_module_level=True)
 
-SYSTEM_CHROMIUM = "/usr/bin/chromium"
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 expect.set_options(timeout=30_000)  # a loaded machine is slow, not wrong
 WIDE = {"width": 2560, "height": 1440}
-
-
-@pytest.fixture(scope="session")
-def browser():
-    path = os.environ.get("CHROMIUM")
-    if not path and os.path.exists(SYSTEM_CHROMIUM):
-        path = SYSTEM_CHROMIUM
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Visit:
@@ -481,7 +469,7 @@ def test_a_picture_of_ones_own(visit, javascript):
     expect(page.locator(".grid .key").first).to_have_text(PICTURES[7].name)
     address = page.url
     assert "/search/" in address
-    # The address shows the same to whoever it is sent to, and further words belong to it.
+    # The address shows the same to everyone, and further words belong to it.
     page.goto(address)
     expect(page.locator(".grid .key").first).to_have_text(PICTURES[7].name)
     page.locator("#add").fill("night")

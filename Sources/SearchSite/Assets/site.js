@@ -49,16 +49,17 @@ const nearEnd = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) showMore(entry.target, false);
 }, { rootMargin: "600px" });
 
-// Not before the visitor scrolls: the last row changes when pictures are added to it.
+// Not before the visitor scrolls in a list: its last row changes when pictures are added to it.
 let hasScrolled = false;
-for (const type of ["scroll", "wheel", "touchmove"]) {
-  addEventListener(type, () => {
-    if (hasScrolled) return;
-    hasScrolled = true;
-    const more = results.querySelector("a.more");
-    if (more) nearEnd.observe(more);
-  }, { passive: true });
+function scrolled() {
+  if (hasScrolled) return;
+  hasScrolled = true;
+  const more = results.querySelector("a.more");
+  if (more) nearEnd.observe(more);
 }
+for (const type of ["wheel", "touchmove"]) addEventListener(type, scrolled, { passive: true });
+// A new list is shown from its top, which is an event too.
+addEventListener("scroll", () => { if (scrollY > 0) scrolled(); }, { passive: true });
 
 function arrange() {
   results.querySelectorAll("img").forEach(markIfBroken);
@@ -70,6 +71,7 @@ function arrange() {
 }
 
 function show(html) {
+  hasScrolled = false;
   results.innerHTML = html;
   const section = results.firstElementChild;
   root.dataset.view = section?.dataset.view ?? "results";
@@ -283,7 +285,7 @@ async function showMore(link, byHand) {
     if (!response.ok) throw new Error();
     html = await response.text();
   } catch {
-    // The link stays: whoever follows it is told what is wrong.
+    // The link stays: following it shows what is wrong.
     link.removeAttribute("aria-busy");
     if (byHand) go(new URL(link.href));
     return;
