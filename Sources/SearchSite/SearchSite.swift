@@ -154,7 +154,8 @@ public struct SearchSite: Sendable {
         var methods = [
             "/search": "GET, HEAD, POST", "/search_form": "POST", "/api/search": "GET, HEAD, POST",
         ]
-        for path in ["/", "/health", "/ready", "/metrics", "/openapi.json"] + Asset.all.map(\.path)
+        for path in ["/", "/api/embedding", "/health", "/ready", "/metrics", "/openapi.json"]
+            + Asset.all.map(\.path)
         {
             methods[path] = "GET, HEAD"
         }

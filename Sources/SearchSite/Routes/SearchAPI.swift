@@ -8,11 +8,11 @@ struct SearchAPI: Sendable {
     /// Pictures when a request does not say.
     static let defaultLimit = 10
 
-    private static let parameters: Set<String> = [
-        "q", "more", "less", "image_key", "limit", "offset", "min_score", "prefix", "after",
-        "before",
-        "camera", "shape", "min_width", "min_height",
-    ]
+    private static let terms: Set<String> = ["q", "more", "less", "image_key"]
+    private static let parameters = terms.union([
+        "limit", "offset", "min_score", "prefix", "after", "before", "camera", "shape",
+        "min_width", "min_height",
+    ])
 
     let site: SearchSite
 
@@ -25,7 +25,9 @@ struct SearchAPI: Sendable {
             return try await results(of: state, context)
         }
         router.getAndHead("/api/embedding") { request, context in
-            let state = try SearchState(FormFields((request.uri.query ?? "").utf8))
+            let fields = FormFields((request.uri.query ?? "").utf8)
+            try fields.checkNames(Self.terms)
+            let state = try SearchState(fields)
             guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
             let found = try await site.answering(state, context) {
                 try await site.search.vector(of: state.query)
