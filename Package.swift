@@ -24,7 +24,7 @@ let package = Package(
         .trait(name: "RAW", description: "Previews in cameras' raw files, by libraw."),
         .default(enabledTraits: ["HEIF", "JPEG2000", "JPEGXL", "SentencePiece", "TLS"]),
     ],
-    // deploy/Package.resolved has the exact versions of release builds.
+    // deploy/versions.txt has the exact versions of release builds.
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
