@@ -13,7 +13,9 @@ import secrets
 import signal
 import subprocess
 import threading
+import urllib.error
 import urllib.parse
+import urllib.request
 
 import boto3
 import botocore.config
@@ -42,7 +44,7 @@ def tool(name):
 
 @contextlib.contextmanager
 def new_database():
-    """The service URI of a database that nobody else has."""
+    """The service URI of a database for one test alone."""
     server = variable("TEST_PG_URI")
     SECRETS.add(urllib.parse.urlsplit(server).password)
     name = "t_" + secrets.token_hex(8)
@@ -158,3 +160,12 @@ class Workplace:
             for secret in SECRETS:
                 assert secret not in "".join(log)
         assert code == 0, (code, log)
+
+
+def search(address):
+    """Status and page of a search on a web-app."""
+    try:
+        with urllib.request.urlopen(f"{address}/search?q=cat") as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()

@@ -95,7 +95,7 @@ def site():
 
 
 def test_uploads_of_a_byte_every_two_seconds(site):
-    """Nine of them, as many as there are places; they end, and nobody waits for them."""
+    """Nine of them, as many as there are places; they end, and no other client waits for them."""
     picture = PICTURES[0].read_bytes()
     with contextlib.ExitStack() as stack:
         before = memory(process_of(site))

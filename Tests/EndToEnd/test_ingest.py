@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from faults import SIZE, FaultProxy, invented_store
 from tools import (
-    GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_client, s3_settings, tool,
+    GOLDEN, MODEL, PICTURES, TESTS, Workplace, new_bucket, s3_client, s3_settings, search, tool,
 )
 
 FULL = os.environ.get("INGEST_FULL") == "1"
