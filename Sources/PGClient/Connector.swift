@@ -209,7 +209,7 @@ struct Connector {
 /// One sentence of libpq's multi-line message, and the SQLSTATE of the last server that spoke.
 ///
 /// Of the verbose lines that libpq's pqGetErrorNotice3 writes only the first (severity, state,
-/// primary message) and HINT stay; DETAIL and CONTEXT may quote data, and LOCATION helps nobody.
+/// primary message) and HINT stay; DETAIL and CONTEXT may quote data, and LOCATION does not help.
 package func flatten(_ message: String) -> (text: String, sqlState: String?) {
     var sentence = ""
     var sqlState: String?

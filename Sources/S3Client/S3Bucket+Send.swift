@@ -31,7 +31,7 @@ package struct S3Call {
 
 extension S3Bucket {
     /// Signs and sends `call`, again where that may help, and gives back the body; nil where
-    /// `call.accept` refused it. Every attempt is signed anew.
+    /// `call.accept` refused it. Every attempt gets its own signature.
     package func send(_ call: S3Call) throws -> (bytes: [UInt8], isDecoded: Bool)? {
         var failures = 0
         var mayMove = true
@@ -270,7 +270,7 @@ package func connectionSentence(_ fault: TransportFault, origin: String, host: S
     }
 }
 
-/// Gathers a body within its bounds and shows its beginning to whoever decides about it.
+/// Gathers a body within its bounds and shows its beginning to the code that decides about it.
 struct BodyCollector {
     enum Verdict { case good, refused, tooLarge }
 
@@ -334,7 +334,7 @@ struct BodyCollector {
         return verdict == .good
     }
 
-    /// The body is whole: whoever has not seen it yet sees all of it.
+    /// The body is complete: a decision that is still open is made now.
     mutating func finish() {
         if verdict == .good { decide() }
     }

@@ -20,7 +20,7 @@ public enum Addressing: Sendable {
 public struct S3Bucket: ObjectStore {
     /// How many keys a listing's page holds; S3's own limit is 1,000.
     public var pageSize = 1_000
-    /// Whether whoever asks pays, which the owner of such a bucket demands.
+    /// Whether the requester pays, as the owners of some buckets demand.
     public var requesterPays = false
 
     package let endpoint: Endpoint

@@ -1,7 +1,7 @@
 """A small drawing vocabulary over Skia: anti-aliased flat shapes in a thing's own unit box.
 
-A thing is drawn in a box of x and y from -1 to 1, y downwards, its feet on y = 1. Whoever places the
-thing scales and moves the canvas before; colours are (red, green, blue) from 0 to 255.
+A thing is drawn in a box of x and y from -1 to 1, y downwards, its feet on y = 1. The caller
+scales and moves the canvas first; colours are (red, green, blue) from 0 to 255.
 """
 
 import functools

@@ -97,7 +97,7 @@ final class PictureStock: Sendable {
         case .file?: return try? await file(key)?.size
         case .presigned?:
             guard let source else { return nil }
-            // A decoration: nobody waits for it when the store is slow.
+            // A decoration: no page waits for it when the store is slow.
             return await within(.seconds(2)) { [sizes] in
                 try await sizes.run { try source.size(of: key) }
             } ?? nil

@@ -83,6 +83,11 @@ def open_clip_model(name, seed, timm_name, size, tokenizer, text={}):
         file.unlink()
     # Only tokenizer.json, as timm's repositories have.
     saved.save_pretrained(folder)
+    # Not the folder of the machine that made it.
+    written = folder / "tokenizer_config.json"
+    settings = json.loads(written.read_text())
+    if "vocab_file" in settings:
+        written.write_text(json.dumps(settings | {"vocab_file": "tokenizer.model"}, indent=2) + "\n")
     tokenize = HFTokenizer(str(folder), context_length=16, clean="canonicalize")
     width = 192
     cfg = {"embed_dim": width, "init_logit_bias": -10, "custom_text": True,
