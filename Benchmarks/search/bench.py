@@ -152,7 +152,7 @@ def latencies(ask, clients, total, open_client=lambda: None):
     }
 
 
-# The statements that Sources/ImageSearch/Table/NearestPlan.swift sends, and the seed's.
+# The statements that Sources/ImageSearch/Table/PicturesTable+Search.swift sends, and the seed's.
 INDEXED = """
     SELECT filename, 1 - (embedding <=> %(q)b::vector) AS score
     FROM (

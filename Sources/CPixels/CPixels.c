@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__clang__)
+// ThreadSanitizer's run-time library is not ready when the copies are chosen.
+#if defined(__x86_64__) && defined(__linux__) && defined(__clang__) && !__has_feature(thread_sanitizer)
 #define MULTIVERSION \
     __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -17,8 +17,9 @@ enum ck_activation {
 
 #include "Int8.h"
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__clang__)
-// One copy of the function for each level of x86-64, chosen when the program is loaded.
+#if defined(__x86_64__) && defined(__linux__) && defined(__clang__) && !__has_feature(thread_sanitizer)
+// One copy of the function for each level of x86-64, chosen when the program is loaded: too early for
+// ThreadSanitizer's run-time library.
 #define CK_MULTIVERSION \
     __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

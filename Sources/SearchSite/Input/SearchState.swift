@@ -279,3 +279,95 @@ extension WallTime {
     /// Without a time of day that says nothing: `2024-05-01`.
     var short: String { text.hasSuffix("T00:00:00") ? String(text.prefix(10)) : text }
 }
+
+// MARK: A search in words
+
+extension SearchState {
+    /// Pictures that resemble a stored one.
+    init(like key: String) {
+        self.init()
+        keys = [key]
+    }
+
+    var isBesidePicture: Bool { picture != nil || !keys.isEmpty }
+
+    /// What is looked for, in a few words.
+    var subject: String {
+        var parts: [String] = []
+        if picture != nil { parts.append("Like your picture") }
+        if !keys.isEmpty { parts.append("Like " + keys.joined(separator: " and ")) }
+        if let text { parts.append(text) }
+        if parts.isEmpty { parts = more }
+        return parts.joined(separator: " + ")
+    }
+
+    /// The same with a picture of its results large.
+    func viewing(_ hit: SearchHit) -> SearchState {
+        with {
+            $0.view = hit.key
+            $0.place = hit.rank
+        }
+    }
+
+    /// The words added and left out and the filters, each with the address of the search without it.
+    var chips: [ResultsContent.Chip] {
+        let start = fromStart
+        var chips: [ResultsContent.Chip] = []
+        func add(_ sign: String, _ text: String, without: (inout SearchState) -> Void) {
+            chips.append(.init(sign: sign, text: text, address: start.with(without).address))
+        }
+        if let text, isBesidePicture { add("+ ", text) { $0.text = nil } }
+        for index in more.indices { add("+ ", more[index]) { $0.more.remove(at: index) } }
+        for index in less.indices { add("− ", less[index]) { $0.less.remove(at: index) } }
+        if let prefix = filter.prefix { add("Folder ", prefix) { $0.filter.prefix = nil } }
+        if let after = filter.after { add("After ", after.short) { $0.filter.after = nil } }
+        if let before = filter.before { add("Before ", before.short) { $0.filter.before = nil } }
+        if let camera = filter.camera { add("Camera ", camera) { $0.filter.camera = nil } }
+        if let shape = filter.shape { add("", shape.name) { $0.filter.shape = nil } }
+        if let width = filter.minimumWidth {
+            add("At least ", "\(width) px wide") { $0.filter.minimumWidth = nil }
+        }
+        if let height = filter.minimumHeight {
+            add("At least ", "\(height) px high") { $0.filter.minimumHeight = nil }
+        }
+        return chips
+    }
+
+    var filterForm: ResultsContent.Filters {
+        .init(
+            prefix: filter.prefix, after: filter.after?.short, before: filter.before?.short,
+            camera: filter.camera, minimumWidth: filter.minimumWidth,
+            minimumHeight: filter.minimumHeight,
+            shapes: PictureFilter.Shape.allCases.map {
+                .init(name: $0.rawValue, isChosen: $0 == filter.shape)
+            },
+            hidden: with { $0.filter = .init() }.fields)
+    }
+
+    /// Addresses of more pictures: of a page that shows them below those there are, as far as a page
+    /// goes, and of the part that is new.
+    /// - Parameter count: pictures that are shown.
+    func more(after count: Int) -> ResultsContent.More? {
+        let next = offset + count
+        guard next <= Self.maximumOffset else { return nil }
+        let part = with {
+            $0.offset = next
+            $0.limit = Self.defaultLimit
+        }
+        let longer = with { $0.limit = min(count + Self.defaultLimit, largestLimit) }
+        let fits = longer.limit > count
+        return .init(
+            address: fits ? longer.queryPart + "#n\(next + 1)" : part.queryPart,
+            part: part.queryPart)
+    }
+}
+
+extension PictureFilter.Shape {
+    fileprivate var name: String {
+        switch self {
+        case .landscape: "Landscape"
+        case .portrait: "Portrait"
+        case .square: "Square"
+        }
+    }
+}

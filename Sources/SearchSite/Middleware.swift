@@ -1,6 +1,95 @@
 import HTTPTypes
 import Hummingbird
 import ImageSearch
+import Logging
+
+/// The outermost middleware: counts and times every request, and logs it.
+///
+/// An entry has the path without its query, which is what the visitor searched for, and without an
+/// uploaded picture's vector.
+struct RequestLog: RouterMiddleware {
+    let metrics: Metrics
+    let clients: ClientAddress
+    /// Logs every request at level `info` rather than `debug`.
+    let logsRequests: Bool
+    /// Logs what is searched for, too.
+    let logsQueries: Bool
+
+    func handle(
+        _ request: Request, context: SiteContext,
+        next: (Request, SiteContext) async throws -> Response
+    ) async throws -> Response {
+        let begin = ContinuousClock.now
+        let response = try await next(request, context)
+        let seconds = (ContinuousClock.now - begin) / .seconds(1)
+        // The router's own name for what it has no route for.
+        let route = context.endpointPath.flatMap { $0 == "NotFound" ? nil : $0 } ?? "none"
+        let labels = [
+            ("method", Self.methods.contains(request.method) ? request.method.rawValue : "other"),
+            ("route", route), ("status", "\(response.status.code)"),
+        ]
+        metrics.count(.requests, labels)
+        metrics.observe(.requestSeconds, seconds: seconds, [("route", route)])
+        let level: Logger.Level = logsRequests ? .info : .debug
+        guard level >= context.logger.logLevel else { return response }
+        var metadata: Logger.Metadata = [
+            "method": "\(request.method)", "path": "\(Self.path(request))",
+            "status": "\(response.status.code)",
+            "milliseconds": "\((seconds * 100_000).rounded() / 100)",
+            "client": "\(clients.text(of: request, peer: context.peer))",
+        ]
+        if let length = response.body.contentLength { metadata["bytes"] = "\(length)" }
+        if logsQueries, let query = request.uri.query { metadata["query"] = "\(query)" }
+        context.logger.log(level: level, "request", metadata: metadata)
+        return response
+    }
+
+    private static let methods: [HTTPRequest.Method] = [.get, .head, .post, .options]
+
+    /// The path, without an uploaded picture in it.
+    static func path(_ request: Request) -> Substring {
+        let path = request.uri.path
+        return path.hasPrefix("/search/") ? "/search/…" : path.prefix(1_024)
+    }
+}
+
+/// What every answer carries, whatever made it: the headers that keep a browser from doing more
+/// than was meant, and no body for HEAD.
+struct ResponseHeaders: RouterMiddleware {
+    /// Whether the site answers over TLS itself.
+    let isSecure: Bool
+
+    func handle(
+        _ request: Request, context: SiteContext,
+        next: (Request, SiteContext) async throws -> Response
+    ) async throws -> Response {
+        var response = try await next(request, context)
+        var headers = response.headers
+        headers[.xContentTypeOptions] = "nosniff"
+        // A page's address holds what was searched for; the store of the pictures, another origin,
+        // has no business knowing it.
+        headers[.referrerPolicy] = "no-referrer"
+        headers[.xFrameOptions] = "DENY"
+        headers[.crossOriginOpenerPolicy] = "same-origin"
+        headers[.crossOriginResourcePolicy] = "same-origin"
+        headers[.permissionsPolicy] = "camera=(), geolocation=(), microphone=()"
+        if headers[.contentSecurityPolicy] == nil {
+            headers[.contentSecurityPolicy] = "default-src 'none'; frame-ancestors 'none'; sandbox"
+        }
+        if isSecure { headers[.strictTransportSecurity] = "max-age=31536000" }
+        response.headers = headers
+        // A 304 and an answer to HEAD keep their Content-Length but have no body (RFC 9110, 8.6).
+        return request.method == .head ? response.createHeadResponse() : response
+    }
+}
+
+extension HTTPField.Name {
+    static let crossOriginOpenerPolicy = Self("Cross-Origin-Opener-Policy")!
+    static let crossOriginResourcePolicy = Self("Cross-Origin-Resource-Policy")!
+    static let permissionsPolicy = Self("Permissions-Policy")!
+    static let referrerPolicy = Self("Referrer-Policy")!
+    static let xFrameOptions = Self("X-Frame-Options")!
+}
 
 /// Turns what routes throw into pages, into a fragment for the script, or into a problem document for
 /// programs.
