@@ -10,7 +10,8 @@ extension PGConnection {
     @discardableResult
     public func execute(_ sql: String, _ parameters: [PGValue] = []) throws(PGError) -> PGResult {
         try send(sql, parameters)
-        return try result(of: sql, parameters)
+        guard let storage = try collect(sql, parameters) else { throw lost(sql) }
+        return PGResult(storage)
     }
 
     /// Runs any number of statements separated by `;` (simple protocol), in one transaction unless they
@@ -27,7 +28,12 @@ extension PGConnection {
 extension PGConnection {
     func send(_ sql: String, _ parameters: [PGValue]) throws(PGError) {
         try checkReady(sql)
-        try checkCount(parameters.count)
+        // The protocol counts parameters in 16 bits.
+        guard parameters.count <= 65_535 else {
+            throw PGError(
+                .invalidUse,
+                "\(parameters.count) parameters exceed the limit of 65535 per statement")
+        }
         let encoded = try EncodedParameters(parameters, sql: sql)
         let oids = parameters.map { Oid($0.oid) }
         let sent = encoded.withPointers { values, lengths, formats in
@@ -42,18 +48,9 @@ extension PGConnection {
             throw PGError(.invalidUse, "the statement holds a NUL character")
         }
         guard !isBusy else {
-            throw PGError(
-                .invalidUse, "the connection is busy with a COPY", sql: sql)
+            throw PGError(.invalidUse, "the connection is busy with a COPY", sql: sql)
         }
         guard isUsable else { throw PGError(.connectionLost, "it is closed", sql: sql) }
-    }
-
-    private func checkCount(_ count: Int) throws(PGError) {
-        // The protocol counts parameters in 16 bits.
-        guard count <= 65_535 else {
-            throw PGError(
-                .invalidUse, "\(count) parameters exceed the limit of 65535 per statement")
-        }
     }
 
     func sendingFailed(_ sql: String) -> PGError {
@@ -103,13 +100,6 @@ private struct EncodedParameters {
 // MARK: - Results
 
 extension PGConnection {
-    func result(of sql: String, _ parameters: [PGValue]) throws(PGError) -> PGResult {
-        guard let storage = try collect(sql, parameters) else {
-            throw lost(sql)
-        }
-        return PGResult(storage)
-    }
-
     /// Reads all results of what was sent.
     ///
     /// - Returns: the last result.

@@ -6,7 +6,7 @@ import Glibc
 ///
 /// libpq allows one thread at a time, and the class is not `Sendable`, so the compiler checks it. To
 /// use a connection on another thread, open it there, hand it over as a `sending` parameter, or keep
-/// it in a `Mutex<PGConnection>` (`Synchronization`). Only `canceller` may be used from any thread.
+/// it in a `Mutex<PGConnection>` (`Synchronization`).
 ///
 /// The connection stays usable after a server error, but not after one that `isConnectionLost`.
 public final class PGConnection {
@@ -19,9 +19,6 @@ public final class PGConnection {
     var isBusy = false
     /// Set when the protocol state is unknown; the socket is then shut down.
     var isBroken = false
-
-    /// Cancels the running statement; may be used from any thread.
-    public let canceller: PGCanceller
 
     /// Connects and waits until the server is ready for statements.
     ///
@@ -39,27 +36,20 @@ public final class PGConnection {
     ///     machine within two minutes anyway.
     ///   - shufflesHosts: whether to try the hosts of the string in random order, so that many clients
     ///     spread over them.
-    ///   - onNotice: receives the server's notices and warnings, on the connection's thread. Nothing is
-    ///     ever printed.
+    ///   - onNotice: receives the server's notices and warnings, on the connection's thread.
     /// - Throws: `PGError` of kind `connection`, without the password.
     public init(
         uri: String, applicationName: String = "clip-search",
         connectTimeout: Duration = .seconds(10), responseTimeout: Duration? = nil,
         shufflesHosts: Bool = false,
-        onNotice: (@Sendable (PGNotice) -> Void)? = nil
+        onNotice: (@Sendable (String) -> Void)? = nil
     ) throws(PGError) {
         let string = try ConnectionString(uri)
         let notices = NoticeSink(onNotice)
         let connector = Connector(
             string: string, applicationName: applicationName, notices: notices,
             timeout: connectTimeout, shufflesHosts: shufflesHosts)
-        let handle = try connector.connect()
-        guard let canceller = PGCanceller(handle) else {
-            PQfinish(handle)
-            throw PGError(.connection, "out of memory")
-        }
-        self.handle = handle
-        self.canceller = canceller
+        handle = try connector.connect()
         self.notices = notices
         self.responseTimeout = responseTimeout
         self.scrubber = string
@@ -98,83 +88,17 @@ extension PGConnection {
         PQparameterStatus(handle, name).map { String(cString: $0) }
     }
 
-    /// The host of the connection: a name, an address, or a Unix socket's directory.
-    public var host: String { Self.string(PQhost(handle)) }
-    public var port: Int { Int(Self.string(PQport(handle))) ?? 0 }
-    public var database: String { Self.string(PQdb(handle)) }
-    public var user: String { Self.string(PQuser(handle)) }
     /// The server's process, as in `pg_stat_activity`; made up by a pooler (see `isPooled()`).
     public var backendProcessID: Int { Int(PQbackendPID(handle)) }
-
-    private static func string(_ pointer: UnsafePointer<CChar>?) -> String {
-        pointer.map { String(cString: $0) } ?? ""
-    }
-
-    private static func string(_ pointer: UnsafeMutablePointer<CChar>?) -> String {
-        pointer.map { String(cString: $0) } ?? ""
-    }
-}
-
-extension PGConnection: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    public var description: String {
-        "PostgreSQL connection to database \"\(database)\" at \(host), port \(port), "
-            + "as \"\(user)\""
-    }
-    public var debugDescription: String { description }
-    public var customMirror: Mirror {
-        Mirror(
-            self,
-            children: ["host": host, "port": port, "database": database, "user": user],
-            displayStyle: .class)
-    }
-}
-
-// MARK: - Cancelling
-
-/// Asks the server to cancel a connection's running statement. Usable from any thread, and harmless if
-/// nothing is running or the connection is closed.
-///
-/// Sendable: PQcancel reads the handle without changing it (manual, "Canceling Queries in
-/// Progress": safe in another thread), the handle is private, and `deinit` runs once.
-public final class PGCanceller: @unchecked Sendable {
-    private let handle: OpaquePointer
-
-    init?(_ connection: OpaquePointer) {
-        guard let handle = PQgetCancel(connection) else { return nil }
-        self.handle = handle
-    }
-
-    deinit { PQfreeCancel(handle) }
-
-    /// Sends the request on a separate connection, without TLS, and returns when the server has received
-    /// it. The statement then fails with kind `cancelled`, unless it finished first.
-    public func cancel() throws(PGError) {
-        var message = [CChar](repeating: 0, count: 256)
-        let done = PQcancel(handle, &message, Int32(message.count))
-        guard done == 1 else {
-            let text = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-            throw PGError(
-                .connection, "the cancel request failed: " + String(decoding: text, as: UTF8.self))
-        }
-    }
 }
 
 // MARK: - Notices
 
-/// A NOTICE, WARNING or other message that is not an error.
-public struct PGNotice: Sendable, CustomStringConvertible {
-    public let severity: String
-    public let sqlState: String?
-    public let message: String
-
-    public var description: String { "\(severity): \(message)" }
-}
-
 /// Receives each notice from libpq; lives as long as the connection.
 final class NoticeSink {
-    private let handler: (@Sendable (PGNotice) -> Void)?
+    private let handler: (@Sendable (String) -> Void)?
 
-    init(_ handler: (@Sendable (PGNotice) -> Void)?) { self.handler = handler }
+    init(_ handler: (@Sendable (String) -> Void)?) { self.handler = handler }
 
     /// Replaces libpq's own receiver, which prints on stderr. The caller keeps the sink alive as long as
     /// the handle.
@@ -187,21 +111,14 @@ final class NoticeSink {
     }
 
     private func receive(_ result: OpaquePointer) {
-        guard let handler else { return }
         let message =
-            field(.message, of: result)
-            ?? String(cString: PQresultErrorMessage(result))
-        handler(
-            PGNotice(
-                severity: field(.severity, of: result) ?? "NOTICE",
-                sqlState: field(.sqlState, of: result),
-                message: oneLine(message, limit: 1000)))
+            field(.message, of: result) ?? String(cString: PQresultErrorMessage(result))
+        handler?(oneLine(message, limit: 1000))
     }
 }
 
 /// The fields of an error or notice by their codes (manual, "Error and Notice Message Fields").
 enum MessageField: Unicode.Scalar {
-    case severity = "V"  // never translated
     case sqlState = "C"
     case message = "M"
 }

@@ -27,10 +27,10 @@ public struct AmazonCredentials: Sendable {
     /// Throws `S3Error` for a source that is named but cannot be used.
     public func provider() throws -> CredentialProvider? {
         guard let first = try find() else { return nil }
-        return .renewed(first) {
+        return CredentialProvider(first) {
             guard let next = try find() else {
                 throw S3Error(
-                    .connection(.connect), bucket: nil,
+                    .connection(.connect),
                     "What gave the AWS credentials no longer does, and they have ended.")
             }
             return next
@@ -173,10 +173,7 @@ public struct AmazonCredentials: Sendable {
         try? XMLReader.read(answer.body) { path, text in
             if path.dropLast().last == "Credentials" { found[path.last ?? ""] = text }
         }
-        return try temporary(
-            found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"],
-            found["Expiration"],
-            from: address)
+        return try temporary(found, from: address)
     }
 
     private func container() throws -> Credentials? {
@@ -270,17 +267,18 @@ public struct AmazonCredentials: Sendable {
         }
         let found = try? JSONDecoder().decode(Document.self, from: Data(bytes))
         return try temporary(
-            found?.accessKey, found?.secretKey, found?.token, found?.expiration,
-            from: source)
+            [
+                "AccessKeyId": found?.accessKey, "SecretAccessKey": found?.secretKey,
+                "SessionToken": found?.token, "Expiration": found?.expiration,
+            ].compactMapValues(\.self), from: source)
     }
 
-    private func temporary(
-        _ key: String?, _ secret: String?, _ token: String?, _ end: String?, from source: String
-    ) throws -> Credentials {
-        guard let key, let secret else {
+    /// - Parameter found: by the names of STS's answer.
+    private func temporary(_ found: [String: String], from source: String) throws -> Credentials {
+        guard let key = found["AccessKeyId"], let secret = found["SecretAccessKey"] else {
             throw refusal("what \(source) answers holds no credentials")
         }
-        let expiration = try end.map { text in
+        let expiration = try found["Expiration"].map { text in
             let plain = try? Date(text, strategy: .iso8601)
             guard
                 let date = plain
@@ -290,16 +288,17 @@ public struct AmazonCredentials: Sendable {
         }
         return try checked(
             Credentials(
-                accessKey: key, secretKey: secret, sessionToken: token, expiration: expiration))
+                accessKey: key, secretKey: secret, sessionToken: found["SessionToken"],
+                expiration: expiration))
     }
 
     private func checked(_ credentials: Credentials) throws -> Credentials {
-        try credentials.check(bucket: nil)
+        try credentials.check()
         return credentials
     }
 
     private func refusal(_ fault: String) -> S3Error {
-        S3Error(.setting, bucket: nil, "No AWS credentials: \(fault).")
+        S3Error(.setting, "No AWS credentials: \(fault).")
     }
 
     // MARK: HTTP
@@ -318,17 +317,14 @@ public struct AmazonCredentials: Sendable {
         let endpoint = try Endpoint(String(request.url.prefix { $0 != "?" }))
         var body: [UInt8] = []
         do {
-            let answer = try transport.perform(
-                request, bypassProxy: endpoint.scheme == .http
-            ) { _, piece in
+            let isHTTP = endpoint.scheme == .http
+            let answer = try transport.perform(request, bypassProxy: isHTTP) { _, piece in
                 body += piece
                 return body.count <= 64 << 10
             }
             return (answer.head.status, body)
         } catch let fault as TransportFault {
-            throw S3Error(
-                .connection(fault.fault), bucket: nil,
-                connectionSentence(fault, origin: endpoint.origin, host: endpoint.host))
+            throw S3Error(.connection(fault.fault), connectionSentence(fault, endpoint))
         }
     }
 }

@@ -22,17 +22,17 @@ public struct Credentials: Sendable {
     }
 
     /// Throws `S3Error` for keys that could not be sent.
-    func check(bucket: String?) throws {
+    func check() throws {
         for (name, value) in [
             ("access key", accessKey), ("secret key", secretKey),
             ("session token", sessionToken ?? "-"),
         ] {
             guard value.isEmpty == false else {
-                throw S3Error(.setting, bucket: bucket, "The S3 \(name) is empty.")
+                throw S3Error(.setting, "The S3 \(name) is empty.")
             }
             guard value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
                 throw S3Error(
-                    .setting, bucket: bucket,
+                    .setting,
                     "The S3 \(name) has a space or another character that keys lack.")
             }
         }
@@ -56,7 +56,6 @@ public final class CredentialProvider: Sendable {
     }
 
     private let state: Mutex<State>
-    /// nil for credentials that stay as they are.
     private let fetch: (@Sendable () throws -> Credentials)?
 
     /// Temporary credentials are replaced this long before they end, as botocore does.
@@ -64,23 +63,12 @@ public final class CredentialProvider: Sendable {
     /// Between two attempts while the former credentials still work.
     private static let pause: TimeInterval = 60
 
-    private init(_ credentials: Credentials?, fetch: (@Sendable () throws -> Credentials)? = nil) {
+    /// - Parameters:
+    ///   - credentials: nil leaves requests unsigned, for public buckets.
+    ///   - fetch: gives the ones that follow; nil for credentials that stay as they are.
+    public init(_ credentials: Credentials?, fetch: (@Sendable () throws -> Credentials)? = nil) {
         state = Mutex(State(credentials: credentials))
         self.fetch = fetch
-    }
-
-    /// Requests are not signed: for public buckets.
-    public static let unsigned = CredentialProvider(nil)
-
-    public static func keys(_ credentials: Credentials) -> CredentialProvider {
-        CredentialProvider(credentials)
-    }
-
-    /// - Parameter fetch: gives the ones that follow.
-    package static func renewed(
-        _ first: Credentials, fetch: @escaping @Sendable () throws -> Credentials
-    ) -> CredentialProvider {
-        CredentialProvider(first, fetch: fetch)
     }
 
     /// nil for requests that are not signed. Blocks while new credentials are fetched; an error then counts

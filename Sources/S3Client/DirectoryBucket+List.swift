@@ -6,10 +6,9 @@ extension DirectoryBucket {
     /// Links to files and folders inside the bucket are followed, but only one link to a folder on the way to a key:
     /// so there are no loops, and every file is there by its own path and by each link that leads to it.
     ///
-    /// Only ENOENT and ENOTDIR mean that a file or folder is gone. Any other failure is reported and hides keys; the
-    /// listing goes on. Also reported, but hiding no keys: names that are not UTF-8 (no key can be), links out of the
-    /// bucket, and links to folders that are not followed. Dangling links, sockets, pipes and devices are left out
-    /// without a report.
+    /// Only ENOENT and ENOTDIR mean that a file or folder is gone. Any other failure is reported and hides keys. Also
+    /// reported, but hiding no keys: names that are not UTF-8, and links that are not followed. Dangling links,
+    /// sockets, pipes and devices are left out without a report.
     @discardableResult
     public func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
@@ -51,14 +50,7 @@ extension DirectoryBucket {
         var found: [ObjectSummary] = []
         var report = ListingReport()
 
-        private static let maximumDepth = 256
-
-        init(store: DirectoryBucket, root: Descriptor, prefix: [UInt8], start: [UInt8]) {
-            self.store = store
-            self.root = root
-            self.prefix = prefix
-            self.start = start
-        }
+        static let maximumDepth = 256
 
         mutating func folder(_ folder: Folder, page: ([ObjectSummary]) throws -> Void) throws {
             for entry in try entries(of: folder) {
@@ -215,7 +207,7 @@ extension DirectoryBucket {
         private mutating func note(_ name: String, _ failure: SystemFailure) throws {
             if name.isEmpty || failure.isLocalLimit {
                 throw S3Error(
-                    .file(failure.number), bucket: store.bucket,
+                    .file(failure.number),
                     "The directory \(quoted(store.root + "/" + name)) cannot be read: "
                         + "\(failure.words).")
             }

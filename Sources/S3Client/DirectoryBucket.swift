@@ -6,8 +6,7 @@ import Glibc
 /// A directory that stands in for a bucket: its regular files are the objects, their paths below it the keys.
 ///
 /// Nothing outside of the directory is reachable: keys with empty, `.` or `..` components are refused, and so are
-/// symbolic links that lead out, also when they replace a folder while a file is being opened. Links that stay inside
-/// are followed, and the bucket's own directory may be one.
+/// links that lead out, even if they replace a folder while a file is being opened. Links inside are followed.
 public struct DirectoryBucket: ObjectStore {
     public let bucket: String
     /// The directory's real, absolute path, without a slash at the end (empty for `/` itself).
@@ -15,16 +14,12 @@ public struct DirectoryBucket: ObjectStore {
     /// Device and inode of the directory when it was opened.
     private let identity: [UInt64]
     /// Whether files are opened one path component at a time, as on kernels without openat2.
-    let opensByComponent: Bool
+    package var opensByComponent = false
 
     /// Below `directory` (absolute path) the directory named `bucket`. Throws `S3Error`.
     public init(directory: String, bucket: String) throws {
-        try self.init(directory: directory, bucket: bucket, opensByComponent: false)
-    }
-
-    package init(directory: String, bucket: String, opensByComponent: Bool) throws {
         func refusal(_ reason: S3Error.Reason, _ text: String) -> S3Error {
-            S3Error(reason, bucket: bucket, text)
+            S3Error(reason, text)
         }
         guard directory.hasPrefix("/"), directory.utf8.contains(0) == false else {
             throw refusal(.setting, "The directory \(quoted(directory)) is not an absolute path.")
@@ -52,7 +47,6 @@ public struct DirectoryBucket: ObjectStore {
         }
         self.bucket = bucket
         self.root = root == "/" ? "" : root
-        self.opensByComponent = opensByComponent
         identity = Self.identity(status)
     }
 
@@ -68,7 +62,7 @@ public struct DirectoryBucket: ObjectStore {
         guard number >= 0 else {
             let number = errno
             throw S3Error(
-                .file(number), bucket: bucket,
+                .file(number),
                 "The bucket's directory \(quoted(shownRoot)) cannot be opened: \(Self.words(number))."
             )
         }
@@ -82,7 +76,7 @@ public struct DirectoryBucket: ObjectStore {
         guard try openRoot().use({ fstat($0, &status) }) == 0, Self.identity(status) == identity
         else {
             throw S3Error(
-                .file(ESTALE), bucket: bucket,
+                .file(ESTALE),
                 "The bucket's directory \(quoted(shownRoot)) was unmounted or replaced after it was "
                     + "opened: check it and start again.")
         }
@@ -106,7 +100,7 @@ public struct DirectoryBucket: ObjectStore {
                 guard let opened = OpenedFile(file) else { throw failure(errno, key) }
                 guard opened.isRegular else {
                     throw S3Error(
-                        .notAFile, bucket: bucket, key: key,
+                        .notAFile, key: key,
                         "The object \(quoted(key)) in \(quoted(shownRoot)) is not a regular file.")
                 }
                 return opened
@@ -140,7 +134,7 @@ public struct DirectoryBucket: ObjectStore {
         }
         guard let path = relative(real) else {
             throw S3Error(
-                .key, bucket: bucket, key: key,
+                .key, key: key,
                 "The object \(quoted(key)) is a link out of \(quoted(shownRoot)), which is not followed."
             )
         }
@@ -158,7 +152,7 @@ public struct DirectoryBucket: ObjectStore {
         let file = try open(key)
         func tooLarge() -> S3Error {
             S3Error(
-                .tooLarge, bucket: bucket, key: key,
+                .tooLarge, key: key,
                 "The object \(quoted(key)) has more than \(maximumBytes) bytes.")
         }
         guard file.size <= maximumBytes else { throw tooLarge() }
@@ -187,7 +181,7 @@ public struct DirectoryBucket: ObjectStore {
     public func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
     {
         try check(key)
-        try checkPresignedLife(seconds, key: key, bucket: bucket)
+        try checkPresignedLife(seconds, key: key)
         return "file://" + PercentEncoding.encode(root + "/" + key, keepingSlashes: true)
     }
 
@@ -201,14 +195,14 @@ public struct DirectoryBucket: ObjectStore {
         }
         guard areSafe else {
             throw S3Error(
-                .key, bucket: bucket, key: key,
+                .key, key: key,
                 "The key \(quoted(key)) cannot be a file's path below \(quoted(shownRoot)).")
         }
     }
 
     private func failure(_ number: Int32, _ key: String) -> S3Error {
         S3Error(
-            .file(number), bucket: bucket, key: key,
+            .file(number), key: key,
             "The object \(quoted(key)) in \(quoted(shownRoot)) cannot be read: \(Self.words(number))."
         )
     }
@@ -305,7 +299,7 @@ public final class OpenedFile: Sendable {
         }
         if let failure {
             throw S3Error(
-                .file(failure), bucket: nil,
+                .file(failure),
                 "An open file cannot be read: \(String(cString: strerror(failure))).")
         }
         return bytes

@@ -58,7 +58,7 @@ package struct Endpoint: Sendable, Equatable {
         func refusal(_ fault: String, showing: Bool = true) -> S3Error {
             // An address with a user part may hold a password.
             let shown = showing && text.contains("@") == false ? "\(quoted(text)) " : ""
-            return S3Error(.setting, bucket: nil, "The S3 endpoint \(shown)\(fault).")
+            return S3Error(.setting, "The S3 endpoint \(shown)\(fault).")
         }
         guard
             text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\\") })

@@ -2,10 +2,9 @@ import Glibc
 
 /// Downloads one large file over HTTP, resuming where an earlier attempt broke off.
 ///
-/// Only what is not on disk yet is requested (`Range`); within one run `If-Range` makes sure that
-/// the rest belongs to it. Across runs nothing does, so check the file's hash, and delete the file
-/// and download again if it differs. Blocks its thread. Redirects are followed up to ten times,
-/// never to another scheme.
+/// Requests only what is not on disk yet (`Range`). Within one run `If-Range` makes sure that the rest belongs to
+/// it; across runs nothing does, so check the file's hash. Blocks its thread. Follows ten redirects, never to
+/// another scheme.
 public struct HTTPDownload: Sendable {
     public struct Failure: Error, Sendable, CustomStringConvertible {
         public enum Reason: Sendable, Equatable {
@@ -35,9 +34,7 @@ public struct HTTPDownload: Sendable {
     /// The address without a query, for messages.
     let shownURL: String
     let url: String
-    let origin: String
-    let host: String
-    let isLoopback: Bool
+    let endpoint: Endpoint
     let headers: [(name: String, value: String)]
     let maximumBytes: Int64
     let transport: HTTPTransport
@@ -58,10 +55,7 @@ public struct HTTPDownload: Sendable {
     ) throws {
         let shown = url.prefix { $0 != "?" && $0 != "#" }
         do {
-            let endpoint = try Endpoint(String(shown))
-            origin = endpoint.origin
-            host = endpoint.host
-            isLoopback = endpoint.isLoopback
+            endpoint = try Endpoint(String(shown))
         } catch {
             throw Failure(
                 reason: .url,
@@ -87,10 +81,10 @@ public struct HTTPDownload: Sendable {
         self.pause = pause
     }
 
-    /// Downloads to the regular file at `path`, appending to its contents. Returns the file's size in
-    /// bytes. `progress` is called with every piece that arrives and cancels by returning false.
-    /// Throws `Failure`; the file then keeps what has arrived, for the next run. Links and pipes at
-    /// `path` are refused.
+    /// Downloads to the regular file at `path`, appending to its contents; links and pipes are refused. `progress`
+    /// is called with every piece and cancels by returning false.
+    /// - Returns: the file's size in bytes.
+    /// - Throws: `Failure`; the file then keeps what has arrived, for the next run.
     @discardableResult
     public func run(to path: String, progress: (Progress) -> Bool = { _ in true }) throws -> Int64 {
         let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o644)
@@ -115,8 +109,7 @@ public struct HTTPDownload: Sendable {
         guard file >= 0 else { throw fileFailure(directory) }
         defer { close(file) }
         unlink(template)
-        let size = Int(
-            try run(Partial(file: file, path: directory, size: 0), { _ in true }))
+        let size = Int(try run(Partial(file: file, path: directory, size: 0), { _ in true }))
         var failed = false
         let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
             while filled < size {
@@ -247,7 +240,7 @@ public struct HTTPDownload: Sendable {
         let answer: HTTPTransport.Answer
         do {
             answer = try transport.perform(
-                request, bypassProxy: isLoopback, timeout: end.map { $0 - .now }
+                request, bypassProxy: endpoint.isLoopback, timeout: end.map { $0 - .now }
             ) { head, piece in
                 // The body of an error is not for the file.
                 guard head.status == 200 || (head.status == 206 && offset > 0) else { return false }
@@ -265,7 +258,7 @@ public struct HTTPDownload: Sendable {
             return .failed(
                 Failure(
                     reason: .connection(fault.fault),
-                    description: connectionSentence(fault, origin: origin, host: host)),
+                    description: connectionSentence(fault, endpoint)),
                 worthRetrying: fault.fault.isWorthRetrying, retryAfter: nil)
         }
 

@@ -37,7 +37,7 @@ package struct ListPage {
                 encodedKeys = true
             case ["NextContinuationToken"]: token = text.isEmpty ? nil : text
             case ["Contents", "Key"]: key = text
-            case ["Contents", "ETag"]: etag = Self.withoutQuotes(text)
+            case ["Contents", "ETag"]: etag = entityTag(text)
             case ["Contents", "Size"]:
                 guard let bytes = Int64(text), bytes >= 0 else {
                     throw Fault(description: "a size in it is not a number of bytes")
@@ -77,8 +77,7 @@ package struct ListPage {
         package let description: String
     }
 
-    /// XML Schema's boolean; some stores capitalise it, as Python does. Anything else is not understood, least of all
-    /// as the listing's end.
+    /// XML Schema's boolean; some stores capitalise it. Anything else could end a listing too early.
     private static func boolean(_ text: String) throws -> Bool {
         switch lowercasedASCII(text) {
         case "true", "1": return true
@@ -88,12 +87,12 @@ package struct ListPage {
         }
     }
 
-    private static func withoutQuotes(_ text: String) -> String? {
-        var text = text[...]
-        if text.hasPrefix("\"") { text = text.dropFirst() }
-        if text.hasSuffix("\"") { text = text.dropLast() }
-        return text.isEmpty ? nil : String(text)
-    }
+}
+
+/// Without its quotes; nil for an empty one.
+func entityTag(_ text: String) -> String? {
+    let tag = text.filter { $0 != "\"" }
+    return tag.isEmpty ? nil : tag
 }
 
 /// S3's XML error document.

@@ -158,10 +158,10 @@ extension ObjectStore {
 /// The longest life of a presigned URL, in seconds: a week, SigV4's limit.
 package let maximumPresignedSeconds = 604_800
 
-package func checkPresignedLife(_ seconds: Int, key: String, bucket: String) throws {
+func checkPresignedLife(_ seconds: Int, key: String) throws {
     guard (1...maximumPresignedSeconds).contains(seconds) else {
         throw S3Error(
-            .setting, bucket: bucket, key: key,
+            .setting, key: key,
             "A presigned URL lives 1 to \(maximumPresignedSeconds) seconds, not \(seconds).")
     }
 }

@@ -25,7 +25,7 @@ public func openObjectStore(
 private func directory(fromFileURL url: String) throws -> String? {
     guard lowercasedASCII(url.prefix(5)) == "file:" else { return nil }
     func refusal(_ fault: String) -> S3Error {
-        S3Error(.setting, bucket: nil, "The S3 endpoint \(quoted(url)) \(fault).")
+        S3Error(.setting, "The S3 endpoint \(quoted(url)) \(fault).")
     }
     var rest = url.dropFirst(5)
     guard rest.hasPrefix("//") else { throw refusal("must be written file:///DIRECTORY") }

@@ -66,7 +66,7 @@ extension S3Bucket {
 
     private func stuck(_ fault: String) -> S3Error {
         S3Error(
-            .response, bucket: bucket,
+            .response,
             "The listing of the bucket \(quoted(bucket)) at \(endpoint.origin) does not advance: "
                 + "\(fault).")
     }
@@ -79,7 +79,7 @@ extension S3Bucket {
             return try ListPage(parsing: bytes)
         } catch {
             throw S3Error(
-                .response, bucket: bucket,
+                .response,
                 "The listing of the bucket \(quoted(bucket)) at \(endpoint.origin) cannot be read: "
                     + "\(error).")
         }

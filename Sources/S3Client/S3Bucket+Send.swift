@@ -110,7 +110,8 @@ extension S3Bucket {
             }
         } catch let fault as TransportFault {
             return .failed(
-                connectionError(fault, endpoint: endpoint, key: call.key),
+                S3Error(
+                    .connection(fault.fault), key: call.key, connectionSentence(fault, endpoint)),
                 worthRetrying: fault.fault.isWorthRetrying && !collector.hasPassedOn,
                 retryAfter: nil)
         }
@@ -119,7 +120,7 @@ extension S3Bucket {
             switch collector.verdict {
             case .tooLarge:
                 throw S3Error(
-                    .tooLarge, bucket: bucket, key: call.key,
+                    .tooLarge, key: call.key,
                     "\(subject(call.key)) has more than \(collector.isDecoded ? call.maximumDecodedBytes : call.maximumBytes) bytes."
                 )
             case .refused: return .refused
@@ -163,8 +164,7 @@ extension S3Bucket {
         let requestID =
             told.requestID ?? answer.head["x-amz-request-id"].map { printable($0, limit: 100) }
         let error = S3Error(
-            .service(status: status, code: told.code, requestID: requestID), bucket: bucket,
-            key: call.key,
+            .service(status: status, code: told.code, requestID: requestID), key: call.key,
             sentence(status: status, told: told, key: call.key, region: region)
                 + (requestID.map { " (request \($0))" } ?? "") + ".")
 
@@ -241,20 +241,14 @@ extension S3Bucket {
         "t" + text.dropFirst()  // "The object", "The bucket"
     }
 
-    private func connectionError(
-        _ fault: TransportFault, endpoint: Endpoint, key: String?
-    ) -> S3Error {
-        S3Error(
-            .connection(fault.fault), bucket: bucket, key: key,
-            connectionSentence(fault, origin: endpoint.origin, host: endpoint.host))
-    }
 }
 
-/// One sentence for a failed connection to `origin`.
-package func connectionSentence(_ fault: TransportFault, origin: String, host: String) -> String {
-    switch fault.fault {
+/// One sentence for a failed connection.
+package func connectionSentence(_ fault: TransportFault, _ endpoint: Endpoint) -> String {
+    let origin = endpoint.origin
+    return switch fault.fault {
     case .nameResolution:
-        "The host name \(quoted(host)) cannot be resolved: check the address and the network."
+        "The host name \(quoted(endpoint.host)) cannot be resolved: check the address and the network."
     case .connect:
         "Nothing answers at \(origin) (\(fault.detail)): check the address and the network."
     case .tls:
@@ -311,7 +305,7 @@ struct BodyCollector {
         isDecoded = head["content-encoding"].map { $0 != "identity" } ?? false
         if let receive {
             hasPassedOn = true
-            let etag = head["etag"].map { String($0.filter { $0 != "\"" }) }
+            let etag = head["etag"].flatMap(entityTag)
             // The length is that of the encoded bytes.
             let size = isDecoded ? nil : head.contentLength
             try receive(ObjectHead(size: size, etag: etag), piece)

@@ -2,21 +2,8 @@ import Bytes
 import FoundationEssentials
 import Synchronization
 
-/// How a bucket's name gets into an address.
-public enum Addressing: Sendable {
-    /// boto3's rule: on AWS itself, for names that can be a host's label, as virtual host; path
-    /// style for everything else, which is every endpoint that was given explicitly.
-    case automatic
-    /// `https://HOST/BUCKET/KEY`
-    case path
-    /// `https://BUCKET.HOST/KEY`
-    case virtualHost
-}
-
-/// A bucket of an S3 service, spoken to with SigV4 over libcurl.
-///
-/// A value that is cheap to copy; copies share their connections. Any number of threads may use
-/// it at the same time.
+/// A bucket of an S3 service, spoken to with SigV4 over libcurl. Copies share their connections; any number of
+/// threads may use it at the same time.
 public struct S3Bucket: ObjectStore {
     /// How many keys a listing's page holds; S3's own limit is 1,000.
     public var pageSize = 1_000
@@ -28,7 +15,9 @@ public struct S3Bucket: ObjectStore {
     let isAmazonDefault: Bool
     public let bucket: String
     let credentials: CredentialProvider
-    let addressing: Addressing
+    /// Whether addresses are `https://BUCKET.HOST/KEY` instead of `https://HOST/BUCKET/KEY`. As with boto3: on
+    /// AWS itself, for names that can be a host's label.
+    package var usesVirtualHost: Bool
     let retries: RetryPolicy
     let state: State
     let clock: @Sendable () -> Date
@@ -37,14 +26,13 @@ public struct S3Bucket: ObjectStore {
     /// - Parameters:
     ///   - endpoint: `https://HOST[:PORT][/PREFIX]`; nil or empty for AWS.
     ///   - region: nil or empty for the one that the endpoint's host name tells, or `us-east-1`.
-    ///   - clock, pause: for tests.
     package init(
         endpoint: String?, bucket: String, region: String? = nil, credentials: CredentialProvider,
-        addressing: Addressing = .automatic, transport: TransportOptions = TransportOptions(),
-        retries: RetryPolicy = RetryPolicy(), clock: @escaping @Sendable () -> Date = { Date() },
+        transport: TransportOptions = TransportOptions(), retries: RetryPolicy = RetryPolicy(),
+        clock: @escaping @Sendable () -> Date = { Date() },
         pause: @escaping @Sendable (Duration) -> Void = blockThread
     ) throws {
-        func refusal(_ text: String) -> S3Error { S3Error(.setting, bucket: bucket, text) }
+        func refusal(_ text: String) -> S3Error { S3Error(.setting, text) }
 
         // botocore's rule for names, without its ARNs.
         guard (1...255).contains(bucket.utf8.count), bucket != ".", bucket != "..",
@@ -55,7 +43,7 @@ public struct S3Bucket: ObjectStore {
                     + "1 to 255 letters, digits, dots, hyphens and underscores.")
         }
         // Whatever there is: nothing is fetched for a moment in the past.
-        try credentials.credentials(at: .distantPast)?.check(bucket: bucket)
+        try credentials.credentials(at: .distantPast)?.check()
         if let region, region.isEmpty == false, Region.isValid(region) == false {
             throw refusal(
                 "The S3 region \(quoted(region)) is not letters, digits and hyphens.")
@@ -69,31 +57,15 @@ public struct S3Bucket: ObjectStore {
         isAmazonDefault = given == nil
         self.bucket = bucket
         self.credentials = credentials
-        self.addressing = addressing
+        usesVirtualHost = given == nil && Self.canBeHostLabel(bucket)
         self.retries = retries
         self.clock = clock
         self.pause = pause
         state = State(transport: HTTPTransport(options: transport), region: signed)
 
-        if addressing == .virtualHost, self.endpoint.isAddress {
-            throw refusal("An IP address as S3 endpoint cannot have the bucket in its host name.")
-        }
         if self.endpoint.holds(bucket: bucket), Region.isAmazonHost(self.endpoint.host) {
             throw refusal(Self.bucketInEndpoint(bucket, self.endpoint) + ".")
         }
-    }
-
-    /// With keys that stay as they are.
-    package init(
-        endpoint: String?, bucket: String, region: String? = nil, credentials: Credentials,
-        addressing: Addressing = .automatic, transport: TransportOptions = TransportOptions(),
-        retries: RetryPolicy = RetryPolicy(), clock: @escaping @Sendable () -> Date = { Date() },
-        pause: @escaping @Sendable (Duration) -> Void = blockThread
-    ) throws {
-        try self.init(
-            endpoint: endpoint, bucket: bucket, region: region, credentials: .keys(credentials),
-            addressing: addressing, transport: transport, retries: retries, clock: clock,
-            pause: pause)
     }
 
     /// What to do about an endpoint that holds the bucket's name already.
@@ -136,7 +108,7 @@ public struct S3Bucket: ObjectStore {
 
     func address(of key: String?, at endpoint: Endpoint) -> Address {
         let object = key.map { "/" + PercentEncoding.encode($0, keepingSlashes: true) }
-        if usesVirtualHost(at: endpoint) {
+        if usesVirtualHost {
             return Address(
                 origin: "\(endpoint.scheme.rawValue)://\(bucket).\(endpoint.authority)",
                 hostHeader: endpoint.hostHeader(prefixedBy: "\(bucket)."),
@@ -147,29 +119,12 @@ public struct S3Bucket: ObjectStore {
             path: "\(endpoint.pathPrefix)/\(bucket)\(object ?? "")")
     }
 
-    private func usesVirtualHost(at endpoint: Endpoint) -> Bool {
-        switch addressing {
-        case .path: false
-        case .virtualHost: true
-        case .automatic: isAmazonDefault && Self.canBeHostLabel(bucket)
-        }
-    }
-
     /// `aws.isVirtualHostableS3Bucket` of AWS's endpoint rules: 3 to 63 lower-case letters, digits
     /// and hyphens, none at the ends. No dots, since a certificate's wildcard covers one label.
     static func canBeHostLabel(_ bucket: String) -> Bool {
-        let bytes = Array(bucket.utf8)
-        func isAlphanumeric(_ byte: UInt8?) -> Bool {
-            switch byte {
-            case .some(UInt8(ascii: "a")...UInt8(ascii: "z")),
-                .some(UInt8(ascii: "0")...UInt8(ascii: "9")):
-                true
-            default: false
-            }
-        }
-        return (3...63).contains(bytes.count) && isAlphanumeric(bytes.first)
-            && isAlphanumeric(bytes.last)
-            && bytes.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
+        let allowed = "abcdefghijklmnopqrstuvwxyz0123456789-".utf8
+        return (3...63).contains(bucket.utf8.count) && bucket.utf8.allSatisfy(allowed.contains)
+            && !bucket.hasPrefix("-") && !bucket.hasSuffix("-")
     }
 
     // MARK: Presigned URLs
@@ -177,7 +132,7 @@ public struct S3Bucket: ObjectStore {
     public func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
     {
         try check(key)
-        try checkPresignedLife(seconds, key: key, bucket: bucket)
+        try checkPresignedLife(seconds, key: key)
         let place = state.place.withLock { $0 }
         let address = address(of: key, at: place.movedTo ?? endpoint)
         let url = address.origin + address.path
@@ -192,7 +147,7 @@ public struct S3Bucket: ObjectStore {
     func check(_ key: String) throws {
         guard (1...1_024).contains(key.utf8.count) else {
             throw S3Error(
-                .key, bucket: bucket, key: key,
+                .key, key: key,
                 "An S3 key has 1 to 1,024 bytes; \(quoted(key)) has \(key.utf8.count).")
         }
     }

@@ -22,13 +22,11 @@ public struct S3Error: Error, Sendable, CustomStringConvertible {
     }
 
     public let reason: Reason
-    public let bucket: String?
     public let key: String?
     public let description: String
 
-    package init(_ reason: Reason, bucket: String?, key: String? = nil, _ description: String) {
+    package init(_ reason: Reason, key: String? = nil, _ description: String) {
         self.reason = reason
-        self.bucket = bucket
         self.key = key
         self.description = description
     }

@@ -1,12 +1,9 @@
 import Bytes
 import FoundationEssentials
 
-/// AWS Signature Version 4, each stage named after AWS's document ("Authenticating Requests (AWS
-/// Signature Version 4)", Amazon S3 API Reference). Pure functions: the date comes in, nothing is
-/// read from anywhere.
-///
-/// S3 differs from the other services in two points that this file follows: the path is encoded
-/// once and never normalised, and every request carries `x-amz-content-sha256`.
+/// AWS Signature Version 4 as pure functions, each stage named after AWS's document ("Authenticating Requests (AWS
+/// Signature Version 4)", Amazon S3 API Reference). Unlike for other services, the path is encoded once and never
+/// normalised, and every request carries `x-amz-content-sha256`.
 package enum SigV4 {
     package static let algorithm = "AWS4-HMAC-SHA256"
     /// What a presigned URL has in the place of the payload's hash.

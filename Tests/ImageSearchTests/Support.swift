@@ -125,3 +125,8 @@ func sentence(_ body: () throws -> Void) -> String {
         return "\(error)"
     }
 }
+
+extension SearchQuery {
+    /// A query with one text.
+    init(_ text: String, limit: Int = 4) { self.init(terms: [Term(.text(text))], limit: limit) }
+}

@@ -13,11 +13,6 @@ final class Shared: Sendable {
 @Suite(.enabled(if: Server.isThere)) struct ConnectingTests {
     @Test func whatAConnectionSaysOfItself() throws {
         let connection = try Server.connect()
-        let uri = try #require(Server.uri.flatMap { URLComponents(string: $0) })
-        #expect(connection.host == uri.host)
-        #expect(connection.port == uri.port)
-        #expect(connection.user == uri.user)
-        #expect("/" + connection.database == uri.path)
         #expect(try connection.execute("SHOW client_encoding")[0].string(0) == "UTF8")
         let row = try connection.execute(
             "SELECT current_setting('server_version_num')::int, pg_backend_pid(),"
@@ -32,7 +27,6 @@ final class Shared: Sendable {
         var dumped = "\(connection)" + String(reflecting: connection)
         dump(connection, to: &dumped)
         dump(try connection.execute("SELECT 1"), to: &dumped)
-        dump(connection.canceller, to: &dumped)
         #expect(try !dumped.contains(Server.password))
     }
 
@@ -97,17 +91,20 @@ final class Shared: Sendable {
             "postgres://\(parts.user ?? ""):\(try Server.password)@"
                 + hosts.joined(separator: ",") + parts.path + "?" + (parts.query ?? "")
         }
+        func serverPort(of connection: PGConnection) throws -> Int {
+            try connection.execute("SELECT inet_server_port()")[0].int(0)
+        }
         let first = try PGConnection(uri: uri(["127.0.0.1:\(refusing)", good]))
-        #expect(first.port == port)
+        #expect(try serverPort(of: first) == port)
         // One that takes the connection and then says nothing.
         let second = try PGConnection(
             uri: uri(["127.0.0.1:\(silent.port)", "127.0.0.1:\(refusing)", good]),
             connectTimeout: .milliseconds(300))
-        #expect(second.port == port)
+        #expect(try serverPort(of: second) == port)
         #expect(try second.execute("SELECT 1")[0].int(0) == 1)
         // A host that is not there at all comes first.
         let third = try PGConnection(uri: uri(["no-such-host.invalid", good]))
-        #expect(third.port == port)
+        #expect(try serverPort(of: third) == port)
     }
 }
 
@@ -185,8 +182,8 @@ final class Shared: Sendable {
                     + FakeServer.message("Z", [UInt8(ascii: "I")]), to: socket)
         }
         let seen = Sink()
-        _ = try PGConnection(uri: server.uri, onNotice: { seen.add("\($0)") })
-        #expect(seen.all == ["WARNING: collation version mismatch"])
+        _ = try PGConnection(uri: server.uri, onNotice: { seen.add($0) })
+        #expect(seen.all == ["collation version mismatch"])
     }
 
     @Test func serverThatSpeaksNonsenseWhileConnecting() throws {

@@ -15,7 +15,7 @@ enum Server {
     static var hasTLS: Bool { tlsURI != nil && tlsCA != nil }
 
     static func connect(
-        responseTimeout: Duration? = nil, onNotice: (@Sendable (PGNotice) -> Void)? = nil
+        responseTimeout: Duration? = nil, onNotice: (@Sendable (String) -> Void)? = nil
     ) throws -> PGConnection {
         let uri = try #require(uri)
         return try PGConnection(

@@ -125,8 +125,8 @@ import Testing
     /// One thread exchanges a folder with a link to the outside, as fast as it can, while others open a file in it.
     @Test(arguments: [false, true])
     func exchangedFolderNeverLeadsOut(byComponent: Bool) throws {
-        let bucket = try DirectoryBucket(
-            directory: parent, bucket: "bucket", opensByComponent: byComponent)
+        var bucket = try DirectoryBucket(directory: parent, bucket: "bucket")
+        bucket.opensByComponent = byComponent
         for (folder, text) in [("bucket/exchanged", "inside"), ("elsewhere", "OUTSIDE")] {
             try FileManager.default.createDirectory(
                 atPath: "\(parent)/\(folder)", withIntermediateDirectories: true)
@@ -149,7 +149,7 @@ import Testing
         exchanger.start()
         let inside = Atomic(0)
         let outside = Atomic(0)
-        DispatchQueue.concurrentPerform(iterations: 2) { _ in
+        DispatchQueue.concurrentPerform(iterations: 2) { [bucket] _ in
             for _ in 0..<5_000 {
                 for key in ["exchanged/secret", "link/secret"] {
                     switch try? bucket.object(key, maximumBytes: 99) {
@@ -172,8 +172,8 @@ import Testing
         #expect(symlink("a", root + "folder") == 0)
         #expect(symlink("a/b", root + "inside") == 0)
         #expect(symlink("..", root + "up") == 0)
-        let other = try DirectoryBucket(
-            directory: parent, bucket: "bucket", opensByComponent: true)
+        var other = try DirectoryBucket(directory: parent, bucket: "bucket")
+        other.opensByComponent = true
         for key in [
             "a.txt", "a/c/d.jpg", "inside", "folder/b", "folder/c/d.jpg", "a", "a.txt/b", "no/x",
             "up/outside", String(repeating: "n", count: 300), "\u{1}",
@@ -387,7 +387,7 @@ import Testing
             atPath: odd + "/x", withIntermediateDirectories: true)
         let store = try openObjectStore(
             endpoint: "file://" + PercentEncoding.encode(odd, keepingSlashes: true), bucket: "x"
-        ) { .unsigned }
+        ) { CredentialProvider(nil) }
         #expect(store.displayName == "x in \(odd)/x")
     }
 

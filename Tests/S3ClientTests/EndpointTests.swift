@@ -104,7 +104,7 @@ import Testing
     @Test func opensWhatTheEndpointSays() throws {
         func open(_ endpoint: String) throws -> any ObjectStore {
             try openObjectStore(endpoint: endpoint, bucket: "tmp") {
-                .keys(Credentials(accessKey: "a", secretKey: "b"))
+                CredentialProvider(Credentials(accessKey: "a", secretKey: "b"))
             }
         }
         #expect(try open("https://s3.example.com") is S3Bucket)

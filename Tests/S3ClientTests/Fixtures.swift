@@ -1,4 +1,5 @@
 import Foundation
+import S3Client
 import Testing
 
 /// Reads a file of the Fixtures folder.
@@ -29,4 +30,19 @@ func withoutPrivileges<Value>(_ body: () throws -> Value) throws -> Value {
     _ = setFileSystemUser(65_534)
     defer { _ = setFileSystemUser(0) }
     return try body()
+}
+
+extension S3Bucket {
+    /// With keys that stay as they are.
+    init(
+        endpoint: String?, bucket: String, region: String? = nil, credentials: Credentials,
+        transport: TransportOptions = TransportOptions(), retries: RetryPolicy = RetryPolicy(),
+        clock: @escaping @Sendable () -> Date = { Date() },
+        pause: @escaping @Sendable (Duration) -> Void = blockThread
+    ) throws {
+        try self.init(
+            endpoint: endpoint, bucket: bucket, region: region,
+            credentials: CredentialProvider(credentials), transport: transport, retries: retries,
+            clock: clock, pause: pause)
+    }
 }

@@ -12,7 +12,7 @@ import Testing
         try S3Bucket(
             endpoint: server.endpoint + path, bucket: "pictures",
             credentials: credentials
-                ?? .keys(Credentials(accessKey: "access", secretKey: "secret")),
+                ?? CredentialProvider(Credentials(accessKey: "access", secretKey: "secret")),
             retries: RetryPolicy(attempts: 1))
     }
 
@@ -172,7 +172,7 @@ import Testing
     @Test func publicBucketsAreAskedWithoutASignature() throws {
         let server = try LoopbackServer { _, _ in LoopbackServer.Reply(200) }
         defer { server.stop() }
-        let bucket = try bucket(server, .unsigned)
+        let bucket = try bucket(server, CredentialProvider(nil))
         _ = try bucket.object("a b", maximumBytes: 9)
         #expect(server.requests.first?.headers["authorization"] == nil)
         #expect(try bucket.presignedURL(for: "a b") == "\(server.endpoint)/pictures/a%20b")
@@ -200,7 +200,7 @@ import Testing
         let start = Date(timeIntervalSince1970: 1_800_000_000)
         let fetched = Mutex(1)
         let isAway = Mutex(false)
-        let provider = CredentialProvider.renewed(Self.key(1, until: start + 3_600)) {
+        let provider = CredentialProvider(Self.key(1, until: start + 3_600)) {
             if isAway.withLock({ $0 }) { throw Away() }
             let number = fetched.withLock { count in
                 count += 1
@@ -226,7 +226,7 @@ import Testing
 
     @Test func credentialsThatTheStoreNoLongerTakesAreReplacedOnce() throws {
         let fetched = Mutex(1)
-        let provider = CredentialProvider.renewed(Self.key(1, until: .distantFuture)) {
+        let provider = CredentialProvider(Self.key(1, until: .distantFuture)) {
             Self.key(
                 fetched.withLock { count in
                     count += 1

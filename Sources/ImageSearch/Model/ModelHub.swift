@@ -279,10 +279,9 @@ struct ModelHub {
                     return body.count <= 16 << 20
                 }
             } catch let fault as TransportFault {
-                let reason = connectionSentence(
-                    fault, origin: address.origin, host: address.host)
                 throw ModelFileError.download(
-                    url: url, reason: reason, remedy: "try again, or name a file in CLIP_MODEL")
+                    url: url, reason: connectionSentence(fault, address),
+                    remedy: "try again, or name a file in CLIP_MODEL")
             }
             guard (300..<400).contains(answer.head.status), let next = answer.head["location"],
                 next.hasPrefix("/") && !next.hasPrefix("//") || next.hasPrefix(address.origin + "/")

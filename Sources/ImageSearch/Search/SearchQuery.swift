@@ -1,3 +1,4 @@
+import FoundationEssentials
 import S3Client
 
 /// A query: texts and pictures, each with a weight, and which part of the answer is wanted.
@@ -17,7 +18,7 @@ public struct SearchQuery: Sendable, Equatable {
             case text(String)
             /// A stored picture's key; its stored embedding is used.
             case key(String)
-            /// An embedding of the same model, of any length except zero: a picture's, for example.
+            /// An embedding of the same model, not zero.
             case embedding([Float])
 
             var isKey: Bool { if case .key = self { true } else { false } }
@@ -68,11 +69,6 @@ public struct SearchQuery: Sendable, Equatable {
         self.isExact = isExact
     }
 
-    /// A query with one text.
-    public init(_ text: String, limit: Int = 4) {
-        self.init(terms: [Term(.text(text))], limit: limit)
-    }
-
     /// Checks that every part is in its range.
     /// - Throws: ``SearchError/invalid(_:)``.
     public func check() throws(SearchError) {
@@ -88,10 +84,8 @@ public struct SearchQuery: Sendable, Equatable {
         guard (0...Self.maximumOffset).contains(offset) else {
             throw .invalid("a search skips 0 to \(Self.maximumOffset) pictures, not \(offset)")
         }
-        if let minimumScore {
-            guard (-1...1).contains(minimumScore) else {
-                throw .invalid("a score lies between -1 and 1")
-            }
+        guard (-1...1).contains(minimumScore ?? 0) else {
+            throw .invalid("a score lies between -1 and 1")
         }
         try filter.check()
     }
@@ -232,45 +226,16 @@ public struct WallTime: Sendable, Equatable, CustomStringConvertible {
     public var description: String { text }
 
     /// - Parameter text: a year, a month, a day, or a time of a day: `2024`, `2024-05`, `2024-05-01`,
-    ///   `2024-05-01T12:30`, `2024-05-01 12:30:59`. What is left out is the earliest possible.
+    ///   `2024-05-01T12:30`, `2024-05-01 12:30:59`, from 1600 on. What is left out is the earliest possible.
     /// - Returns: nil for anything else, and for days that no calendar has.
     public init?(_ text: String) {
-        let halves = text.split(
-            maxSplits: 1, omittingEmptySubsequences: false,
-            whereSeparator: { $0 == "T" || $0 == " " })
-        var digits = [4, 2, 2, 2, 2, 2][...]
-        var numbers: [Int] = []
-        func take(_ text: Substring, _ separator: Character, atMost count: Int) -> Bool {
-            let parts = text.split(separator: separator, omittingEmptySubsequences: false)
-            guard parts.count <= count else { return false }
-            for part in parts {
-                guard part.utf8.count == digits.popFirst(),
-                    part.utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains),
-                    let number = Int(part)
-                else { return false }
-                numbers.append(number)
-            }
-            return true
-        }
-        guard let date = halves.first, take(date, "-", atMost: 3) else { return nil }
-        if halves.count == 2 {
-            guard numbers.count == 3, take(halves[1], ":", atMost: 3), numbers.count >= 5 else {
-                return nil
-            }
-        }
-        let full = numbers + [1, 1, 1, 0, 0, 0][numbers.count...]
-        let (year, month) = (full[0], full[1])
-        let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-        guard year >= 1, (1...12).contains(month) else { return nil }
-        let days = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]
-        guard (1...days).contains(full[2]), full[3] < 24, full[4] < 60, full[5] < 60 else {
-            return nil
-        }
-        let padded = zip(full, [4, 2, 2, 2, 2, 2]).map { number, width in
-            String(repeating: "0", count: width - String(number).count) + String(number)
-        }
-        self.text =
-            padded[..<3].joined(separator: "-") + "T" + padded[3...].joined(separator: ":")
+        guard [4, 7, 10, 16, 19].contains(text.utf8.count), text >= "1600" else { return nil }
+        let full = text.replacing(" ", with: "T") + "0001-01-01T00:00:00".dropFirst(text.count)
+        // The parser takes 30 February for 1 March.
+        guard let date = try? Date(full + "Z", strategy: .iso8601),
+            date.formatted(.iso8601) == full + "Z"
+        else { return nil }
+        self.text = full
     }
 }
 

@@ -129,10 +129,9 @@ public final class Searcher: PictureSearch {
         precision = try settings.precision()
         activation = try settings.activation()
         self.threads = threads ?? min(2 * WorkerThread.processorCount, 16)
-        connections = ThreadPool(
-            threads: self.threads, waiting: 256,
-            longestWait: .seconds(10)
-        ) { SearchConnection(route, now: now, connect: connect) }
+        connections = ThreadPool(threads: self.threads, waiting: 256, longestWait: .seconds(10)) {
+            SearchConnection(route, now: now, connect: connect)
+        }
     }
 
     /// Loads the model on a thread of its own.
@@ -193,7 +192,7 @@ public final class Searcher: PictureSearch {
     /// Tokens that a text can have.
     public func contextLength() throws -> Int { try ready().contextLength }
 
-    /// What the cache of text embeddings has done; nil while the model is being loaded.
+    /// nil while the model is being loaded.
     public var textStatistics: CacheStatistics? { embedder.read { $0 }.map(\.textStatistics) }
 
     public func location(of key: String) throws -> PictureLocation {
@@ -242,9 +241,9 @@ public final class Searcher: PictureSearch {
         orientation.update { $0 = found }
     }
 
-    /// Whether any picture is stored.
     public func pictureCount() async throws -> Int { try await ask { try $0.rowEstimate() } }
 
+    /// Whether any picture is stored.
     public func hasPictures() async throws -> Bool { try await ask { try $0.hasPictures() } }
 
     func ask<Value: Sendable>(

@@ -193,9 +193,9 @@ public struct Settings: Sendable {
 
     /// `S3_…` before what AWS's tools would use.
     private func credentials() throws -> CredentialProvider {
-        if try flag("S3_UNSIGNED") { return .unsigned }
+        if try flag("S3_UNSIGNED") { return CredentialProvider(nil) }
         if self["S3_ACCESS_KEY"] != nil || self["S3_SECRET_KEY"] != nil {
-            return .keys(
+            return CredentialProvider(
                 Credentials(
                     accessKey: try required("S3_ACCESS_KEY"),
                     secretKey: try required("S3_SECRET_KEY"),

@@ -9,7 +9,7 @@ extension PicturesTable {
     ) throws {
         try self.init(
             PGConnection(
-                uri: uri, applicationName: applicationName, onNotice: { notice($0.message) }))
+                uri: uri, applicationName: applicationName, onNotice: notice))
     }
 
     /// Builds, rebuilds or drops the index over the embeddings, while others search and store.
