@@ -28,7 +28,7 @@ struct CreateTable: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Build the index that makes searches fast: hnsw, auto (hnsw from \(IndexOptions.worthAnIndex) pictures on), or none to drop it. Searching and storing go on meanwhile. Needs a direct connection, not a pool.",
+            "Build the index that makes searches fast: hnsw, auto (hnsw from \(IndexOptions.worthAnIndex) pictures on), or none to drop it. Searching and storing go on. Needs a direct connection, not a pool.",
             valueName: "kind"))
     var index: IndexOptions.Kind?
 

@@ -279,7 +279,7 @@ struct BodyCollector {
     /// Whether `receive` got any bytes.
     private(set) var hasPassedOn = false
 
-    /// How many bytes `accept` sees at least, if there are so many.
+    /// Bytes that `accept` sees at least, if the body has them.
     static let beginning = 32
     /// How much of an error document is kept.
     private static let maximumErrorBytes = 64 << 10

@@ -66,8 +66,7 @@ struct ResponseHeaders: RouterMiddleware {
         var response = try await next(request, context)
         var headers = response.headers
         headers[.xContentTypeOptions] = "nosniff"
-        // A page's address holds what was searched for; the store of the pictures, another origin,
-        // has no business knowing it.
+        // A page's address holds what was searched for, which the store of the pictures must not learn.
         headers[.referrerPolicy] = "no-referrer"
         headers[.xFrameOptions] = "DENY"
         headers[.crossOriginOpenerPolicy] = "same-origin"

@@ -1,4 +1,4 @@
-"""Slow clients over real sockets: others are served meanwhile, and memory stays bounded.
+"""Slow clients over real sockets: other clients are served, and memory stays bounded.
 
 `pytest -s Tests/Browser/test_attacks.py` prints the figures of docs/operations.md.
 """

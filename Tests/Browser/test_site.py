@@ -166,7 +166,7 @@ def test_back_and_forward(visit):
     visit.open()
     visit.search("cat")
     visit.expect_results("cat")
-    # More than the first may have come meanwhile.
+    # More than the first may have arrived.
     first = page.locator(".grid .key").all_text_contents()[:24]
     assert len(first) == 24
     visit.search("outer space")

@@ -166,7 +166,7 @@ def all_vectors(connection):
 
 @contextlib.contextmanager
 def service(name, folder, *options):
-    """A service of one's own that can be stopped; gives its settings and functions that stop and start
+    """A private service that can be stopped; gives its settings and functions that stop and start
     it again."""
 
     def run(action, *more):
@@ -535,7 +535,7 @@ def test_scopes_of_a_bucket(workplace):
 
 
 def test_previews_and_columns(workplace, album):
-    """What a program of one's own reads: sizes, dates and previews; --previews none stores none."""
+    """What the user's own program reads: sizes, dates and previews; --previews none stores none."""
     put(album, pictures(5))
     put(album, {"camera.jpg": (PICTURES / "metadata" / "camera.jpg").read_bytes()})
     workplace.run("process-images", "--previews", "none")

@@ -4,7 +4,7 @@ import PGClient
 import TestSupport
 import Testing
 
-/// Indexes on a real pgvector: that they are built, used, mended and right.
+/// Indexes on a real pgvector: that they are built, used, repaired and right.
 @Suite(.enabled(if: TestDatabase.serverURI != nil, "needs TEST_PG_URI"))
 struct IndexTests {
     /// 1,500 vectors around 30 centres, with keys in two folders.
@@ -202,7 +202,7 @@ struct IndexTests {
         }
     }
 
-    /// Two builders at once, and rows stored meanwhile: one index, and nothing lost.
+    /// Two builders at once, while rows are stored: one index, and nothing lost.
     @Test func buildingAtOnceWithStoring() throws {
         try withFilledTable { database, table in
             let failures = Failures()

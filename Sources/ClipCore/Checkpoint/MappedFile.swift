@@ -61,8 +61,8 @@ package final class MappedFile: Sendable {
         body(copy.baseAddress!)
     }
 
-    /// Puts memory of this process in the place of a part of the file: pointers into ``bytes`` stay valid,
-    /// whatever becomes of the file. No other thread may look at that part, or the pages at its ends, meanwhile.
+    /// Replaces a part of the mapping by memory of this process: pointers into ``bytes`` stay valid, whatever happens
+    /// to the file. Other threads must not read that part, or the pages at its ends, during the call.
     /// - Throws: ``CheckpointError`` when the file has changed since it was opened.
     func detach(_ range: Range<Int>) throws(CheckpointError) {
         let page = Int(getpagesize())

@@ -6,7 +6,7 @@ typealias Scalars = [UInt32]
 ///
 /// The data differ by version: Swift 6.3 has Unicode 17, Python 3.11's `str` has 14, `regex`
 /// 2026.11 has 18. An exhaustive comparison found no difference in letter, number, white space,
-/// "word", case or lower case but for characters that one side does not know yet, and two whose
+/// "word", case or lower case, except characters that one side does not know yet, and two whose
 /// properties were revised (U+0295 is not cased, U+1171E not case-ignorable in Swift), which can
 /// only matter to a capital sigma beside them.
 enum CharacterRules {

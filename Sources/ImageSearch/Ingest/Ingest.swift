@@ -140,7 +140,7 @@ public struct Ingest: Sendable {
                     progress: total(interruption.progress), cause: interruption.cause)
             }
             guard earlier.missing > 0 else { return earlier }
-            onNote("other programs stored \(earlier.missing) pictures meanwhile, which follow now")
+            onNote("other programs have stored \(earlier.missing) more pictures, which follow now")
         }
         throw IngestInterruption(
             progress: earlier, cause: TableError.rowsKeepComing(rows: earlier.missing))

@@ -51,7 +51,7 @@ final class IngestPipeline: Sendable {
         case failure(key: String)
     }
 
-    /// After so many refusals in a row the listing shows whether the keys have expired.
+    /// After this many refusals in a row the listing shows whether the keys have expired.
     static let maximumRefusals = 50
 
     let store: any ObjectStore
@@ -136,7 +136,7 @@ final class IngestPipeline: Sendable {
 
     // MARK: The caller's thread
 
-    /// Waits for the end, and reports progress, failures and notes meanwhile.
+    /// Reports progress, failures and notes until the end.
     func wait(
         report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
         onNote: (String) -> Void
@@ -181,7 +181,7 @@ final class IngestPipeline: Sendable {
         state.update { $0.notes.append(sentence) }
     }
 
-    // MARK: What becomes of a picture
+    // MARK: Results
 
     /// An object that failed for this run.
     /// - Parameter isDoubtful: whether the object itself may be good.

@@ -85,8 +85,8 @@ public struct ModelFile: Sendable {
         return cached
     }
 
-    /// Refuses a file of upstream's size with other content: it is damaged. A file of another size is a
-    /// model of one's own. The answer is kept by the file's size and time in `cache/checked`.
+    /// Refuses a file of upstream's size with other content: it is damaged. A file of another size is
+    /// another model. The answer is kept by the file's size and time in `cache/checked`.
     private func check(_ path: String) throws {
         var status = stat()
         guard stat(path, &status) == 0, Int64(status.st_size) == source.size else { return }

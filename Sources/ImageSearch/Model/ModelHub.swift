@@ -23,7 +23,7 @@ struct ModelHub {
 
     /// - Parameter model: `owner/name` or `owner/name@revision`.
     /// - Returns: nil when `model` is not such a name, but a path.
-    /// - Throws: ``ModelFileError`` for an endpoint that is no address.
+    /// - Throws: ``ModelFileError`` for an endpoint that is not an address.
     init?(_ model: String, _ settings: Settings) throws {
         let parts = model.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
         let names = parts[0].split(separator: "/", omittingEmptySubsequences: false)

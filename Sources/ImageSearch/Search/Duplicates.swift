@@ -57,7 +57,7 @@ extension Searcher {
         }
         var sorted: [DuplicateGroup] = []
         for keys in groups.sets {
-            // Rows may have gone meanwhile.
+            // Rows may have been deleted since.
             let copies = try await ask { try $0.copies(keys) }
             if copies.count > 1 { sorted.append(DuplicateGroup(copies: copies)) }
         }

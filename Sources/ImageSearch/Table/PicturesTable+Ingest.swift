@@ -101,7 +101,7 @@ extension PicturesTable {
         return objects.map { claimed.contains(Array($0.key.utf8)) }
     }
 
-    /// Extends the leases of all that the owner still has, even of those that have ended meanwhile.
+    /// Extends the leases of all claims that the owner still has, even of those that have ended.
     func renewClaims(of owner: String, lease: Duration) throws {
         try connection.execute(
             """
@@ -390,8 +390,8 @@ extension PicturesTable {
 
     /// Calls `body` with all keys of a table, some thousands at a time.
     ///
-    /// Each page is a statement of its own. A page begins after the last key of the former, so rows that
-    /// come and go meanwhile harm nothing.
+    /// Each page is a statement of its own. A page begins after the last key of the one before, so rows
+    /// may come and go.
     func forEachKey(in table: String, _ body: ([String]) throws -> Void) throws {
         var last: String?
         while true {

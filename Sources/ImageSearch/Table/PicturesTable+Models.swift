@@ -101,7 +101,7 @@ extension PicturesTable {
     /// Refuses the answer to a search with another model than the table's, which is meaningless.
     ///
     /// Asked after the search: whatever table the search saw, the model that is active by now is that
-    /// table's or a later one, so a model that is replaced meanwhile is never overlooked.
+    /// table's or a later one, so a replacement of the model is never overlooked.
     func checkSearched(with model: ModelIdentity) throws {
         do {
             try checkSearched(with: model, Array(try read(activeModelQuery.sql)))

@@ -69,7 +69,7 @@ extension PicturesTable {
             let columns = ColumnSet.columns("\(names.vector)(\(model.dimension))").map {
                 "ADD COLUMN \(ColumnSet.next[$0.name]) \($0.type)"
             }
-            // The default dates rows that other programs insert meanwhile; existing rows keep NULL.
+            // The default dates rows that other programs insert from now on; existing rows keep NULL.
             try connection.executeScript(
                 """
                 ALTER TABLE \(names.pictures) \(columns.joined(separator: ", "));

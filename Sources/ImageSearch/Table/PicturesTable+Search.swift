@@ -25,7 +25,7 @@ extension PicturesTable {
             guard state.hasFacts || !query.filter.needsFacts else { throw TableError.noFacts }
             let plan = NearestPlan(query, state: state, names: names)
             var rows = try run(plan, embedding)
-            // An index gives up after so many rows that a filter refuses: then every row that the
+            // An index gives up after a number of rows that a filter refuses: then every row that the
             // filter takes is compared.
             if plan.mayMissFiltered, rows.count <= query.limit {
                 var exact = query
@@ -149,10 +149,9 @@ extension PicturesTable {
 
 /// The statements that answer one search, in one transaction and one round trip.
 ///
-/// With an index, the inner query takes candidates from it in the index's own terms (its operator,
-/// and half precision where it holds that), some more than are wanted; the outer one ranks them by
-/// the exact cosine of the stored vectors. So what half precision blurs is the choice at the edge of
-/// the candidates only, never a score.
+/// With an index, the inner query takes candidates from it by the index's operator and precision, some more than are
+/// wanted; the outer one ranks them by the exact cosine of the stored vectors. So half precision affects only the
+/// choice of the last candidates, never a score.
 struct NearestPlan {
     private let query: SearchQuery
     let state: SearchState
@@ -193,8 +192,7 @@ struct NearestPlan {
         let isFiltered = !query.filter.isEmpty
         let isBeyondWidth = index.method == .hnsw && candidates > Self.searchWidths.upperBound
         var settings: [(String, String)] = []
-        // The planner does not know what fetching embeddings costs that are out of line, and takes the
-        // whole table for cheaper than it is.
+        // The planner underestimates what reading the whole table costs: embeddings are stored out of line.
         if !isFiltered, candidates <= Self.searchWidths.upperBound {
             settings.append(("enable_seqscan", "off"))
         }
@@ -272,8 +270,8 @@ struct NearestPlan {
         let offset = bind(.int64(Int64(query.offset)))
         let (cosine, vector) = (names.vectorOperator("<=>"), "$1::\(names.vector)")
         guard let index else {
-            // Adding zero keeps an index from being taken where every row is to be compared. Were the
-            // score computed beside it, every row would be compared twice.
+            // Adding zero keeps PostgreSQL from using an index where every row is to be compared. A score next to
+            // the distance would compare every row twice.
             return PGQuery(
                 """
                 SELECT filename, 1 - distance AS score\(outerFacts)

@@ -26,7 +26,7 @@ struct SearchState: Sendable {
 
 /// A connection's memory of ``SearchState``.
 final class SearchStateCache {
-    /// An index that was built or dropped meanwhile costs speed, not rightness, until then.
+    /// Until then, an index that was built or dropped costs speed, not correctness.
     private static let lifetime = Duration.seconds(10)
     private var known: (state: SearchState, until: ContinuousClock.Instant)?
 

@@ -103,7 +103,7 @@ public struct TableStatus: Sendable, Equatable {
             return nil
         }
         return
-            "pgvector \(version) has faults of memory safety and of vacuuming that 0.8.4 mended: update it on the server, then run ALTER EXTENSION vector UPDATE"
+            "pgvector \(version) has memory safety and vacuuming faults that 0.8.4 fixed: update it on the server, then run ALTER EXTENSION vector UPDATE"
     }
 }
 

@@ -16,7 +16,7 @@ struct SearchState: Equatable {
     var picture: PictureVector?
     /// `limit`: how many pictures are shown.
     var limit: Int
-    /// `offset`: how many of the nearest are passed over.
+    /// `offset`: how many of the nearest are skipped.
     var offset = 0
     /// `min_score`: the least cosine.
     var minimumScore: Double?
@@ -27,28 +27,27 @@ struct SearchState: Equatable {
     /// `at`: that picture's place in the search, from 1; 0 when it is not told.
     var place = 0
 
-    /// Pictures on a page when the address does not say.
+    /// Pictures on a page by default.
     static let defaultLimit = 24
     /// The most pictures on one page.
     static let maximumLimit = 240
-    /// The deepest that can be paged into a search.
     static let maximumOffset = 100_000
-    /// Words to add or to leave out, and pictures to resemble: of each so many.
+    /// The most words to add, words to leave out, and pictures to resemble.
     static let maximumTerms = 8
     /// Bytes of a key; S3's keys have at most 1,024 (Amazon S3 User Guide, "Naming objects").
     static let maximumKeyBytes = 1_024
-    /// Bytes of an address's query part. Each link of a page repeats it, and has to fit the 16 KiB that
-    /// a request's head may have; the longest text alone takes 12,000.
+    /// Bytes of an address's query part. Each link of a page repeats it and must fit in the 16 KiB of a request's
+    /// head; the longest text alone takes 12,000.
     static let maximumQueryBytes = 14 * 1_024
 
     /// Bytes of the addresses on one page: each picture's link repeats the query part.
     static let maximumLinkBytes = 1 << 20
 
-    /// How much words to leave out count. A full −1 would cancel what any two texts have in common,
-    /// and leave a direction in which nothing lies.
+    /// The weight of words to leave out. −1 would cancel what any two texts have in common and leave a direction
+    /// without pictures.
     static let lessWeight = -0.5
-    /// How much words count beside a picture. Pictures lie close to one another and far from texts, so
-    /// that words of the same weight would not move the answer.
+    /// The weight of words next to a picture. Pictures are close to one another and far from texts, so words of the
+    /// same weight would not change the answer.
     static let textWeightBesidePicture = 2.0
 
     init(text: String? = nil, limit: Int = defaultLimit) {

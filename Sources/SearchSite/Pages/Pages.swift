@@ -189,7 +189,7 @@ struct Pages: Sendable {
         return response
     }
 
-    /// "0.287". Rounds half away from zero; a score that is no number shows as "nan".
+    /// "0.287". Rounds half away from zero; NaN shows as "nan".
     private static func threeDecimals(_ score: Double) -> String {
         let thousandths = (abs(score) * 1_000).rounded()
         guard let number = Int(exactly: thousandths) else { return "\(score)" }
@@ -271,14 +271,14 @@ extension Request {
 
 // MARK: Addresses
 
-/// Where pages get pictures from: from the site itself when the store is a directory or the site
-/// stands before the store, else from the store by links that work for an hour.
+/// Where pages get pictures from: from the site itself when the store is a directory or the site serves the
+/// store's pictures, else from the store by links that work for an hour.
 struct PictureAddresses: Sendable {
     let search: any PictureSearch
     /// Whether the site fetches pictures from the store for its visitors.
     let isProxy: Bool
 
-    /// The whole picture. `nil` when it cannot be said where it is, or that is no web address.
+    /// The whole picture; nil when its place is unknown or not a web address.
     func original(of key: String) -> String? {
         address(of: key, here: PicturePath.path)
     }

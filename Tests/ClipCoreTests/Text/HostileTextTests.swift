@@ -7,7 +7,7 @@ struct HostileTextTests {
     private let tokenizer = ClipTokenizer()
     private let count = 1_000_000
 
-    /// Upstream's ids of a repeated word are the same token all along, but for the end, so a shorter
+    /// Upstream's ids of a repeated word are the same token up to the end, so a shorter
     /// text, which the golden file has, starts with the same ids.
     @Test(arguments: ["x", "ha", "!?"])
     func longestWord(unit: String) throws {

@@ -114,7 +114,7 @@ enum Mojibake {
         return words
     }
 
-    /// `\xc3 (?! |quele|quela|quilo|s )`: "à" as a word, but for Portuguese "às" and "àquele".
+    /// `\xc3 (?! |quele|quela|quilo|s )`: "à" as a word, except Portuguese "às" and "àquele".
     private static func isWordOfAGrave(_ bytes: [UInt8], at position: Int) -> Bool {
         guard position + 1 < bytes.count, bytes[position + 1] == 0x20 else { return false }
         let rest = bytes[(position + 2)...]

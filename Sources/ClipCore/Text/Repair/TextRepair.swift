@@ -51,8 +51,8 @@ enum TextRepair {
         }
     }
 
-    /// `fix_latin_ligatures`, `fix_character_width` and `uncurl_quotes`, which have no character in
-    /// common but for the apostrophe in ŉ.
+    /// `fix_latin_ligatures`, `fix_character_width` and `uncurl_quotes`, which have only the
+    /// apostrophe in ŉ in common.
     private static func standardiseCharacters(_ text: Scalars) -> Scalars {
         // The first character that any of them replaces.
         guard text.contains(where: { $0 >= 0x132 }) else { return text }
