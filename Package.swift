@@ -47,7 +47,10 @@ let package = Package(
             name: "FindImages", dependencies: ["CommandLineSupport", "ImageSearch", arguments]),
         .executableTarget(
             name: "WebApp",
-            dependencies: ["CommandLineSupport", "ImageSearch", "SearchSite", arguments]),
+            dependencies: [
+                "CommandLineSupport", "ImageSearch", "SearchSite", arguments,
+                .product(name: "Logging", package: "swift-log"),
+            ]),
 
         // What the executables share: console, progress, output formats, pictures in terminals.
         .target(
@@ -151,12 +154,20 @@ let package = Package(
             name: "S3ClientTests", dependencies: ["Bytes", "S3Client", "TestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "ImageSearchTests", dependencies: ["ClipCore", "ImageSearch", "TestSupport"],
+            name: "ImageSearchTests",
+            dependencies: ["ClipCore", "ImageSearch", "PGClient", "S3Client", "TestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
             name: "CommandLineSupportTests",
-            dependencies: ["ClipCore", "CommandLineSupport", "ImageSearch"]),
-        .testTarget(name: "SearchSiteTests", dependencies: ["S3Client", "SearchSite"]),
+            dependencies: ["ClipCore", "CommandLineSupport"]),
+        .testTarget(
+            name: "SearchSiteTests",
+            dependencies: [
+                "ImageSearch", "S3Client", "SearchSite",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
