@@ -2,9 +2,8 @@ import CPostgreSQL
 
 /// A checked connection string, URI or `key=value`, and the secrets in it.
 ///
-/// libpq parses it (PostgreSQL manual, "Connection Strings"); this type only knows what must not
-/// be repeated. libpq's messages quote what they could not read, and a password with an unencoded
-/// `@` or `/` is read as something else, so both cases are caught here.
+/// libpq parses it (PostgreSQL manual, "Connection Strings"). Its messages quote what they could not read, and it
+/// reads a password with an unencoded `@` or `/` as something else; both cases are caught here.
 package struct ConnectionString {
     package let text: String
     /// Keyword and decoded value of everything the string sets.
@@ -57,10 +56,9 @@ package struct ConnectionString {
 
     /// `message` without the secrets of this string, in their decoded or encoded form.
     ///
-    /// libpq and the server quote whatever they repeat, so inside double quotes every occurrence
-    /// goes, unless the quoted text is the host, user or database name as a whole. Outside quotes
-    /// stand fixed words ("password authentication failed"): a secret that is such a word stays,
-    /// since removing it would be what gives it away.
+    /// libpq and the server quote whatever they repeat, so every occurrence inside double quotes is removed, unless
+    /// the quoted text is the whole host, user or database name. Outside are fixed words ("password authentication
+    /// failed"): a secret that is such a word stays, since removing it would give it away.
     package func scrub(_ message: String) -> String {
         guard !secrets.isEmpty else { return message }
         // Longest first: a secret may be part of another.
@@ -102,9 +100,8 @@ package struct ConnectionString {
         return nil
     }
 
-    /// Whether a URI has an `@` between the one that ends its user information (libpq: the first
-    /// one before any `/`) and its query. No host has one, so it belongs to a password that was
-    /// not percent-encoded, and libpq would look up half of that password as a host name.
+    /// Whether a URI has an `@` between the one that ends its user information (libpq: the first one before any `/`)
+    /// and its query: part of an unencoded password, half of which libpq would look up as a host name.
     private static func hasMisplacedAt(_ text: String) -> Bool {
         guard let rest = afterScheme(text) else { return false }
         let end = rest.firstIndex { $0 == "@" || $0 == "/" } ?? rest.endIndex
@@ -133,9 +130,8 @@ package struct ConnectionString {
         return found
     }
 
-    /// libpq's complaint about a string that it could not parse, with everything that it quotes left out:
-    /// any of it may be the password. Only the name of an unknown URI parameter stays, so that a typing error in
-    /// it can be found.
+    /// libpq's message about a string that it could not parse, without its quotes, which may be the password. The name
+    /// of an unknown URI parameter stays, since it may be a typing error.
     private static func redactQuotes(_ message: String, of text: String) -> String {
         guard let first = message.firstIndex(of: "\""), let last = message.lastIndex(of: "\""),
             first < last

@@ -3,14 +3,14 @@ import Glibc
 
 /// Makes a connection step by step (manual, PQconnectStartParams and PQconnectPoll).
 ///
-/// PQconnectdb would print notices that arrive while connecting on stderr and would not tell the
-/// SQLSTATE of a refusal. The price is that the time limit of each address is kept here.
+/// PQconnectdb would print early notices on stderr and hide the SQLSTATE of a refusal. In exchange, the time limit of
+/// each address is kept here.
 struct Connector {
     var string: ConnectionString
     let applicationName: String
     let notices: NoticeSink
     let timeout: Duration
-    /// Whether several hosts are tried in an order of chance, so that many clients spread over them.
+    /// Whether several hosts are tried in random order.
     var shufflesHosts = false
 
     /// One address to try; empty parts are left to libpq.
@@ -74,7 +74,7 @@ struct Connector {
     private func start(_ targets: [Target]?) -> OpaquePointer? {
         // Later entries win over earlier ones; "dbname" stands for the whole string.
         var options: [(String, String)] = [
-            // Without these, a server whose machine vanished is waited for for hours.
+            // Without these, libpq waits hours for a server whose machine has vanished.
             ("keepalives_idle", "60"), ("keepalives_interval", "15"), ("keepalives_count", "4"),
             ("tcp_user_timeout", "120000"),
             ("fallback_application_name", applicationName),

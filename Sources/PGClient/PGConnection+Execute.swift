@@ -208,9 +208,8 @@ extension PGConnection {
     }
 }
 
-/// `message` with bound texts replaced by their placeholders, since data exceptions quote their input
-/// (`invalid input syntax for type integer: "…"`). A short text is replaced only where it is quoted as
-/// a whole, so that ordinary words of the message stay.
+/// `message` with bound texts replaced by their placeholders, since data exceptions quote their input (`invalid input
+/// syntax for type integer: "…"`). Short texts are replaced only inside quotes: they may be words of the message.
 package func hideValues(of parameters: [PGValue], in message: String) -> String {
     var message = message
     for (number, value) in parameters.enumerated() {
@@ -240,12 +239,9 @@ public struct PGQuery: Sendable {
 }
 
 extension PGConnection {
-    /// Sends several statements in one packet and then reads their results, so that all of them cost
-    /// one round trip (manual, "Pipeline Mode").
-    ///
-    /// They run one after the other; the server skips those after the first that fails. If one fails
-    /// while a transaction is open that one of them began, it is rolled back. Meant for short
-    /// statements with short results: everything is held in memory.
+    /// Sends several statements in one round trip (manual, "Pipeline Mode"). They run one after the other; the server
+    /// skips those after the first that fails, and a transaction that one of them began is rolled back. Everything
+    /// is held in memory.
     ///
     /// - Returns: the result of each statement.
     /// - Throws: the error of the first statement that failed.

@@ -46,16 +46,14 @@ extension PGConnection {
     /// Whether a connection pooler (PgBouncer or one like it) is between this client and the server, so
     /// that session settings, session locks and temporary tables do not belong to this client alone.
     ///
-    /// A pooler answers the login itself, before it has chosen a server connection, and makes up the
-    /// process number that libpq gets with the cancel key. So it differs from the server's own
-    /// `pg_backend_pid()`. Proxies that only forward bytes do not count.
+    /// A pooler answers the login itself and invents the process number that libpq gets with the cancel key, so it
+    /// differs from `pg_backend_pid()`. Proxies that only forward bytes do not count.
     public func isPooled() throws(PGError) -> Bool {
         try execute("SELECT pg_backend_pid()").first?.int(0) != backendProcessID
     }
 
-    /// Whether a pooler refuses BEGIN because it assigns a server connection to each statement.
-    /// PgBouncer then answers with SQLSTATE 08P01 and closes the connection. It does not notice a
-    /// transaction that begins and ends within one `pipeline`, so ask before using it.
+    /// Whether a pooler refuses BEGIN because it assigns a server connection to each statement: PgBouncer answers with
+    /// SQLSTATE 08P01 and closes the connection. It overlooks transactions within one `pipeline`, so ask first.
     public func refusesTransactions() throws(PGError) -> Bool {
         do throws(PGError) {
             try execute("BEGIN")

@@ -4,9 +4,8 @@ import Glibc
 /// One connection to PostgreSQL, through libpq. Every call blocks its thread until the server has
 /// answered, so keep it off Swift's cooperative thread pool.
 ///
-/// libpq allows one thread at a time, and the class is not `Sendable`, so the compiler checks it. To
-/// use a connection on another thread, open it there, hand it over as a `sending` parameter, or keep
-/// it in a `Mutex<PGConnection>` (`Synchronization`).
+/// libpq allows one thread at a time; the class is not `Sendable`, so the compiler checks it. To use a connection on
+/// another thread, open it there, pass it as a `sending` parameter, or keep it in a `Mutex<PGConnection>`.
 ///
 /// The connection stays usable after a server error, but not after one that `isConnectionLost`.
 public final class PGConnection {
@@ -23,19 +22,14 @@ public final class PGConnection {
     /// Connects and waits until the server is ready for statements.
     ///
     /// - Parameters:
-    ///   - uri: `postgres://…`, `postgresql://…` or `key=value …`, with everything that libpq
-    ///     understands: several hosts, `sslmode`, `sslrootcert`, `target_session_attrs`,
-    ///     `options`, …. Missing parts come from libpq's environment variables, password file and
-    ///     defaults.
+    ///   - uri: `postgres://…`, `postgresql://…` or `key=value …`, with everything that libpq understands.
+    ///     Missing parts come from libpq's environment variables, password file and defaults.
     ///   - applicationName: shown in `pg_stat_activity`, unless the string or `PGAPPNAME` sets another.
-    ///   - connectTimeout: limit for each address, from the first packet to the end of authentication;
-    ///     `connect_timeout` in the string or `PGCONNECT_TIMEOUT` takes precedence. The system
-    ///     resolver has its own limit for looking up host names.
-    ///   - responseTimeout: how long the server may stay silent while a statement runs; nil for no
-    ///     limit. It must be longer than the longest statement. TCP keepalives notice a vanished
-    ///     machine within two minutes anyway.
-    ///   - shufflesHosts: whether to try the hosts of the string in random order, so that many clients
-    ///     spread over them.
+    ///   - connectTimeout: limit for each address, authentication included; `connect_timeout` in the string or
+    ///     `PGCONNECT_TIMEOUT` takes precedence. The system's resolver has its own limit.
+    ///   - responseTimeout: how long the server may stay silent while a statement runs; nil for no limit. TCP
+    ///     keepalives notice a vanished machine within two minutes anyway.
+    ///   - shufflesHosts: whether to try the hosts of the string in random order, to spread many clients over them.
     ///   - onNotice: receives the server's notices and warnings, on the connection's thread.
     /// - Throws: `PGError` of kind `connection`, without the password.
     public init(

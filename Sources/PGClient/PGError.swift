@@ -1,7 +1,7 @@
 /// An error between this program and PostgreSQL.
 ///
-/// `description` is one sentence for people. It contains no password, no bound value, and neither
-/// DETAIL nor CONTEXT of the server, since PostgreSQL puts row contents into both.
+/// `description` is one sentence without passwords, bound values, and the server's DETAIL and CONTEXT, which hold row
+/// contents.
 public struct PGError: Error, Sendable {
     public enum Kind: String, Sendable {
         /// Connecting failed: address, TLS, authentication, database name.

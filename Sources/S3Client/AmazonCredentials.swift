@@ -4,10 +4,9 @@ import FoundationEssentials
 /// Finds credentials where AWS's tools do, in botocore's order: environment variables, a web identity's token,
 /// the profile in `~/.aws`, the container's credentials, the instance's role (IMDSv2).
 ///
-/// Sources: "Credentials" in boto3's guide; "Container credential provider", "IMDS credential provider" and
-/// "Shared config and credentials files" in the AWS SDKs and Tools Reference Guide; AssumeRoleWithWebIdentity
-/// in the STS API Reference. Sources that need more than HTTP and a file (single sign-on, `credential_process`,
-/// roles by way of another profile) are refused by name.
+/// Sources: "Credentials" in boto3's guide; the AWS SDKs and Tools Reference Guide; AssumeRoleWithWebIdentity in the
+/// STS API Reference. What needs more than HTTP and a file (single sign-on, `credential_process`, roles by way of
+/// another profile) is refused by name.
 public struct AmazonCredentials: Sendable {
     /// The value of an environment variable; nil when it is not set or empty.
     let variable: @Sendable (String) -> String?

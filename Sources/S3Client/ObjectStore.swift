@@ -2,9 +2,8 @@ import FoundationEssentials
 
 /// One object of a bucket, as listed.
 ///
-/// S3 compares keys byte by byte, Swift compares strings by Unicode canonical equivalence: two keys
-/// that differ only in normalisation (`é` as one scalar or as two) are different objects but equal
-/// strings. Compare `key.utf8` where that matters.
+/// S3 compares keys byte by byte, Swift compares strings by canonical equivalence: keys that differ only in
+/// normalisation (`é` as one scalar or two) are different objects but equal strings. Compare `key.utf8`.
 public struct ObjectSummary: Sendable {
     public let key: String
     /// In bytes.
@@ -19,7 +18,7 @@ public struct ObjectSummary: Sendable {
     }
 }
 
-/// Something that a listing met and could not list.
+/// Something that a listing could not list.
 public struct ListingProblem: Sendable, Equatable, CustomStringConvertible {
     /// The key, or the folder's path with a slash at its end; without control characters.
     public let name: String
@@ -53,53 +52,43 @@ public struct ListingReport: Sendable, Equatable {
 
 /// A bucket: keys, their bytes, and addresses under which others can fetch them.
 ///
-/// Every call blocks its thread until it is done, so call from threads of your own, never from
-/// Swift's cooperative pool. Calls may run at the same time. All throw `S3Error`.
+/// Every call blocks its thread, so call from threads of your own, never from Swift's cooperative pool. Calls may run
+/// at the same time. All throw `S3Error`.
 public protocol ObjectStore: Sendable {
     /// The bucket and where it is, for messages; holds no secret.
     var displayName: String { get }
 
-    /// Lists the objects whose keys begin with `prefix` and come after `start`, page by page in
-    /// ascending order of the keys' UTF-8 bytes. Only one page is held at a time. An error thrown
-    /// by `page` ends the listing and comes out of this call.
-    ///
-    /// - Returns: what could not be listed. A key in the asked range that was not listed is gone only if
-    ///   `isComplete`.
+    /// Lists the objects whose keys begin with `prefix` and come after `start`, page by page in ascending order of the
+    /// keys' UTF-8 bytes. An error thrown by `page` ends the listing and is rethrown.
+    /// - Returns: what could not be listed. A key that was not listed is gone only if `isComplete`.
     @discardableResult
     func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
     ) throws -> ListingReport
 
-    /// The bytes of the object at `key`, at most `maximumBytes` of them: a larger object is an
-    /// error, raised before the transfer when the store gives the size.
-    ///
-    /// `accept` sees the first bytes of the object, at least 32 of them or the whole object, and
-    /// may refuse it by returning false; the transfer then stops and the answer is nil.
+    /// The bytes of the object at `key`; one larger than `maximumBytes` is an error, raised before the transfer if the
+    /// store gives the size. `accept` sees the first 32 bytes or more, or the whole object, and may refuse it by
+    /// returning false; the answer is then nil.
     func object(
         _ key: String, maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?
     ) throws -> [UInt8]?
 
-    /// The bytes of an object as a listing told it: a larger one is an error. Also tells whether they are what
-    /// was listed, or something that the object has become since.
-    ///
-    /// - Parameters:
-    ///   - maximumDecodedBytes: for an object that the store keeps compressed (`Content-Encoding`); the listing
-    ///     tells its compressed size.
-    ///   - accept: as for ``object(_:maximumBytes:accept:)``.
+    /// The bytes of a listed object, and whether their number is still the listed one; a larger object is an error.
+    /// - Parameter maximumDecodedBytes: for an object that the store keeps compressed (`Content-Encoding`), whose
+    ///   listed size is the compressed one.
     func listedObject(
         _ object: ObjectSummary, maximumDecodedBytes: Int,
         accept: @escaping (UnsafeRawBufferPointer) -> Bool
     ) throws -> (bytes: [UInt8], isAsListed: Bool)?
 
-    /// Passes the bytes of the object at `key` to `receive` piece by piece, each with what the store
-    /// tells of the object, without holding them. An error thrown by `receive` ends the transfer and
-    /// comes out of this call. Once a piece was passed, nothing is retried.
+    /// Passes the bytes of the object at `key` to `receive` piece by piece. An error thrown by `receive` ends the
+    /// transfer and is rethrown. Nothing is retried after the first piece.
     func stream(
         _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
     ) throws
 
-    /// An address that anybody can fetch the object from until `seconds` (1 to 604,800, which is
-    /// a week) after `now`. Asks the store nothing: the object need not exist.
+    /// An address from which anybody can fetch the object until `seconds` (at most a week) after `now`. Sends nothing:
+    /// the object need not exist.
     func presignedURL(for key: String, expiresIn seconds: Int, at now: Date) throws -> String
 }
 
@@ -148,8 +137,7 @@ extension ObjectStore {
         try object(key, maximumBytes: maximumBytes, accept: nil) ?? []
     }
 
-    /// An address that anybody can fetch the object from for `seconds` from now, an hour unless
-    /// told otherwise.
+    /// The same from now on.
     public func presignedURL(for key: String, expiresIn seconds: Int = 3600) throws -> String {
         try presignedURL(for: key, expiresIn: seconds, at: Date())
     }

@@ -17,10 +17,7 @@ package enum Region {
     ///   `s3.REGION.amazonaws.com`, `s3-REGION.…`, `s3.dualstack.REGION.…`, `s3-fips.REGION.…`,
     ///   each also below a bucket's name, in China under `amazonaws.com.cn`.
     /// - Cloudflare R2: always `auto`.
-    /// - OVHcloud `s3.REGION.io.cloud.ovh.net` and `.us`, `s3.REGION.perf.cloud.ovh.net`;
-    ///   Scaleway `s3.REGION.scw.cloud`; Wasabi `s3.REGION.wasabisys.com`;
-    ///   Backblaze `s3.REGION.backblazeb2.com`; and others that name hosts
-    ///   `s3.REGION.DOMAIN.TLD`.
+    /// - OVHcloud, Scaleway, Wasabi, Backblaze and others: `s3.REGION.DOMAIN.TLD`.
     /// - DigitalOcean `REGION.digitaloceanspaces.com`, Linode `REGION.linodeobjects.com`,
     ///   Vultr `REGION.vultrobjects.com`: each also below a bucket's name.
     package static func derived(fromHost host: String) -> String? {

@@ -1,12 +1,10 @@
 extension S3Bucket {
-    /// ListObjectsV2 with `encoding-type=url`, so that keys with characters that XML cannot hold
-    /// come through, following continuation tokens. Stores that know only the older ListObjects ignore
-    /// `list-type`, or answer 501; there, and where a page that is not the last one has no token, the next page
-    /// begins after the last key.
+    /// ListObjectsV2 with `encoding-type=url`, since XML cannot hold every character of a key. Stores that know only the
+    /// older ListObjects ignore `list-type`, or answer 501; there, and where a page that is not the last one has no
+    /// token, the next page begins after the last key.
     ///
-    /// A listing that does not advance is an error: a token that comes twice in a row, a page that
-    /// begins at or before the end of the page before it, or 1,000 empty pages in a row. A listing
-    /// that ends without an error is complete.
+    /// A listing that does not advance is an error: a token that comes twice in a row, a page that begins at or
+    /// before the end of the one before it, or 1,000 empty pages in a row.
     @discardableResult
     public func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void

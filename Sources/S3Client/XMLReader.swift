@@ -2,10 +2,8 @@ import CExpat
 
 /// Reads the XML that S3 answers with, elements and text, by Expat.
 ///
-/// Foundation's parser is not used: linking FoundationXML doubles the time that a command needs to start.
-/// Documents are UTF-8. A document type declaration, where every attack through XML begins, is refused, so
-/// there are no entities but the five predefined ones and characters by number. Memory is bounded by the
-/// document's size; nesting by `maximumDepth`.
+/// Linking FoundationXML would double the time that a command needs to start. Documents are UTF-8. A document type
+/// declaration, where every attack through XML begins, is refused. Memory is bounded by the document's size.
 package enum XMLReader {
     package struct Fault: Error, Equatable, CustomStringConvertible {
         package let description: String

@@ -17,9 +17,8 @@ extension Searcher {
     /// Without an index every row is compared with every other one.
     static let mostWithoutIndex = 5_000
 
-    /// Groups of pictures each of which has a cosine of `minimumScore` or more with another one of the
-    /// group. Asks the index for the nearest of every picture, on all of the searcher's threads; holds the
-    /// keys of pictures that have copies.
+    /// Groups of pictures, each with a cosine of `minimumScore` or more to another one of the group. Asks the index for
+    /// the nearest of every picture, on all of the searcher's threads.
     ///
     /// - Parameter report: told how many pictures have been looked at.
     /// - Throws: `TableError.tooManyWithoutIndex`, and as ``search(_:)``.
@@ -65,7 +64,7 @@ extension Searcher {
     }
 }
 
-/// Keys that belong together, by union and find.
+/// Keys that belong together (union-find).
 private struct DisjointSets {
     private var numbers: [String: Int] = [:]
     private var keys: [String] = []

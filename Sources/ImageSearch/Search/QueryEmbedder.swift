@@ -16,8 +16,7 @@ public final class QueryEmbedder: Sendable {
         }
     }
 
-    /// The model, by which a search checks that the table's embeddings are comparable. Texts are
-    /// embedded in fp32 whatever the precision of pictures is.
+    /// The model, by which a search checks that the table's embeddings are comparable. Texts are always in fp32.
     public let identity: ModelIdentity
     /// Tokens that a text can have, start and end included.
     public var contextLength: Int { checkpoint.configuration.contextLength }

@@ -4,8 +4,7 @@ import S3Client
 
 /// Why a search was not answered: the query is wrong, or something is temporarily unavailable.
 ///
-/// The description is one sentence without secrets. Other errors of a search (``TableError`` without a
-/// table, an unusable model file) are faults of the installation.
+/// The description is one sentence without secrets. Other errors of a search are faults of the installation.
 public enum SearchError: Error, Equatable, CustomStringConvertible {
     /// A part of the query is out of range.
     case invalid(String)

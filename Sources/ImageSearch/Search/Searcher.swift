@@ -46,13 +46,11 @@ public enum PictureLocation: Sendable {
     case file(open: @Sendable () throws -> OpenedFile)
 }
 
-/// What the web pages need of a search; ``Searcher`` implements it. Implementations keep blocking work
-/// off Swift's cooperative threads.
+/// What the web pages need of a search; ``Searcher`` implements it without blocking Swift's cooperative threads.
 public protocol PictureSearch: Sendable {
     /// The pictures nearest to a query.
-    /// - Throws: ``SearchError`` when the query is wrong or something is temporarily unavailable; any
-    ///   other error is a fault of the installation. Every description is one sentence for the
-    ///   operator, without secrets.
+    /// - Throws: ``SearchError`` when the query is wrong or something is temporarily unavailable; any other error is
+    ///   a fault of the installation. Every description is one sentence without secrets.
     func search(_ query: SearchQuery) async throws -> SearchResult
 
     /// Where a picture can be fetched from, valid for an hour.
@@ -102,9 +100,8 @@ public final class Searcher: PictureSearch {
     /// - Parameters:
     ///   - applicationName: what the database's administrator sees.
     ///   - longestStatement: how long to wait for an answer from the database.
-    ///   - threads: searches that run at the same time, each with a database connection. The default
-    ///     is two per processor, at most 16: a search spends about half its time waiting for the
-    ///     database.
+    ///   - threads: searches that run at the same time, each with a database connection. The default is two per
+    ///     processor, at most 16: a search spends half its time waiting for the database.
     /// - Throws: `SettingsError` for a missing variable, or the error of an unusable one.
     public convenience init(
         _ settings: Settings, applicationName: String = "web-app",
@@ -271,8 +268,8 @@ struct SearchRoute: Sendable {
     let bucket: BucketIdentity?
 }
 
-/// One thread's connection: opened on first use, replaced after it was lost. It prefers a replica and
-/// falls back to the primary.
+/// One thread's connection, opened on first use and replaced when it is lost. Prefers a replica, and falls back to
+/// the primary.
 final class SearchConnection {
     typealias Connect = @Sendable (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
 
@@ -309,15 +306,13 @@ final class SearchConnection {
                     uri: uri, applicationName: applicationName,
                     connectTimeout: isReplica ? longestConnecting : .seconds(10),
                     responseTimeout: responseTimeout, shufflesHosts: isReplica))
-            // The server cancels a statement before the client stops waiting for it, so that no
-            // statement outlives its search.
+            // The server cancels a statement before the client stops waiting: none outlives its search.
             table.limitStatements(to: responseTimeout - .milliseconds(500))
             return table
         }
     }
 
-    /// Runs a query. A lost connection is replaced and the query repeated, so that a restart of the
-    /// server fails no later search.
+    /// Runs a query; after a lost connection again on a new one, so that a restart of the server fails no search.
     func withTable<T>(_ body: (PicturesTable) throws -> T) throws -> T {
         for _ in 1..<Self.attempts {
             let isNew = table?.isUsable != true

@@ -11,9 +11,8 @@ public struct SettingsError: Error, Equatable, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// The settings of all four tools, from the environment and from a `.env` file; `.env_example`
-/// documents every variable. The environment wins over the file. An empty value counts as not set, since
-/// `.env_example` leaves the secrets empty.
+/// The settings of all four tools, from the environment and then a `.env` file; `.env_example` documents every
+/// variable. An empty value counts as not set.
 public struct Settings: Sendable {
     private var sources: [[String: String]]
     /// One sentence for each line of the file that cannot be read.
@@ -91,7 +90,6 @@ public struct Settings: Sendable {
         return nil
     }
 
-    /// A variable's value, nil when it is not set or empty.
     /// - Throws: ``SettingsError`` for a value that was certainly not meant, such as one in quotes.
     public func optional(_ name: String) throws(SettingsError) -> String? {
         guard let value = self[name] else { return nil }
@@ -176,9 +174,8 @@ public struct Settings: Sendable {
             replicas: replicas, primary: try databaseURI(), bucket: try bucketIdentity())
     }
 
-    /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`: a real one, or a directory when the
-    /// endpoint is a `file://` URL, which needs no keys. May ask AWS's services on this machine for credentials,
-    /// which takes a second at most.
+    /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`, or a directory for a `file://` URL. May ask AWS's
+    /// services on this machine for credentials, which takes a second at most.
     /// - Throws: ``SettingsError`` for a missing variable, or the store's error for an unusable one.
     public func objectStore() throws -> any ObjectStore {
         let endpoint = try required("S3_ENDPOINT")
@@ -220,8 +217,7 @@ public struct Settings: Sendable {
         return self["AWS_REGION"] ?? self["AWS_DEFAULT_REGION"]
     }
 
-    /// A PEM file of certificate authorities to trust instead of the system's, as AWS's tools, OpenSSL and curl
-    /// name it.
+    /// A PEM file of certificate authorities to trust instead of the system's.
     private func certificateAuthorities() throws(SettingsError) -> String? {
         for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"] {
             guard let path = self[name] else { continue }
