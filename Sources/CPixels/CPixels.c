@@ -85,23 +85,6 @@ void cpx_resample_line(const uint8_t *line, int channels, ptrdiff_t outputs,
     }
 }
 
-void cpx_reference_resample_line(const uint8_t *line, int channels, ptrdiff_t outputs,
-                                 const int32_t *starts, ptrdiff_t steps, const int32_t *weights,
-                                 uint8_t *out) {
-    ptrdiff_t taps = cpx_taps_in_step(channels);
-    for (ptrdiff_t x = 0; x < outputs; x++) {
-        for (int channel = 0; channel < channels; channel++) {
-            uint32_t sum = half;
-            for (ptrdiff_t tap = 0; tap < steps * taps; tap++) {
-                const int32_t *step = weights + (x * steps + tap / taps) * 16;
-                uint32_t weight = (uint32_t)step[tap % taps * (16 / taps) + channel];
-                sum += line[starts[x] + tap * channels + channel] * weight;
-            }
-            out[x * channels + channel] = sample(sum);
-        }
-    }
-}
-
 MULTIVERSION
 void cpx_add_line(const uint8_t *restrict line, ptrdiff_t count, int32_t weight, int first,
                   int32_t *restrict sums) {

@@ -82,6 +82,8 @@ extension PGConnection {
         PQparameterStatus(handle, name).map { String(cString: $0) }
     }
 
+    public var user: String { PQuser(handle).map { String(cString: $0) } ?? "" }
+
     /// The server's process, as in `pg_stat_activity`; made up by a pooler (see `isPooled()`).
     public var backendProcessID: Int { Int(PQbackendPID(handle)) }
 }

