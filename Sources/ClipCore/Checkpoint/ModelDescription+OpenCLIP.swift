@@ -66,7 +66,13 @@ extension ModelDescription {
         self.text.headWidth = textWidth / heads
         try text.readTower(&self.text, isQuick: isQuick == true)
         try text.expect("embed_cls", .bool(false))
-        try text.expect("proj_type", .string("linear"))
+        let projects = try text.choice(
+            "proj_type", [(.string("linear"), true), (.string("none"), false)])
+        projectsTexts = projects ?? true
+        guard projectsTexts || architecture == .sigLIP else {
+            throw root.failure(
+                "the setting model_cfg.text_cfg.proj_type = \"none\" is not supported")
+        }
         try text.expect("tokenizer_mode")
         let isSigLIP = architecture == .sigLIP
         // A setting that is left out is as in CLIP.
@@ -74,6 +80,11 @@ extension ModelDescription {
             ("no_causal_mask", JSONValue.bool(isSigLIP)), ("proj_bias", .bool(isSigLIP)),
             ("pool_type", .string(isSigLIP ? "last" : "argmax")),
         ] {
+            // Without a projection its bias does not matter.
+            if setting == "proj_bias", !projectsTexts {
+                text.ignore([setting])
+                continue
+            }
             if isSigLIP, text.peek(setting) == nil {
                 throw root.failure("text_cfg has no \(setting), which SigLIP's text tower needs")
             }

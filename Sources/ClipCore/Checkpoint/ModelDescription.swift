@@ -30,6 +30,8 @@ package struct ModelDescription {
     /// Side of the images in pixels, where it need not be a multiple of the patches' side.
     package var imageSize: Int?
     package var tokenizer = TokenizerKind.clip
+    /// Whether texts are projected; images of SigLIP never are.
+    package var projectsTexts = true
     package var preprocessing = ImagePreprocessing.openAI
     /// The name of the file that says so; nil when nothing but the activation is known.
     package var file: String?

@@ -60,6 +60,8 @@ public struct ClipConfiguration: Sendable, Equatable {
     /// Tokens a text can have, start and end included.
     public let contextLength: Int
     public let vocabularySize: Int
+    /// Whether the pooled token of a text is projected: not in some of SigLIP's models.
+    public let projectsTexts: Bool
 
     /// Patches along a side of the image.
     public var gridSize: Int { imageResolution / patchSize }
@@ -99,6 +101,7 @@ public struct ClipConfiguration: Sendable, Equatable {
             return shape
         }
         architecture = description.architecture
+        projectsTexts = description.projectsTexts
         let convolution = try shape("visual.conv1.weight", 4)
         let positions = try shape("visual.positional_embedding", 2)[0]
         switch architecture {
@@ -106,7 +109,9 @@ public struct ClipConfiguration: Sendable, Equatable {
             _ = try shape("visual.proj", 2)
             embeddingDimension = try shape("text_projection", 2)[1]
         case .sigLIP:
-            embeddingDimension = try shape("text_projection.weight", 2)[0]
+            embeddingDimension =
+                description.projectsTexts
+                ? try shape("text_projection.weight", 2)[0] : try shape("ln_final.weight", 1)[0]
         }
         contextLength = try shape("positional_embedding", 2)[0]
         vocabularySize = try shape("token_embedding.weight", 2)[0]
@@ -230,10 +235,12 @@ public struct ClipConfiguration: Sendable, Equatable {
         ]
             + (architecture == .clip
                 ? [("text_projection", [width, embeddingDimension])]
-                : [
-                    ("text_projection.weight", [embeddingDimension, width]),
-                    ("text_projection.bias", [embeddingDimension]),
-                ])
+                : !projectsTexts
+                    ? []
+                    : [
+                        ("text_projection.weight", [embeddingDimension, width]),
+                        ("text_projection.bias", [embeddingDimension]),
+                    ])
     }
 
     private static func block(_ tower: Transformer) -> [(String, [Int])] {

@@ -29,6 +29,8 @@ public final class TextEncoder: Sendable {
         case matrix(UnsafePointer<Float>)
         /// `[embedding dimension, width]`, with a bias: SigLIP.
         case linear(LinearWeights)
+        /// The pooled token is the embedding: SigLIP So400m/16 i18n.
+        case none
     }
 
     /// Loads the text tower; the vision tower is not touched.
@@ -61,10 +63,12 @@ public final class TextEncoder: Sendable {
             lnFinal: try loader.norm("ln_final"),
             projection: sizes.architecture == .clip
                 ? .matrix(try loader.tensor("text_projection"))
-                : .linear(
-                    try loader.linear(
-                        "text_projection.weight", "text_projection.bias", inputs: width,
-                        outputs: sizes.embeddingDimension)))
+                : !sizes.projectsTexts
+                    ? Projection.none
+                    : .linear(
+                        try loader.linear(
+                            "text_projection.weight", "text_projection.bias", inputs: width,
+                            outputs: sizes.embeddingDimension)))
         buffer = loader.buffer
     }
 
@@ -132,6 +136,8 @@ public final class TextEncoder: Sendable {
                     scratch.normed, rows: 1, matrix, inputs: width, outputs: dimension, to: out)
             case .linear(let layer):
                 GEMM.linear(scratch.normed, rows: 1, layer, to: out)
+            case .none:
+                out.update(from: scratch.normed, count: width)
             }
         }[0]
         guard ck_all_finite(embedding, embedding.count) else {

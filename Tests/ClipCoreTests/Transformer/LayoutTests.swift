@@ -70,7 +70,7 @@ import Testing
     @Test(arguments: [
         "gelu", "quick-gelu", "custom-text", "heads", "squash", "bilinear", "tanh", "wide",
         "transformers-quick", "transformers-gelu", "siglip-open-clip", "siglip2-open-clip",
-        "siglip-transformers", "siglip2-transformers",
+        "siglip-transformers", "siglip2-transformers", "siglip-unprojected",
     ])
     func embeddingsAreTheirs(_ name: String) throws {
         let expected = try Self.answers(name)

@@ -145,6 +145,9 @@ if __name__ == "__main__":
     open_clip_model("siglip-open-clip", 21, "vit_base_patch16_siglip_224", 224, unigram)
     open_clip_model("siglip2-open-clip", 22, "vit_base_patch32_siglip_256", 256, bpe,
                     text={"act_kwargs": {"approximate": "tanh"}})
+    # As So400m/16 i18n: texts are not projected.
+    open_clip_model("siglip-unprojected", 25, "vit_base_patch32_siglip_256", 256, unigram,
+                    text={"proj_type": "none"})
     transformers_model(
         "siglip-transformers", 23, unigram,
         {"tokenizer_class": "SiglipTokenizer", "do_lower_case": True, "eos_token": "</s>", "unk_token": "<unk>",
