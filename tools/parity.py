@@ -54,7 +54,7 @@ def unit(features):
 
 class Tools:
     def __init__(self, folder, work, model, precision):
-        self.folder = pathlib.Path(folder)
+        self.folder = pathlib.Path(folder).resolve()
         self.work = work
         self.environment = os.environ | {
             "CLIP_MODEL": str(model), "CLIP_PRECISION": precision, "S3_ENDPOINT": f"file://{work}/store", "S3_BUCKET_NAME": "photos",
@@ -106,7 +106,7 @@ def compare(tools, preprocess, encode_images, encode_texts, photos, precision):
 
     every = texts()
     with torch.no_grad():
-        queries = unit(torch.cat([encode_texts([t]) for t in every]))
+        queries = unit(torch.cat([encode_texts(every[i : i + 16]) for i in range(0, len(every), 16)]))
     similarity = {}
     for text, query in zip(every, queries):
         printed = tools.run("find-images", "--print-embedding", "--", text)

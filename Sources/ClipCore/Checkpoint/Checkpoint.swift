@@ -112,6 +112,11 @@ public struct Checkpoint: Sendable {
                     "holds a model in several files (\(name).index.json), which is not supported; save it in one"
             )
         }
+        if has(ModelDescription.adapterFile) {
+            throw CheckpointError(
+                file: path,
+                fault: "holds an adapter (LoRA) without its model; merge it into the model")
+        }
         throw CheckpointError(
             file: path,
             fault:

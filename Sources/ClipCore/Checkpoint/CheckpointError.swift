@@ -32,20 +32,30 @@ func quoted(_ text: some StringProtocol) -> String {
 
 /// Files that people take for weights.
 enum OtherFile {
-    /// What a file is, when its first bytes show that it holds no weights that can be read.
-    static func describe(_ bytes: UnsafeRawBufferPointer) -> String? {
-        let start = String(decoding: bytes.prefix(1_024), as: UTF8.self)
-        let text = start.drop { $0.isWhitespace || $0 == "\u{FEFF}" }.lowercased()
+    /// What stands in place of the file that was meant: a pointer to it, or a page about it.
+    static func placeholder(_ bytes: UnsafeRawBufferPointer) -> String? {
+        let text = start(bytes)
         if text.hasPrefix("version https://git-lfs.github.com/spec/") {
-            return
-                "is a Git LFS pointer, not the weights it stands for; fetch them with git lfs pull"
+            return "is a Git LFS pointer, not the file it stands for; fetch it with git lfs pull"
         }
         if text.hasPrefix("<!doctype html") || text.hasPrefix("<html") {
             return
-                "is a web page (HTML), not a model; download the file itself, not the page about it"
+                "is a web page (HTML); download the file itself, not the page about it"
         }
+        return nil
+    }
+
+    private static func start(_ bytes: UnsafeRawBufferPointer) -> String {
+        let text = String(decoding: bytes.prefix(1_024), as: UTF8.self)
+        return String(text.drop { $0.isWhitespace || $0 == "\u{FEFF}" }).lowercased()
+    }
+
+    /// What a file is, when its first bytes show that it holds no weights that can be read.
+    static func describe(_ bytes: UnsafeRawBufferPointer) -> String? {
+        if let what = placeholder(bytes) { return what }
+        let text = start(bytes)
         if text.hasPrefix("{") {
-            return start.contains("\"weight_map\"")
+            return text.contains("\"weight_map\"")
                 ? "is the index of a model in several files, which is not supported; save the model in one file"
                 : "is a JSON file, not a model; name the file of weights, or its directory"
         }
@@ -53,6 +63,11 @@ enum OtherFile {
             return
                 "is a GGUF file, which is not supported; use the model's PyTorch or safetensors file"
         }
+        if bytes.starts(with: "\u{89}HDF".unicodeScalars.map { UInt8($0.value) }) {
+            return
+                "is an HDF5 file (Keras), which is not supported; use the model's PyTorch or safetensors file"
+        }
+        if bytes.starts(with: [0x1F, 0x8B]) { return "is compressed with gzip; unpack it first" }
         // A protocol buffer: field 1, ir_version, is a small number; then comes the producer's name or
         // the graph.
         if bytes.count > 3, bytes[0] == 0x08, (1...32).contains(bytes[1]),

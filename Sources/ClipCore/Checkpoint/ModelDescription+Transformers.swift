@@ -1,17 +1,27 @@
-/// `config.json` and `preprocessor_config.json`, as Hugging Face's transformers publishes CLIP and SigLIP:
-/// `CLIPConfig`, `SiglipConfig`, those of their towers, `CLIPImageProcessor` and
-/// `SiglipImageProcessor`.
+import FoundationEssentials
+
+/// `config.json` and `preprocessor_config.json` (or `processor_config.json`), as Hugging Face's
+/// transformers publishes CLIP and SigLIP: `CLIPConfig`, `SiglipConfig`, those of their towers,
+/// `CLIPImageProcessor` and `SiglipImageProcessor`.
 ///
 /// Images are preprocessed as OpenAI's and OpenCLIP's code does, from which the published models come.
 /// transformers' own processors differ from it by a pixel in where an image with an odd margin is
 /// cropped.
 extension ModelDescription {
     static let transformersFile = "config.json"
+    static let adapterFile = "adapter_config.json"
 
-    /// - Parameter folder: where `config.json` and `preprocessor_config.json` are.
+    /// - Parameter folder: where these files are.
     init?(transformers folder: String) throws(CheckpointError) {
         guard var root = try ConfigurationSection(file: "\(folder)/\(Self.transformersFile)") else {
             return nil
+        }
+        if FileManager.default.fileExists(atPath: "\(folder)/\(Self.adapterFile)") {
+            throw CheckpointError(
+                file: folder,
+                fault:
+                    "holds \(Self.adapterFile): transformers adds that adapter (LoRA) to the weights, which is not supported; merge it into them, or remove the file"
+            )
         }
         let type = root.take("model_type") ?? .string("clip")
         switch type {
@@ -73,6 +83,10 @@ extension ModelDescription {
         } else {
             // Of 2, an old mistake, transformers knows that the highest id is meant.
             try text.expect("eos_token_id", .number(2), .number(49_407))
+            if var texts = try ConfigurationSection(file: "\(folder)/tokenizer_config.json") {
+                try texts.expect(
+                    "tokenizer_class", .string("CLIPTokenizer"), .string("CLIPTokenizerFast"))
+            }
         }
         text.ignore(["pad_token_id", "bos_token_id"])
         self.text = try tower(
@@ -119,11 +133,23 @@ extension ModelDescription {
     }
 
     private mutating func readPreprocessor(_ folder: String) throws(CheckpointError) {
+        // transformers 5 writes the second form, and prefers it.
         let file = "\(folder)/preprocessor_config.json"
-        guard var images = try ConfigurationSection(file: file) else {
+        var processor = try ConfigurationSection(file: "\(folder)/processor_config.json")
+        var found = try processor?.section("image_processor")
+        if found == nil { found = try ConfigurationSection(file: file) }
+        guard var images = found else {
             throw CheckpointError(
                 file: file,
                 fault: "is missing; it says how images are resized and normalised for this model")
+        }
+        // Another model's processor may have other defaults.
+        let classes = [
+            "ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor",
+        ]
+        .map { JSONValue.string((architecture == .sigLIP ? "Siglip" : "CLIP") + $0) }
+        for key in ["image_processor_type", "feature_extractor_type"] {
+            _ = try images.choice(key, classes.map { ($0, ()) })
         }
         for step in ["do_resize", "do_normalize", "do_rescale", "do_convert_rgb"] {
             try images.expect(step, .bool(true))
@@ -148,6 +174,9 @@ extension ModelDescription {
             try size.finish()
         } else {
             if case .object? = images.peek("size") { preprocessing.resize = .squash }
+            if case .number? = images.peek("size") {
+                try images.expect("default_to_square", .bool(preprocessing.resize == .squash))
+            }
             claim("preprocessor_config.json's size", try images.side("size"), \.imageResolution)
         }
         claim(
@@ -158,9 +187,11 @@ extension ModelDescription {
                 "the setting do_center_crop = false is not supported for images that keep their aspect ratio"
             )
         }
+        try images.expect("do_pad", .bool(false))
+        for key in ["image_seq_length", "pad_size", "size_divisor"] { try images.expect(key) }
         images.ignore([
-            "image_processor_type", "feature_extractor_type", "processor_class", "return_tensors",
-            "data_format", "input_data_format", "device", "disable_grouping", "_processor_class",
+            "default_to_square", "processor_class", "return_tensors", "data_format",
+            "input_data_format", "device", "disable_grouping", "_processor_class",
             "_valid_processor_keys",
         ])
         try images.finish()
@@ -169,8 +200,10 @@ extension ModelDescription {
     /// Settings that transformers writes for every model, and that play no part in CLIP's embeddings:
     /// of training, of text generation, of classification heads.
     private static let withoutEffect: Set<String> = [
+        "_attn_implementation", "_attn_implementation_autoset", "_attn_implementation_internal",
         "_commit_hash", "_name_or_path", "add_cross_attention", "architectures",
-        "attention_dropout", "bad_words_ids", "begin_suppress_tokens", "bos_token_id",
+        "attention_dropout", "attn_implementation", "bad_words_ids", "begin_suppress_tokens",
+        "bos_token_id",
         "chunk_size_feed_forward", "cross_attention_hidden_size", "decoder_start_token_id",
         "diversity_penalty", "do_sample", "dropout", "dtype", "early_stopping",
         "encoder_no_repeat_ngram_size", "eos_token_id", "exponential_decay_length_penalty",

@@ -52,46 +52,6 @@ package struct ModelDescription {
     package static var openAI: ModelDescription { ModelDescription(activation: .quickGELU) }
 }
 
-/// A JSON value of a configuration file.
-enum JSONValue: Decodable, Equatable {
-    case null
-    case bool(Bool)
-    case number(Double)
-    case string(String)
-    case array([JSONValue])
-    case object([String: JSONValue])
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .bool(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode([JSONValue].self) {
-            self = .array(value)
-        } else {
-            self = .object(try container.decode([String: JSONValue].self))
-        }
-    }
-
-    /// As an error message shows it.
-    var shown: String {
-        switch self {
-        case .null: "null"
-        case .bool(let value): "\(value)"
-        case .number(let value):
-            value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
-        case .string(let value): quoted(value)
-        case .array: "[…]"
-        case .object: "{…}"
-        }
-    }
-}
-
 /// One object of a configuration file. Each setting is taken once; what is left at the end is not
 /// understood, and refused.
 struct ConfigurationSection {
@@ -106,10 +66,14 @@ struct ConfigurationSection {
     init?(file: String) throws(CheckpointError) {
         guard FileManager.default.fileExists(atPath: file) else { return nil }
         let mapped = try MappedFile(path: file)
-        guard mapped.bytes.count <= 4 << 20,
-            case .object(let values)? = try? JSONDecoder().decode(
-                JSONValue.self, from: Data(mapped.bytes))
-        else { throw CheckpointError(file: file, fault: "is not a JSON object") }
+        if let what = OtherFile.placeholder(mapped.bytes) {
+            throw CheckpointError(file: file, fault: what)
+        }
+        guard mapped.bytes.count <= 4 << 20, case .object(let values)? = JSONValue(mapped.bytes)
+        else {
+            throw CheckpointError(
+                file: file, fault: "is not a JSON object, or one of its objects has a name twice")
+        }
         self.init(file: file, path: "", values: values)
     }
 

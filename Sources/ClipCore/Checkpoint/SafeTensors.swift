@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// The tensors of a safetensors file by name.
 ///
 /// Format: github.com/huggingface/safetensors, "Format": eight bytes of header length, a JSON
@@ -24,29 +22,27 @@ enum SafeTensors {
         let header = try reader.take(length)
         let data = reader.offset..<bytes.count
 
-        let parsed: Header
-        do {
-            parsed = try JSONDecoder().decode(Header.self, from: Data(bytes[header]))
-        } catch {
-            throw CheckpointFault("is corrupt: its safetensors header is damaged")
-        }
+        guard
+            case .object(let members)? = JSONValue(UnsafeRawBufferPointer(rebasing: bytes[header]))
+        else { throw damagedHeader }
         var tensors: [String: TensorLayout] = [:]
-        for (name, entry) in parsed.entries {
-            guard let type = ElementType(safetensorsName: entry.dtype) else {
+        for (name, entry) in members where name != "__metadata__" {
+            guard case .object(let entry) = entry, case .string(let dtype)? = entry["dtype"],
+                let shape = integers(entry["shape"]), let offsets = integers(entry["data_offsets"])
+            else { throw damagedHeader }
+            guard let type = ElementType(safetensorsName: dtype) else {
                 throw CheckpointFault(
-                    "the tensor \(quoted(name)) has elements of an unsupported type (\(quoted(entry.dtype)))"
+                    "the tensor \(quoted(name)) has elements of an unsupported type (\(quoted(dtype)))"
                 )
             }
-            guard entry.offsets.count == 2, entry.offsets[0] >= 0,
-                entry.offsets[0] <= entry.offsets[1], entry.offsets[1] <= data.count
+            guard offsets.count == 2, offsets[0] >= 0, offsets[0] <= offsets[1],
+                offsets[1] <= data.count
             else { throw Self.damaged(name) }
-            let storage =
-                data.lowerBound + entry.offsets[0]..<data.lowerBound + entry.offsets[1]
+            let storage = data.lowerBound + offsets[0]..<data.lowerBound + offsets[1]
             do {
                 let layout = try TensorLayout(
-                    type: type, shape: entry.shape,
-                    strides: TensorLayout.contiguousStrides(entry.shape), offset: 0,
-                    storage: storage)
+                    type: type, shape: shape,
+                    strides: TensorLayout.contiguousStrides(shape), offset: 0, storage: storage)
                 // The size is checked: a layout's elements never outnumber its storage here.
                 guard layout.count * type.size == storage.count else {
                     throw Self.damaged(name)
@@ -63,34 +59,16 @@ enum SafeTensors {
         CheckpointFault("is corrupt: the tensor \(quoted(name)) is damaged")
     }
 
-    private struct Header: Decodable {
-        struct Entry: Decodable {
-            let dtype: String
-            let shape: [Int]
-            let offsets: [Int]
+    private static var damagedHeader: CheckpointFault {
+        CheckpointFault("is corrupt: its safetensors header is damaged")
+    }
 
-            enum CodingKeys: String, CodingKey {
-                case dtype, shape
-                case offsets = "data_offsets"
-            }
+    private static func integers(_ value: JSONValue?) -> [Int]? {
+        guard case .array(let elements)? = value else { return nil }
+        let integers = elements.compactMap { element -> Int? in
+            guard case .number(let number) = element else { return nil }
+            return Int(exactly: number)
         }
-
-        let entries: [String: Entry]
-
-        private struct Name: CodingKey {
-            let stringValue: String
-            init(stringValue: String) { self.stringValue = stringValue }
-            var intValue: Int? { nil }
-            init?(intValue: Int) { nil }
-        }
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.container(keyedBy: Name.self)
-            var entries: [String: Entry] = [:]
-            for key in container.allKeys where key.stringValue != "__metadata__" {
-                entries[key.stringValue] = try container.decode(Entry.self, forKey: key)
-            }
-            self.entries = entries
-        }
+        return integers.count == elements.count ? integers : nil
     }
 }

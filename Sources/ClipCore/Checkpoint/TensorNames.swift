@@ -31,6 +31,9 @@ struct ModelTensors {
         }
         found.sort { $0.prefix < $1.prefix }
         guard let model = found.first else {
+            if stored.keys.contains(where: { $0.contains("visual.trunk.") }) {
+                throw Self.otherTimmTower
+            }
             throw CheckpointFault(
                 "holds no CLIP model: the tensor \"visual.conv1.weight\" is missing")
         }
@@ -51,13 +54,14 @@ struct ModelTensors {
             stored[prefix + "visual.trunk.attn_pool.latent"] != nil
             || stored[prefix + "vision_model.head.probe"] != nil
         guard isSigLIP || layout != .timm else {
-            throw CheckpointFault(
-                "is an OpenCLIP model with a vision tower of timm that is not SigLIP's, which is not supported"
-            )
+            throw Self.otherTimmTower
         }
         architecture = isSigLIP ? .sigLIP : .clip
 
         let own = stored.filter { $0.key.hasPrefix(prefix) }
+        if let name = own.keys.filter({ $0.contains("lora_") || $0.contains("base_layer") }).min() {
+            throw Self.unknown(String(name.dropFirst(prefix.count)))
+        }
         let hasTextPrefix =
             layout != .huggingFace && own[prefix + "text.token_embedding.weight"] != nil
         var parts: [String: [Int: TensorLayout]] = [:]
@@ -83,6 +87,12 @@ struct ModelTensors {
             }
             tensors[name] = layouts.map(\.value)
         }
+    }
+
+    private static var otherTimmTower: CheckpointFault {
+        CheckpointFault(
+            "is an OpenCLIP model with a vision tower of timm that is not SigLIP's, which is not supported"
+        )
     }
 
     // MARK: - Names

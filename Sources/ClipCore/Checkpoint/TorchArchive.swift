@@ -127,12 +127,13 @@ private struct ModuleWalk {
             let shape = sizes(arguments[2]), let strides = sizes(arguments[3])
         else { throw CheckpointFault("is corrupt: the tensor \(quoted(path)) is damaged") }
 
-        let className = storageClass.split(separator: ".").last.map(String.init) ?? ""
+        var className = storageClass.split(separator: ".").last.map(String.init) ?? ""
         var type = ElementType(storageClass: className)
         if className == "UntypedStorage", arguments.count >= 7,
             let name = pickle.globalName(arguments[6])
         {
-            type = ElementType(torchName: String(name.dropFirst("torch.".count)))
+            className = String(name.dropFirst("torch.".count))
+            type = ElementType(torchName: className)
         }
         guard let type else {
             throw CheckpointFault(

@@ -169,6 +169,11 @@ public struct ClipConfiguration: Sendable, Equatable {
                 "has a vision width of \(convolution[0]), and no tensor shows how wide its attention heads are; put its open_clip_config.json beside it"
             )
         }
+        guard description.preprocessing.standardDeviation.allSatisfy({ $0 > 0 }) else {
+            throw CheckpointFault(
+                "does not fit \(description.file ?? "its configuration"): images are divided by a standard deviation that is not above 0 there"
+            )
+        }
         imageResolution = side
         preprocessing = description.preprocessing
         vision = try tower(

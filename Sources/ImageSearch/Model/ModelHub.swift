@@ -111,7 +111,9 @@ struct ModelHub {
             try self.download(file, commit, waiting: waiting, progress: progress)
         }
         try download(config)
-        if config == Self.transformers { try download(Self.preprocessor) }
+        if config == Self.transformers {
+            for file in Self.companions where all.contains(file) { try download(file) }
+        }
         if needsTokenizer(commit, config) {
             for file in Self.tokenizerFiles where all.contains(file) { try download(file) }
         }
@@ -125,7 +127,10 @@ struct ModelHub {
 
     private static let openCLIP = "open_clip_config.json"
     private static let transformers = "config.json"
-    private static let preprocessor = "preprocessor_config.json"
+    /// How images are prepared, in transformers 4 and 5.
+    private static let processors = ["preprocessor_config.json", "processor_config.json"]
+    private static let companions =
+        processors + ["adapter_config.json", "tokenizer_config.json"]
     private static let tokenizers = ["tokenizer.json", "spiece.model", "tokenizer.model"]
     private static let tokenizerFiles =
         ["tokenizer_config.json", "special_tokens_map.json"] + tokenizers
@@ -135,7 +140,10 @@ struct ModelHub {
         for (config, names) in [
             (openCLIP, ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]),
             (transformers, ["model.safetensors", "pytorch_model.bin"]),
-        ] where files.contains(config) && (config == openCLIP || files.contains(preprocessor)) {
+        ]
+        where files.contains(config)
+            && (config == openCLIP || processors.contains(where: files.contains))
+        {
             if let weights = names.first(where: files.contains) { return (config, weights) }
         }
         return nil
@@ -167,7 +175,7 @@ struct ModelHub {
                 "the model \(repository) is published in several files (\(index)), which is not supported"
         }
         return
-            "\(repository) has no CLIP model that can be used: neither \(Self.openCLIP) with open_clip_model.safetensors or open_clip_pytorch_model.bin, nor \(Self.transformers) and \(Self.preprocessor) with model.safetensors or pytorch_model.bin"
+            "\(repository) has no CLIP model that can be used: neither \(Self.openCLIP) with open_clip_model.safetensors or open_clip_pytorch_model.bin, nor \(Self.transformers) and \(Self.processors[0]) with model.safetensors or pytorch_model.bin"
     }
 
     private static func isCommit(_ text: String) -> Bool { isHexadecimal(text, 40) }

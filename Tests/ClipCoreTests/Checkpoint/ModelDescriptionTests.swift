@@ -94,6 +94,12 @@ import Testing
         }
     }
 
+    @Test func otherVisionTowersOfTimmAreNamed() throws {
+        try withTemporaryFile(archive([("visual.trunk.stem.0.weight", [8, 3, 4, 4])])) { path in
+            #expect(fault(path).contains("a vision tower of timm that is not SigLIP's"))
+        }
+    }
+
     @Test func twoModelsAreRefused() throws {
         let both = ["model.", "model_ema."].flatMap { prefix in
             clipShapes().map { (prefix + $0.0, $0.1) }
@@ -191,6 +197,8 @@ import Testing
         ("preprocessor_config.json", ["do_normalize"], "false"),
         ("preprocessor_config.json", ["resample"], "0"),
         ("preprocessor_config.json", ["something_new"], "1"),
+        ("preprocessor_config.json", ["image_processor_type"], "\"ViTImageProcessor\""),
+        ("preprocessor_config.json", ["do_pad"], "true"),
     ])
     func unknownSettingsOfTransformersAreRefused(
         _ file: String, _ path: [String], _ value: String
@@ -202,6 +210,100 @@ import Testing
             #expect(
                 said.contains("\(file): the setting \(path.joined(separator: "."))"), "\(said)")
         }
+    }
+
+    /// What transformers 4.5x writes into files of CLIP, and what changes nothing.
+    @Test func harmlessSettingsAreAccepted() throws {
+        try withConfiguration(
+            of: "transformers-gelu", file: "config.json",
+            [(["_attn_implementation_autoset"], true), (["text_config", "eos_token_id"], 2)]
+        ) { #expect(fault($0) == "") }
+        try withConfiguration(
+            of: "transformers-gelu", file: "preprocessor_config.json",
+            [
+                (["image_processor_type"], "CLIPImageProcessorFast"), (["size_divisor"], NSNull()),
+                (["default_to_square"], false), (["do_pad"], NSNull()),
+            ]
+        ) { #expect(fault($0) == "") }
+    }
+
+    /// transformers 5 writes `processor_config.json`, which counts where both are there.
+    @Test func imagesAsTransformers5DescribesThem() throws {
+        let folder = LayoutTests.folder.appendingPathComponent("transformers-gelu")
+        let images = try JSONSerialization.jsonObject(
+            with: Data(contentsOf: folder.appendingPathComponent("preprocessor_config.json")))
+        let expected = try Checkpoint(path: folder.path).configuration
+        for isAlone in [true, false] {
+            try withConfiguration(
+                of: "transformers-gelu", file: "preprocessor_config.json",
+                [(["image_mean"], [0.1, 0.2, 0.3])]
+            ) { copy in
+                let copy = URL(fileURLWithPath: copy)
+                if isAlone {
+                    try FileManager.default.removeItem(
+                        at: copy.appendingPathComponent("preprocessor_config.json"))
+                }
+                let processor: [String: Any] = [
+                    "image_processor": images, "processor_class": "CLIPProcessor",
+                ]
+                try JSONSerialization.data(withJSONObject: processor)
+                    .write(to: copy.appendingPathComponent("processor_config.json"))
+                #expect(try Checkpoint(path: copy.path).configuration == expected)
+            }
+        }
+    }
+
+    /// transformers would apply the adapter, and use the other tokenizer.
+    @Test(arguments: [
+        ("adapter_config.json", "{}", "holds adapter_config.json"),
+        (
+            "tokenizer_config.json", #"{"tokenizer_class": "BertTokenizer"}"#,
+            "tokenizer_class = \"BertTokenizer\""
+        ),
+    ])
+    func whatTransformersWouldReadBesideTheWeights(
+        _ file: String, _ content: String, _ reason: String
+    ) throws {
+        try withConfiguration(of: "transformers-gelu", file: "config.json", []) { folder in
+            try Data(content.utf8).write(to: URL(fileURLWithPath: "\(folder)/\(file)"))
+            #expect(fault(folder).contains(reason), "\(fault(folder))")
+        }
+    }
+
+    /// SigLIP was trained without a mask; OpenCLIP never asks for one.
+    @Test func tokenizersThatMaskPaddingAreRefused() throws {
+        for names in [["input_ids", "attention_mask"] as Any, NSNull()] {
+            let change = [(path: ["model_input_names"], value: names as Any?)]
+            try withConfiguration(
+                of: "siglip2-transformers", file: "tokenizer_config.json", change
+            ) { #expect(fault($0).contains("model_input_names"), "\(fault($0))") }
+            try withConfiguration(
+                of: "siglip2-open-clip", file: "tokenizer_config.json", change
+            ) { #expect(fault($0) == "") }
+        }
+    }
+
+    /// Python takes the last of two, other programs the first.
+    @Test func namesThatAppearTwiceAreRefused() throws {
+        try withConfiguration(of: "gelu", file: "open_clip_config.json", []) { folder in
+            let url = URL(fileURLWithPath: "\(folder)/open_clip_config.json")
+            let text = try String(contentsOf: url, encoding: .utf8)
+            let twice = text.replacingOccurrences(
+                of: "\"embed_dim\"",
+                with: "\"quick_gelu\": true, \"quick_gelu\": false, \"embed_dim\"")
+            #expect(twice != text)
+            try Data(twice.utf8).write(to: url)
+            #expect(fault(folder).contains("has a name twice"))
+            try Data("version https://git-lfs.github.com/spec/v1\n".utf8).write(to: url)
+            #expect(fault(folder).contains("open_clip_config.json: is a Git LFS pointer"))
+        }
+    }
+
+    @Test func deviationsOfZeroAreRefused() throws {
+        try withConfiguration(
+            of: "gelu", file: "open_clip_config.json",
+            [(["preprocess_cfg", "std"], [0.5, 0, 0.5])]
+        ) { #expect(fault($0).contains("a standard deviation that is not above 0")) }
     }
 
     @Test func missingCompanionsAreNamed() throws {
@@ -240,6 +342,16 @@ import Testing
     func otherFilesAreNamed(_ content: String, _ what: String) throws {
         let said = try faultOfLoading(Array(content.utf8))
         #expect(said?.contains("is \(what)") == true, "\(said ?? "")")
+    }
+
+    @Test(
+        arguments: [
+            ([0x89, 0x48, 0x44, 0x46, 0x0D], "is an HDF5 file"),
+            ([0x1F, 0x8B, 0x08, 0x00], "is compressed with gzip"),
+        ] as [([UInt8], String)])
+    func otherBinaryFilesAreNamed(_ start: [UInt8], _ what: String) throws {
+        #expect(
+            try faultOfLoading(start + [UInt8](repeating: 0, count: 600))?.contains(what) == true)
     }
 
     /// A copy that was padded to whole blocks is still the whole model.

@@ -153,6 +153,10 @@ import Testing
         ),
         (#"{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}"#, "unsupported type"),
         (#"{"a":{"dtype":"F32","shape":[2]}}"#, "header is damaged"),
+        (
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"dtype":"F16"}}"#,
+            "header is damaged"
+        ),
         (#"{"a":"#, "header is damaged"), (#"{"a":3}"#, "header is damaged"),
         (#"{"a":{"dtype":"F32","shape":[1e99],"data_offsets":[0,8]}}"#, "header is damaged"),
     ])

@@ -56,7 +56,7 @@ struct TokenizerFile {
             throw CheckpointError(file: path, fault: "is not a JSON object, or is truncated")
         }
         func value(_ section: UnsafeRawBufferPointer?) -> JSONValue {
-            section.flatMap { try? JSONDecoder().decode(JSONValue.self, from: Data($0)) } ?? .null
+            section.flatMap { JSONValue($0) } ?? .null
         }
         let kind = value(model["type"])
         let isUnigram = kind == .string("Unigram")

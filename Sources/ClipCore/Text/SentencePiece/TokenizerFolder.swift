@@ -31,6 +31,14 @@ extension SentencePieceTokenizer {
             })
         guard let kind else { throw config.failure("does not say tokenizer_class") }
 
+        // OpenCLIP never asks for one.
+        guard
+            config.take("model_input_names") == .array([.string("input_ids")]) || cleaning != .none
+        else {
+            throw config.failure(
+                "does not set model_input_names to [\"input_ids\"], so transformers masks the padding of texts, which SigLIP was not trained with"
+            )
+        }
         let isCanonical = cleaning == .openCLIP(.canonicalize)
         var rules = Rules(cleaning: cleaning == .none ? [] : [cleaning], padding: 0)
         if kind == .sigLIP {
@@ -150,10 +158,11 @@ extension SentencePieceTokenizer {
         "added_tokens_decoder", "additional_special_tokens", "auto_map", "backend",
         "clean_up_tokenization_spaces", "cls_token", "errors", "extra_ids",
         "extra_special_tokens", "image_processor_type", "is_local", "legacy", "local_files_only",
-        "mask_token", "max_length", "model_input_names", "model_max_length",
+        "mask_token", "max_length", "model_max_length",
         "model_specific_special_tokens", "name_or_path",
         "pad_to_multiple_of", "pad_token_type_id", "processor_class", "sep_token",
         "spaces_between_special_tokens", "special_tokens_map_file", "stride", "tokenizer_file",
+        "trust_remote_code",
         "truncation_strategy", "unk_id", "use_default_system_prompt", "vocab_file",
     ]
 }

@@ -157,5 +157,6 @@ if __name__ == "__main__":
         "siglip2-transformers", 24, bpe,
         {"tokenizer_class": "GemmaTokenizer", "add_bos_token": False, "add_eos_token": True, "bos_token": "<bos>",
          "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>", "padding_side": "right",
-         "do_lower_case": True, "model_max_length": 1e30, "clean_up_tokenization_spaces": False},
+         "do_lower_case": True, "model_max_length": 1e30, "model_input_names": ["input_ids"],
+         "clean_up_tokenization_spaces": False},
         2, "gelu", "gelu_pytorch_tanh")

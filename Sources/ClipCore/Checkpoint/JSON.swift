@@ -1,4 +1,35 @@
-/// Reads a JSON text of many megabytes in one pass, for tokenizer.json. Strings are bytes: Swift takes
+/// A JSON value of a configuration file.
+enum JSONValue: Equatable {
+    case null
+    case bool(Bool)
+    case number(Double)
+    case string(String)
+    case array([JSONValue])
+    case object([String: JSONValue])
+
+    /// Reads a whole text; nil when it is damaged, or an object has a name twice: programs differ in which
+    /// of the two counts.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        var scanner = JSONScanner(bytes)
+        guard let value = try? scanner.tree(), scanner.isAtEnd else { return nil }
+        self = value
+    }
+
+    /// As an error message shows it.
+    var shown: String {
+        switch self {
+        case .null: "null"
+        case .bool(let value): "\(value)"
+        case .number(let value):
+            value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
+        case .string(let value): quoted(value)
+        case .array: "[…]"
+        case .object: "{…}"
+        }
+    }
+}
+
+/// Reads a JSON text in one pass, also one of many megabytes (tokenizer.json). Strings are bytes: Swift takes
 /// canonically equivalent strings for equal, and a vocabulary has both.
 struct JSONScanner {
     struct Fault: Error {}
@@ -20,6 +51,14 @@ struct JSONScanner {
         skipSpace()
         guard position < bytes.count else { throw Fault() }
         return bytes[position]
+    }
+
+    /// Whether nothing but white space is left.
+    var isAtEnd: Bool {
+        mutating get {
+            skipSpace()
+            return position == bytes.count
+        }
     }
 
     /// Consumes `sign` when it is next.
@@ -136,5 +175,32 @@ struct JSONScanner {
             }
         }
         return UnsafeRawBufferPointer(rebasing: bytes[start..<position])
+    }
+
+    /// Reads a value with all that it holds.
+    mutating func tree() throws(Fault) -> JSONValue {
+        switch try peek() {
+        case UInt8(ascii: "{"):
+            var members: [String: JSONValue] = [:]
+            try object { (name, scanner) throws(Fault) in
+                let value = try scanner.tree()
+                let old = members.updateValue(value, forKey: String(decoding: name, as: UTF8.self))
+                guard old == nil else { throw Fault() }
+            }
+            return .object(members)
+        case UInt8(ascii: "["):
+            var elements: [JSONValue] = []
+            try array { (scanner) throws(Fault) in elements.append(try scanner.tree()) }
+            return .array(elements)
+        case UInt8(ascii: "\""): return .string(String(decoding: try string(), as: UTF8.self))
+        case UInt8(ascii: "t"), UInt8(ascii: "f"), UInt8(ascii: "n"):
+            switch String(decoding: try value(), as: UTF8.self) {
+            case "true": return .bool(true)
+            case "false": return .bool(false)
+            case "null": return .null
+            default: throw Fault()
+            }
+        default: return .number(try number())
+        }
     }
 }
