@@ -37,7 +37,7 @@ ODDITIES = [
     "x" * 60, "ﬁne ligature ﬂow", "Ångström ÅNGSTRÖM", "sunset over the mountains " * 20, "собака на снегу",
     "قطة على السرير", "חתול על המיטה", "बिल्ली", "แมวบนเตียง", "고양이", "γάτα στον ήλιο ΟΔΟΣ", "İstanbul ISPARTA",
     "cafÃ© â€œmojibakeâ€\x9d", "schÃ¶n", "ｆｕｌｌ ｗｉｄｔｈ", "<|startoftext|>", "<|endoftext|> after the end",
-    "a <|endoftext|> b", "\u200bzero\u200dwidth", "e\u0301 combining", "ＡＢＣ１２３", "½ ² ³ Ⅷ ٣ ४", "#hashtag @name",
+    "a <|endoftext|> b", "<start_of_text>", "a <end_of_text> b", "\u200bzero\u200dwidth", "e\u0301 combining", "ＡＢＣ１２３", "½ ² ³ Ⅷ ٣ ४", "#hashtag @name",
     "C++ && || !=", "http://example.org/?q=1&r=2", "don’t", "'''", "...---...", "a" * 500, "\x07bell\x1b[31m",
     "tab\x0bfeed\x0c", "snake_case camelCase", "ＨＴＭＬ &nbsp; &#39; &#x1F600;", "1st 2nd 3rd 4th",
     "ß ẞ SS", "ﷺ", "𝕬𝖇𝖈", "🇫🇷🇩🇪", "©®™", "\u202eright to left", "long-hyphen—dash–en",

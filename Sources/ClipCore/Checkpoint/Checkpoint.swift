@@ -15,6 +15,7 @@ public struct Checkpoint: Sendable {
 
     private let file: MappedFile
     private let sentencePiece: SentencePieceTokenizer?
+    private let markers: ClipTokenizer.Markers
     /// By OpenAI's names.
     private let tensors: [String: [TensorLayout]]
 
@@ -46,7 +47,12 @@ public struct Checkpoint: Sendable {
             throw CheckpointError(file: weights, fault: error.message)
         }
         tensors = model.tensors
-        if case .files(let name, let cleaning) = description.tokenizer {
+        switch description.tokenizer {
+        case .clip(let markers):
+            self.markers = markers
+            sentencePiece = nil
+        case .files(let name, let cleaning):
+            markers = .openAI
             let tokenizer = try SentencePieceTokenizer(
                 folder: Self.folder(weights), name: name, cleaning)
             guard tokenizer.highestID < configuration.vocabularySize else {
@@ -57,8 +63,6 @@ public struct Checkpoint: Sendable {
                 )
             }
             sentencePiece = tokenizer
-        } else {
-            sentencePiece = nil
         }
     }
 
@@ -73,7 +77,7 @@ public struct Checkpoint: Sendable {
                     "has a vocabulary of \(configuration.vocabularySize) tokens, but CLIP's tokenizer has \(ClipTokenizer.vocabularySize)"
             )
         }
-        return ClipTokenizer()
+        return ClipTokenizer(markers)
     }
 
     /// What tensors do not show and yet changes embeddings, as a text that is the same for the same

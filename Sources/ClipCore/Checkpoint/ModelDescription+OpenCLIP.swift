@@ -142,6 +142,7 @@ extension ModelDescription {
                 )
             }
             try text.expect("tokenizer_kwargs", .object([:]))
+            tokenizer = .clip(.openCLIP)
             return
         }
         guard case .string(let name)? = name else {

@@ -29,7 +29,7 @@ package struct ModelDescription {
     package var text: Tower
     /// Side of the images in pixels, where it need not be a multiple of the patches' side.
     package var imageSize: Int?
-    package var tokenizer = TokenizerKind.clip
+    package var tokenizer = TokenizerKind.clip(.openAI)
     /// Whether texts are projected; images of SigLIP never are.
     package var projectsTexts = true
     package var preprocessing = ImagePreprocessing.openAI

@@ -26,8 +26,8 @@ public protocol Tokenizer: Sendable {
 
 /// Which tokenizer a model needs.
 package enum TokenizerKind: Equatable {
-    /// OpenAI's, which is part of the executable.
-    case clip
+    /// OpenAI's, which is part of the executable; OpenCLIP writes the start and the end token otherwise.
+    case clip(ClipTokenizer.Markers)
     /// One of transformers, in files beside the weights, after a cleaning of the text.
     /// - Parameter name: the repository that a configuration names, for messages.
     case files(name: String?, TextCleaning)
@@ -49,9 +49,21 @@ public struct ClipTokenizer: Tokenizer {
     /// `<|endoftext|>`: the largest id, and the position whose output is the text's embedding.
     public static let endOfText = Int32(Vocabulary.endOfText)
 
-    private let vocabulary = Vocabulary()
+    /// How a text may write the start and the end token out.
+    package struct Markers: Equatable, Sendable {
+        let start: String
+        let end: String
 
-    public init() {}
+        package static let openAI = Markers(start: "<|startoftext|>", end: "<|endoftext|>")
+        package static let openCLIP = Markers(start: "<start_of_text>", end: "<end_of_text>")
+    }
+
+    private let vocabulary = Vocabulary()
+    private let markers: Markers
+
+    public init() { self.init(.openAI) }
+
+    package init(_ markers: Markers) { self.markers = markers }
 
     /// The ids of a text, not padded.
     ///
@@ -64,7 +76,7 @@ public struct ClipTokenizer: Tokenizer {
     public func encode(_ text: String, contextLength: Int = 77) -> Tokens {
         let room = max(contextLength, 2) - 1
         let scalars = TextCleaning.openAI.clean(text.unicodeScalars.map(\.value))
-        var splitter = WordSplitter(scalars)
+        var splitter = WordSplitter(scalars, markers)
         var ids = [Self.startOfText]
         // What follows the context changes nothing, so it need not be encoded.
         while ids.count <= room, let word = splitter.next() {
@@ -86,7 +98,7 @@ public struct ClipTokenizer: Tokenizer {
 ///
 ///     <\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
 ///
-/// It ignores case, which by then matters to two characters only, the text being in lower case:
+/// (OpenCLIP's has its own ``ClipTokenizer/Markers`` in front.) It ignores case, which by then matters to two characters only, the text being in lower case:
 /// ſ (U+017F) counts as an s, and U+0345, a combining mark whose case variants are letters, matches
 /// nothing at all, so that it separates words and is dropped.
 struct WordSplitter {
@@ -102,10 +114,12 @@ struct WordSplitter {
     }
 
     private let text: Scalars
+    private let markers: ClipTokenizer.Markers
     private var position = 0
 
-    init(_ text: Scalars) {
+    init(_ text: Scalars, _ markers: ClipTokenizer.Markers) {
         self.text = text
+        self.markers = markers
     }
 
     mutating func next() -> Word? {
@@ -135,7 +149,7 @@ struct WordSplitter {
         guard text[position] == 0x3C else { return nil }  // <
         let start = position
         for (literal, word) in [
-            ("<|startoftext|>", Word.startOfText), ("<|endoftext|>", Word.endOfText),
+            (markers.start, Word.startOfText), (markers.end, Word.endOfText),
         ] where matches(literal) {
             position += literal.utf8.count
             let isExact = text[start..<position].elementsEqual(literal.unicodeScalars.map(\.value))

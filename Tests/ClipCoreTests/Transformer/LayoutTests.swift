@@ -103,6 +103,18 @@ import Testing
         }
     }
 
+    /// OpenCLIP writes the start and the end token otherwise than OpenAI; ids by its `SimpleTokenizer`.
+    @Test(
+        arguments: [
+            ("<start_of_text>", [49406]), ("a <END_OF_TEXT> b", [320, 49407, 321]),
+            ("<|startoftext|>", [27, 347, 993, 6659, 4160, 91, 285]),
+            ("<\u{17F}tart_of_text>", [27, 129, 123, 16707, 62, 684, 62, 18169, 285]),
+        ] as [(String, [Int32])])
+    func openCLIPsMarkers(_ text: String, _ ids: [Int32]) throws {
+        let tokenizer = try Checkpoint(path: Self.path("gelu")).tokenizer()
+        #expect(tokenizer.encode(text, contextLength: 77).ids == [49406] + ids + [49407])
+    }
+
     /// The activation shows: with the other one the fixtures' embeddings are far off.
     @Test func fixturesTellActivationsApart() throws {
         let expected = try Self.answers("gelu")
