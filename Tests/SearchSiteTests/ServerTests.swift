@@ -331,6 +331,17 @@ import Testing
         let refused = try await site.ask(target)
         #expect(refused.status == 503 && refused.header("Retry-After") == "2")
         #expect(site.unsent.shares == 0)
+        // It was refused before it was searched for, and so were these.
+        #expect(search.limits == [88])
+        for other in [
+            "/search?q=\(words)&view=a.jpg&at=3&limit=240", "/api/search?q=cat&limit=240",
+        ] {
+            let small = SearchSite(search: search, logger: silent) {
+                $0.maximumUnsentBytes = 100_000
+            }
+            #expect(try await small.ask(other).status == 503)
+        }
+        #expect(search.limits == [88])
         #expect(try await site.ask("/").status == 200)
     }
 }

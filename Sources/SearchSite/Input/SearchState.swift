@@ -196,12 +196,19 @@ extension SearchState {
         var fields = self.fields
         if limit != Self.defaultLimit { fields.append(.init("limit", limit)) }
         if offset != 0 { fields.append(.init("offset", offset)) }
-        if let view {
-            fields.append(.init("view", view))
-            if place != 0 { fields.append(.init("at", place)) }
-        }
-        return "?"
+        let search =
+            "?"
             + fields.map { "\($0.name)=\(PercentEncoding.encode($0.value))" }.joined(separator: "&")
+        return view.map { Self.queryPart(search, viewing: $0, at: place) } ?? search
+    }
+
+    /// The query part of the same search with a picture shown large.
+    /// - Parameters:
+    ///   - search: the query part without one.
+    ///   - place: 0 when it is not told.
+    static func queryPart(_ search: String, viewing key: String, at place: Int) -> String {
+        search + (search == "?" ? "" : "&") + "view=\(PercentEncoding.encode(key))"
+            + (place == 0 ? "" : "&at=\(place)")
     }
 
     /// A field of an address or a form.

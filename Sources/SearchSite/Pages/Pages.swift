@@ -81,10 +81,13 @@ struct Pages: Sendable {
     private func hits(
         _ result: SearchResult, for state: SearchState
     ) -> [ResultsContent.Hit] {
-        result.hits.enumerated().map { index, hit in
+        // Encoded once, since a text may be long and each picture's link repeats it.
+        let search = state.withoutView.queryPart
+        return result.hits.enumerated().map { index, hit in
             ResultsContent.Hit(
                 rank: hit.rank, key: hit.key, shape: PictureShape(hit.facts),
-                isFarDown: index >= Self.picturesAtOnce, view: state.viewing(hit).queryPart,
+                isFarDown: index >= Self.picturesAtOnce,
+                view: SearchState.queryPart(search, viewing: hit.key, at: hit.rank),
                 like: SearchState(like: hit.key).address,
                 thumbnail: pictures.thumbnail(of: hit.key, hit.facts))
         }

@@ -22,7 +22,7 @@ struct SearchAPI: Sendable {
             try fields.checkNames(Self.parameters)
             let state = try SearchState(fields, defaultLimit: Self.defaultLimit)
             guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
-            return try await results(of: state, context)
+            return try await results(of: state, request, context)
         }
         router.getAndHead("/api/embedding") { request, context in
             let fields = FormFields((request.uri.query ?? "").utf8)
@@ -47,7 +47,7 @@ struct SearchAPI: Sendable {
             state.picture = PictureVector(
                 exact: try await site.embed(
                     upload.picture, from: client))
-            return try await results(of: state, context)
+            return try await results(of: state, request, context)
         }
         router.getAndHead("/api/pictures/**") { request, context in
             guard let key = PicturePath.key(in: request.uri.path, after: Self.picturePrefix) else {
@@ -58,8 +58,14 @@ struct SearchAPI: Sendable {
     }
 
     private func results(
-        of state: SearchState, _ context: SiteContext
+        of state: SearchState, _ request: Request, _ context: SiteContext
     ) async throws -> Response {
+        try await site.bounded(state.limit, request, context) {
+            try await results(of: state, context)
+        }
+    }
+
+    private func results(of state: SearchState, _ context: SiteContext) async throws -> Response {
         let result = try await site.answer(state, context)
         let hits = result.hits.map { hit in
             JSON.object(

@@ -51,7 +51,9 @@ extension SearchSite {
             return Response(status: .seeOther, headers: [.location: state.fromStart.address])
         }
         if let key = state.view {
-            return try await large(key, state, asFragment: request.wantsFragment, context)
+            return try await bounded(
+                2 * Self.neighbours + 1, linkBytes: state.queryPart.utf8.count, request, context
+            ) { try await large(key, state, asFragment: request.wantsFragment, context) }
         }
         guard !state.isEmpty else { return pages.hint(asFragment: request.wantsFragment) }
         return try await results(
@@ -61,23 +63,37 @@ extension SearchSite {
     private func results(
         for state: SearchState, asFragment: Bool, _ request: Request, _ context: SiteContext
     ) async throws -> Response {
-        let client = clients.group(of: request, peer: context.peer)
         let state = state.withBoundedPage
-        return try bounded(
+        return try await bounded(
+            state.limit, linkBytes: state.queryPart.utf8.count, request, context
+        ) {
             pages.results(
                 try await answer(state, context), of: await total.value(), for: state,
-                asFragment: asFragment),
-            client)
+                asFragment: asFragment)
+        }
     }
 
-    /// A large response counts as unsent until the client has taken it.
-    /// - Throws: ``SiteFailure`` when too many bytes are waiting for slow clients.
-    private func bounded(_ response: Response, _ client: String) throws -> Response {
+    /// A large response counts as unsent from before it is made until the client has taken it: no more are
+    /// made at once than may wait for slow clients, so that they neither fill memory nor keep the
+    /// processors from others.
+    ///
+    /// - Parameters:
+    ///   - count: pictures in the response.
+    ///   - linkBytes: of the addresses that each of them repeats.
+    /// - Throws: ``SiteFailure`` when too many bytes are waiting, or what `make` throws.
+    func bounded(
+        _ count: Int, linkBytes: Int = 0, _ request: Request, _ context: SiteContext,
+        _ make: () async throws -> Response
+    ) async throws -> Response {
+        let small = 64 << 10
+        let expected = count * (linkBytes + 1_024)
+        let share = try unsent.take(
+            expected > small ? expected : 0, for: clients.group(of: request, peer: context.peer))
+        var response = try await make()
         let body = response.body
-        guard let count = body.contentLength, count > 64 << 10 else { return response }
-        let share = try unsent.take(count, for: client)
-        var response = response
-        response.body = ResponseBody(contentLength: count) { writer in
+        guard let bytes = body.contentLength, max(bytes, expected) > small else { return response }
+        try share.grow(by: max(0, bytes - (expected > small ? expected : 0)))
+        response.body = ResponseBody(contentLength: bytes) { writer in
             try await body.write(writer)
             withExtendedLifetime(share) {}
         }
