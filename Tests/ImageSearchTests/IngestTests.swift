@@ -1,3 +1,4 @@
+import ClipCore
 import Foundation
 import ImageSearch
 import PGClient
@@ -168,6 +169,48 @@ struct IngestTests {
             #expect(short.failures.first?.reason.contains("\(picture.count) bytes") == true)
             // What was refused under other limits gets another chance.
             #expect(try Self.run(settings).progress.stored == 1)
+        }
+    }
+
+    /// A refusal for want of a reader holds until there is one: for a format that a build leaves out, until
+    /// another build comes; for a library that is too old, until a newer one does.
+    @Test(.enabled(if: PictureFormat.heic.isBuiltIn, "this build has no HEIC"))
+    func whatAnotherBuildReadsIsTriedAgain() throws {
+        try Self.with { bucket, database, settings in
+            try Self.picture("libraries/photo.heic").write(to: bucket.appending(path: "a.heic"))
+            try Data("8BPS and more".utf8).write(to: bucket.appending(path: "b.psd"))
+            try Self.picture("libraries/preview.dng").write(to: bucket.appending(path: "c.dng"))
+            let first = try Self.run(settings).progress
+            let hasRAW = PictureFormat.raw.isBuiltIn
+            #expect(first.stored == (hasRAW ? 2 : 1) && first.failed == (hasRAW ? 1 : 2))
+            #expect(try Self.run(settings).progress.knownFailures == first.failed)
+            let connection = try database.connect()
+            let rules = "(SELECT rules FROM picture_refusals WHERE filename = 'b.psd')"
+            let raw = try connection.execute(
+                "SELECT substr(rules, length(\(rules)) + 1) FROM picture_refusals WHERE filename = 'c.dng'"
+            )
+            #expect(try raw.map { try $0.string(0) } == (hasRAW ? [] : ["RAW"]))
+            // As another machine has left it.
+            for (reader, isTriedAgain) in [
+                ("", false), ("HEIC", true), ("libheif 1.0.0", true), ("libheif 999.1", false),
+                ("libother 1.0", false),
+            ] {
+                try connection.executeScript(
+                    """
+                    INSERT INTO picture_refusals (filename, etag, size, reason, format, rules)
+                    SELECT filename, etag, size, 'not read', 'HEIC', \(rules) || '\(reader)'
+                    FROM pictures WHERE filename = 'a.heic';
+                    DELETE FROM pictures WHERE filename = 'a.heic'
+                    """)
+                let again = try Self.run(settings)
+                #expect(again.progress.stored == (isTriedAgain ? 1 : 0), "\(reader)")
+                #expect(
+                    again.failures.contains { $0.key == "a.heic" && $0.isKnown } == !isTriedAgain)
+                // For the next round: its row, and no refusal.
+                try connection.executeScript(
+                    "DELETE FROM picture_refusals WHERE filename = 'a.heic'")
+                _ = try Self.run(settings)
+            }
         }
     }
 

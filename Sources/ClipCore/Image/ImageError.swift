@@ -31,6 +31,17 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The system has no memory for the picture.
     case outOfMemory
 
+    /// What another build, or a newer library, may read; nil when the file itself is to blame. The name of a
+    /// format (`HEIC`), or of a library with its version (`libheif 1.15.1`); see ``ImageDecoder/lacks(_:)``.
+    public var missingReader: String? {
+        switch self {
+        case .unsupportedFormat(let name): PictureFormat(rawValue: name)?.rawValue
+        case .missingLibrary(let format, _): format.rawValue
+        case .unsupportedByLibrary(let library, _): library
+        default: nil
+        }
+    }
+
     public var description: String {
         switch self {
         case .empty:

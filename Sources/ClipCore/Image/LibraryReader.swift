@@ -80,6 +80,24 @@ final class LibraryReader: LineReader {
             ? "\(String(cString: codec.soname)) is not installed" : Handle.name(codec)
     }
 
+    /// See ``ImageDecoder/lacks(_:)``.
+    static func lacks(_ reader: String) -> Bool {
+        if let format = PictureFormat(rawValue: reader) {
+            return !format.isBuiltIn || format.codec?.pointee.load() == 0
+        }
+        func parts(_ reader: String) -> (name: Substring, version: [Int]) {
+            let words = reader.split(separator: " ")
+            return (
+                words.first ?? "",
+                words.dropFirst().joined().split(separator: ".").map { Int($0) ?? 0 }
+            )
+        }
+        let wanted = parts(reader)
+        return !PictureFormat.allCases.compactMap(library).map(parts).contains {
+            $0.name == wanted.name && wanted.version.lexicographicallyPrecedes($0.version)
+        }
+    }
+
     /// An image that a library has opened.
     private final class Handle {
         var header = ccodec_header()

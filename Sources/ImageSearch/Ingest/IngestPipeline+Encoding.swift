@@ -62,7 +62,8 @@ extension IngestPipeline {
             refuse(
                 picture.object, reason: "\(error)",
                 format: PictureFormat(prefix: start)?.rawValue
-                    ?? PictureFormat.unsupportedName(prefix: start))
+                    ?? PictureFormat.unsupportedName(prefix: start),
+                missingReader: error.missingReader)
         }
     }
 

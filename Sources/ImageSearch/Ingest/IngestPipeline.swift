@@ -193,7 +193,11 @@ final class IngestPipeline: Sendable {
 
     /// An object that will fail again while it is unchanged; or with no reason, one that is not a picture
     /// and not named like one.
-    func refuse(_ object: ObjectSummary, reason: String?, format: String? = nil) {
+    /// - Parameter missingReader: what would read it; see ``ImageError/missingReader``.
+    func refuse(
+        _ object: ObjectSummary, reason: String?, format: String? = nil,
+        missingReader: String? = nil
+    ) {
         if let reason {
             tell(IngestFailure(key: object.key, reason: reason, format: format))
         } else {
@@ -201,7 +205,9 @@ final class IngestPipeline: Sendable {
         }
         leaveHand()
         found.push(
-            .refusal(IngestResults.Refusal(object: object, reason: reason, format: format)))
+            .refusal(
+                IngestResults.Refusal(
+                    object: object, reason: reason, format: format, missingReader: missingReader)))
     }
 
     /// Counts and reports a failure.

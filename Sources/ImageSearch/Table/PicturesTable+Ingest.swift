@@ -53,6 +53,8 @@ struct IngestResults: Sendable {
         /// nil for objects that are not named like pictures.
         let reason: String?
         var format: String?
+        /// What would read it; see ``ImageError/missingReader``.
+        var missingReader: String?
     }
 
     var pictures: [Picture] = []
@@ -173,7 +175,8 @@ extension PicturesTable {
         let rows = try connection.execute(
             """
             SELECT listed.place::integer - 1, refusal.filename IS NOT NULL, refusal.reason,
-                refusal.format, \(needs == nil ? "false, false" : missing)
+                refusal.format, \(needs == nil ? "false, false" : missing),
+                substr(refusal.rules, length($5) + 1)
             FROM unnest($1::text[], $2::text[], $3::text[]::bigint[]) WITH ORDINALITY
                 AS listed (filename, etag, size, place)
             LEFT JOIN \(names.pictures) AS picture ON picture.filename = listed.filename
@@ -185,7 +188,7 @@ extension PicturesTable {
             LEFT JOIN \(names["picture_refusals"]) AS refusal ON picture.filename IS NULL
                 AND refusal.filename = listed.filename
                 AND refusal.etag = listed.etag AND refusal.size = listed.size
-                AND refusal.rules = $5 AND listed.etag <> ''
+                AND starts_with(refusal.rules, $5) AND listed.etag <> ''
             WHERE picture.filename IS NOT NULL OR refusal.filename IS NOT NULL
             """,
             objects.arrays + [
@@ -202,7 +205,10 @@ extension PicturesTable {
                     : try row.bool(4) ? .incomplete(.describe) : .unchanged
             } else if try row.isNull(2) {
                 answers[place] = .noPicture
-            } else {
+            } else if case let reader = try row.string(6),
+                reader.isEmpty
+                    || ImageDecoder.lacks(reader)
+            {
                 answers[place] = .refused(
                     reason: try row.string(2), format: try row.isNull(3) ? nil : row.string(3))
             }
@@ -340,16 +346,18 @@ extension PicturesTable {
         try connection.execute(
             """
             INSERT INTO \(names["picture_refusals"]) (filename, etag, size, reason, format, rules)
-            SELECT filename, etag, size, nullif(reason, ''), nullif(format, ''), $6
-            FROM unnest($1::text[], $2::text[], $3::text[]::bigint[], $4::text[], $5::text[])
-                AS found (filename, etag, size, reason, format)
+            SELECT filename, etag, size, nullif(reason, ''), nullif(format, ''), rules
+            FROM unnest(
+                $1::text[], $2::text[], $3::text[]::bigint[], $4::text[], $5::text[], $6::text[])
+                AS found (filename, etag, size, reason, format, rules)
             ORDER BY filename
             ON CONFLICT (filename) DO UPDATE SET etag = excluded.etag, size = excluded.size,
                 reason = excluded.reason, format = excluded.format, rules = excluded.rules
             """,
             known.map(\.object).arrays + [
                 .textArray(known.map { $0.reason ?? "" }),
-                .textArray(known.map { $0.format ?? "" }), .text(rules),
+                .textArray(known.map { $0.format ?? "" }),
+                .textArray(known.map { rules + ($0.missingReader ?? "") }),
             ])
     }
 
