@@ -137,6 +137,17 @@ public struct ProgressLine {
     public static func json(
         _ progress: IngestProgress, seconds: Double, isComplete: Bool, isDryRun: Bool = false
     ) -> String {
+        let rest: [(String, JSON)] = [
+            ("replaced_model", .bool(progress.hasReplacedModel)), ("dry_run", .bool(isDryRun)),
+            ("complete", .bool(isComplete)),
+            ("seconds", .number((seconds * 1_000).rounded() / 1_000)),
+        ]
+        return JSON.object(members(progress, isDryRun: isDryRun) + rest).text
+    }
+
+    static func members(
+        _ progress: IngestProgress, isDryRun: Bool = false
+    ) -> [(String, JSON)] {
         var members: [(String, JSON)] = [
             ("listed", .integer(progress.listed)), ("stored", .integer(progress.stored)),
             ("encoded", .integer(progress.encoded)), ("refreshed", .integer(progress.refreshed)),
@@ -152,12 +163,7 @@ public struct ProgressLine {
         ]
         if isDryRun { members.append(("changed", .integer(progress.changed))) }
         if let pruned = progress.pruned { members.append(("pruned", .integer(pruned))) }
-        members += [
-            ("replaced_model", .bool(progress.hasReplacedModel)), ("dry_run", .bool(isDryRun)),
-            ("complete", .bool(isComplete)),
-            ("seconds", .number((seconds * 1_000).rounded() / 1_000)),
-        ]
-        return JSON.object(members).text
+        return members
     }
 
     private static func oneDecimal(_ value: Double) -> String {

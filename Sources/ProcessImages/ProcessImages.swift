@@ -13,7 +13,8 @@ struct ProcessImages: ParsableCommand {
             Other files, films and sidecars are skipped; pictures that cannot be read are reported and the \
             run continues. Any number of process-images, on any machines, may share one bucket and one \
             database. Ctrl-C finishes and stores what is in hand, a second one ends at once. Exit code 0: \
-            all done; 2: done, but some pictures failed; 1: ended early; 130: stopped by Ctrl-C.
+            all done, or --watch was stopped; 2: done, but some pictures failed; 1: ended early; 130: \
+            stopped by Ctrl-C.
             """,
         version: Console.version)
 
@@ -96,6 +97,23 @@ struct ProcessImages: ParsableCommand {
             """)
     var replaceModel = false
 
+    @Option(
+        defaultAsFlag: "10m", parsing: .next,
+        help: ArgumentHelp(
+            "Stay, and look for changes at this interval until stopped: 30s, 10m, 1h.",
+            valueName: "interval"))
+    var watch: String?
+
+    @Option(
+        help: ArgumentHelp("Keep a JSON file that says what the process does.", valueName: "file"))
+    var statusFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Keep a file of metrics for Prometheus's textfile collector; its name must end in .prom there.",
+            valueName: "file"))
+    var metricsFile: String?
+
     @Flag(help: "No progress on stderr, only failures.")
     var quiet = false
 
@@ -128,6 +146,14 @@ struct ProcessImages: ParsableCommand {
                 "--replace-model needs the whole bucket, without --prefix and --exclude.")
         }
         guard prune || !force else { throw ValidationError("--force is for --prune.") }
+        if let watch, interval?.count ?? 0 == 0 {
+            throw ValidationError(
+                "--watch \(watch): give an interval such as 30s, 10m or 1h, or none for 10m.")
+        }
+        guard watch == nil || !(dryRun || replaceModel || force) else {
+            throw ValidationError(
+                "--watch goes with neither --dry-run nor --replace-model nor --force.")
+        }
         guard !addEndpoint || !dryRun else {
             throw ValidationError("--add-endpoint changes the database, --dry-run does not.")
         }
@@ -143,10 +169,55 @@ struct ProcessImages: ParsableCommand {
             let log = try failed.map { try FailureLog(path: $0) }
             let ingest = try Ingest(
                 settings, modelPath: try Console.locateModel(settings), options: options)
-            try Interruption.handle { ingest.stop() }
-            return try run(ingest, log)
+            let service = try ServiceManager(patience: .seconds(900 + retryFor.count))
+            let status = try IngestStatus(
+                statusFile: statusFile, metricsFile: metricsFile, service: service)
+            try Interruption.handle {
+                service.stopping()
+                ingest.stop()
+            }
+            service.ready()
+            defer { status.end() }
+            do {
+                if let interval {
+                    try watch(ingest, log, status, every: .seconds(interval.count))
+                    return 0
+                }
+                var told: Set<Int>?
+                return try pass(ingest, log, status, told: &told)
+            } catch {
+                if let interruption = error as? IngestInterruption, interruption.isStop,
+                    let code = Interruption.exitCode
+                {
+                    Console.note("process-images: \(interruption)")
+                    return code
+                }
+                status.failPass(error)
+                throw error
+            }
         }
     }
+
+    /// Makes passes until it is told to stop.
+    private func watch(
+        _ ingest: Ingest, _ log: FailureLog?, _ status: IngestStatus, every interval: Duration
+    ) throws {
+        var told: Set<Int>?
+        var log = log
+        try ingest.watch(every: interval) {
+            // Each pass has a list of its own.
+            if log == nil { log = try failed.map { try FailureLog(path: $0) } }
+            defer { log = nil }
+            _ = try pass(ingest, log, status, told: &told)
+        } onFailure: {
+            status.failPass($0)
+            Console.note("process-images: \($0)")
+        } onWait: {
+            status.wait($0)
+        }
+    }
+
+    private var interval: Seconds? { watch.flatMap { Seconds(argument: $0) } }
 
     private var options: Ingest.Options {
         var options = Ingest.Options()
@@ -163,11 +234,22 @@ struct ProcessImages: ParsableCommand {
         return options
     }
 
-    private func run(_ ingest: Ingest, _ log: FailureLog?) throws -> Int32 {
+    /// - Parameter told: hashes of failures that earlier passes have told, which are not told again; nil in
+    ///   the first pass, which always prints a summary. Others do when something has changed.
+    /// - Returns: the exit code.
+    private func pass(
+        _ ingest: Ingest, _ log: FailureLog?, _ status: IngestStatus, told: inout Set<Int>?
+    ) throws -> Int32 {
+        var seen = told ?? []
+        var hasNews = told == nil
+        defer { told = seen }
         var line = ProgressLine(isQuiet: quiet)
         var logError: (any Error)?
         func tell(_ failure: IngestFailure) {
-            line.note("\(Console.printable(failure.key)): \(Console.printable(failure.reason))")
+            if seen.insert([failure.key, failure.reason].hashValue).inserted {
+                hasNews = true
+                line.note("\(Console.printable(failure.key)): \(Console.printable(failure.reason))")
+            }
             guard logError == nil else { return }
             do {
                 try log?.add(failure)
@@ -189,9 +271,12 @@ struct ProcessImages: ParsableCommand {
                 do { try log?.begin() } catch { logError = error }
             }
             line.show(progress)
+            status.update(progress)
         }
         func summarize(_ progress: IngestProgress, isComplete: Bool) {
             line.clear()
+            let isChanged = progress.stored + progress.refreshed + (progress.pruned ?? 0) > 0
+            guard hasNews || isChanged else { return }
             if json {
                 Console.line(
                     ProgressLine.json(
@@ -211,34 +296,34 @@ struct ProcessImages: ParsableCommand {
                 Console.line(ProgressLine.summary(progress, seconds: line.seconds))
             }
         }
+        status.beginPass()
         do {
             let progress = try process(
-                ingest, report: show, tell, note: { line.note("process-images: \($0)") })
+                ingest, status, report: show, tell, note: { line.note("process-images: \($0)") })
             if logError == nil {
                 do { try log?.finish() } catch { logError = error }
             }
             summarize(progress, isComplete: logError == nil && !progress.hidesKeys)
+            status.endPass(progress, isComplete: logError == nil && !progress.hidesKeys)
             if let logError { throw logError }
             if progress.hasRefusedToPrune {
                 line.note("process-images: nothing was removed, because the listing is incomplete")
             }
             let excused = knownFailuresOk ? progress.knownFailures : 0
             return progress.failed > excused || progress.hasRefusedToPrune ? 2 : 0
-        } catch let interruption as IngestInterruption {
+        } catch {
+            guard let interruption = error as? IngestInterruption else { throw error }
             if logError == nil, interruption.progress.listed > 0 {
                 do { try log?.finish() } catch { logError = error }
             }
             summarize(interruption.progress, isComplete: false)
-            if let logError { throw logError }
-            guard interruption.isStop, let code = Interruption.exitCode else { throw interruption }
-            Console.note("process-images: \(interruption)")
-            return code
+            throw logError ?? interruption
         }
     }
 
     private func process(
-        _ ingest: Ingest, report: (IngestProgress) -> Void, _ tell: (IngestFailure) -> Void,
-        note: (String) -> Void
+        _ ingest: Ingest, _ status: IngestStatus, report: (IngestProgress) -> Void,
+        _ tell: (IngestFailure) -> Void, note: (String) -> Void
     ) throws -> IngestProgress {
         if dryRun {
             return try ingest.survey(
@@ -247,7 +332,9 @@ struct ProcessImages: ParsableCommand {
         }
         let progress = try ingest.run(report: report, onFailure: tell, onNote: note)
         if progress.hasReplacedModel { note("searches use the new model's embeddings now") }
-        return prune ? try ingest.prune(after: progress, force: force, onNote: note) : progress
+        guard prune else { return progress }
+        return try ingest.prune(
+            after: progress, force: force, onPage: status.madeProgress, onNote: note)
     }
 }
 

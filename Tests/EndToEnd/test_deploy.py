@@ -59,7 +59,8 @@ def test_release_builds_use_exact_versions():
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
-@pytest.mark.parametrize("name", ["clip-search-web.service", "clip-search-ingest.service"])
+@pytest.mark.parametrize(
+    "name", ["clip-search-web.service", "clip-search-ingest.service", "clip-search-watch.service"])
 def test_the_units_are_valid(name, tmp_path):
     """systemd knows every setting of the unit, and the tools every option."""
     text = (ROOT / "deploy" / name).read_text()

@@ -9,6 +9,7 @@ import fnmatch
 import json
 import os
 import random
+import resource
 import signal
 import struct
 import subprocess
@@ -103,9 +104,9 @@ def summary(result):
     return json.loads(result.stdout)
 
 
-def start(place, *arguments, **options):
+def start(place, *arguments, env=None, **options):
     return subprocess.Popen(
-        [tool("process-images"), "--json", *arguments], cwd=place.folder, env=place.environment,
+        [tool("process-images"), "--json", *arguments], cwd=place.folder, env=place.environment | (env or {}),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )
 
@@ -683,6 +684,21 @@ def test_full_disk_for_the_list_of_failures(workplace, album, tmp_path):
     (album / "text.jpg").unlink()
     workplace.run("process-images", "--failed", str(log))
     assert log.read_text() == ""
+
+
+def test_too_few_open_files_are_refused(workplace, album):
+    """The limit is raised to the hard one; a run that could not hold its connections does not begin."""
+    put(album, pictures(3))
+
+    def run(limit):
+        return subprocess.run(
+            [tool("process-images")], cwd=workplace.folder, env=workplace.environment, capture_output=True,
+            text=True, timeout=300, stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+
+    refused = run((40, 40))
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1 and "40 files" in refused.stderr
+    assert "stored 3" in run((40, 256)).stdout
 
 
 def test_empty_bucket_says_so(workplace, album):

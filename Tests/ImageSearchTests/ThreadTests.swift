@@ -228,6 +228,12 @@ import Testing
         #expect(outage.delayAfterFailure(at: .now, limit: .zero) == nil)
     }
 
+    @Test func passesThatFailAreMadeAgainEverMoreRarely() {
+        let pauses = (1...12).map { Ingest.pause(afterFailures: $0) }
+        #expect(pauses.prefix(4) == [.seconds(1), .seconds(2), .seconds(4), .seconds(8)])
+        #expect(pauses.last == .seconds(300))
+    }
+
     @Test func waitsEndWithTheRun() async throws {
         let isOver = Monitor(false)
         let budget = RetryBudget(

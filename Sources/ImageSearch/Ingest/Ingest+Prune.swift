@@ -79,8 +79,7 @@ extension Ingest {
         let table = try connect()
         _ = try table.dimension()
         try table.check(bucket)
-        let identity = try ModelIdentity(
-            Checkpoint(path: modelPath, activation: activation), precision: precision)
+        let identity = try loadedModel().identity
         let known = try table.models().first { $0.identity.isSame(as: identity) }
         if !options.replacesModel, let active = try table.activeModel(),
             !active.isSame(as: identity)
@@ -157,13 +156,16 @@ extension Ingest {
     /// Removes rows whose objects are gone: after a complete listing of its own, in one transaction.
     /// Starts over after an outage of the database or the store, until the retry budget is spent.
     ///
-    /// - Parameter force: whether to remove rows also when that looks like a mistake.
+    /// - Parameters:
+    ///   - force: whether to remove rows also when that looks like a mistake.
+    ///   - onPage: called after each page of the listing.
     /// - Returns: the progress with the number of rows that were removed; or with `hasRefusedToPrune` when
     ///   the listing was incomplete.
     /// - Throws: ``IngestInterruption``, whose cause is ``TableError`` when `force` is needed, or what ended
     ///   the listing.
     public func prune(
-        after progress: IngestProgress, force: Bool, onNote: (String) -> Void
+        after progress: IngestProgress, force: Bool, onPage: () -> Void = {},
+        onNote: (String) -> Void
     ) throws -> IngestProgress {
         var progress = progress
         guard !progress.hidesKeys else {
@@ -172,7 +174,7 @@ extension Ingest {
         }
         do {
             progress.pruned = try prune(
-                force: force, isAdopting: progress.isAdopting, onNote: onNote)
+                force: force, isAdopting: progress.isAdopting, onPage: onPage, onNote: onNote)
             progress.hasRefusedToPrune = progress.pruned == nil
             return progress
         } catch {
@@ -180,14 +182,16 @@ extension Ingest {
         }
     }
 
-    private func prune(force: Bool, isAdopting: Bool, onNote: (String) -> Void) throws -> Int? {
+    private func prune(
+        force: Bool, isAdopting: Bool, onPage: () -> Void, onNote: (String) -> Void
+    ) throws -> Int? {
         let budget = RetryBudget(
             limit: options.retryFor, isOver: { [isStopping] in isStopping.read { $0 } },
             note: { _ in })
         var outage = Outage()
         while true {
             do {
-                return try pruneOnce(force: force, isAdopting: isAdopting)
+                return try pruneOnce(force: force, isAdopting: isAdopting, onPage: onPage)
             } catch {
                 if isStopping.read({ $0 }) { throw IngestStop() }
                 let isWorthRetrying =
@@ -200,7 +204,7 @@ extension Ingest {
     }
 
     /// - Returns: nil when the listing was incomplete.
-    private func pruneOnce(force: Bool, isAdopting: Bool) throws -> Int? {
+    private func pruneOnce(force: Bool, isAdopting: Bool, onPage: () -> Void) throws -> Int? {
         let table = try connect()
         try table.check(bucket)
         let time = try table.now()
@@ -208,6 +212,7 @@ extension Ingest {
         let listing = try list { page, _ in
             if isStopping.read({ $0 }) { throw IngestStop() }
             listed.add(page.lazy.map(\.key))
+            onPage()
         }
         guard listing.isComplete else { return nil }
         let gone = try gone(from: table, &listed, since: time)

@@ -41,7 +41,8 @@ public struct Ingest: Sendable {
         public init() {}
     }
 
-    let store: any ObjectStore
+    var store: any ObjectStore { memory.read { $0.store } }
+    private let openStore: @Sendable () throws -> any ObjectStore
     let bucket: BucketIdentity
     let connect: @Sendable () throws -> PicturesTable
     let modelPath: String
@@ -53,8 +54,24 @@ public struct Ingest: Sendable {
     /// Set by ``stop()``.
     let isStopping = Monitor(false)
 
+    /// What later runs need not do again.
+    private struct Memory {
+        var store: any ObjectStore
+        var model: (identity: ModelIdentity, encoder: LazyEncoder)?
+        var hasNotedFormerRule = false
+
+        /// Whether it is to be noted now.
+        mutating func notesFormerRule() -> Bool {
+            defer { hasNotedFormerRule = true }
+            return !hasNotedFormerRule
+        }
+    }
+
+    private let memory: Monitor<Memory>
+
     public init(_ settings: Settings, modelPath: String, options: Options = Options()) throws {
-        store = try settings.objectStore()
+        openStore = { try settings.objectStore() }
+        memory = Monitor(Memory(store: try openStore()))
         bucket = try BucketIdentity(
             endpoint: settings.required("S3_ENDPOINT"), bucket: settings.required("S3_BUCKET_NAME"))
         let databaseURI = try settings.databaseURI()
@@ -75,9 +92,10 @@ public struct Ingest: Sendable {
         isStopping.update { $0 = true }
     }
 
-    /// The decoder's version and limits: what others refused is tried again.
+    /// The decoder's version and limits: what others refused is tried again. A refusal adds the reader that
+    /// it lacked.
     var rules: String {
-        "\(ImageDecoder.version);\(options.limits.maximumPixels);\(options.maximumObjectBytes)"
+        "\(ImageDecoder.version);\(options.limits.maximumPixels);\(options.maximumObjectBytes);"
     }
 
     /// Processes the whole bucket. Blocks the calling thread, and calls there `report` several times a
@@ -93,8 +111,8 @@ public struct Ingest: Sendable {
     ) throws -> IngestProgress {
         // What fails fast comes first: the table, its bucket, its model.
         let table = try connect()
-        let checkpoint = try Checkpoint(path: modelPath, activation: activation)
-        let identity = try ModelIdentity(checkpoint, precision: precision)
+        let loaded = try loadedModel()
+        let identity = loaded.identity
         _ = try table.dimension()
         try table.checkWritable()
         try table.upgrade()
@@ -107,19 +125,18 @@ public struct Ingest: Sendable {
             options.replacesModel
             ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
         let rule = try table.adopt(orientation, isRefreshing: options.refreshes)
-        if rule.isFormer {
+        if rule.isFormer, memory.update({ $0.notesFormerRule() }) {
             onNote(
                 "an earlier version embedded this table's pictures as they are stored, some of them sideways; new ones are embedded alike until process-images --refresh turns them upright"
             )
         }
-        let encoder = LazyEncoder(checkpoint, precision)
         var earlier = IngestProgress()
         earlier.isAdopting = isAdopting
         var told: Set<String> = []
         // Other programs may store pictures while the model is replaced: then the bucket is listed again.
         for _ in 0..<Self.maximumPasses {
             let pipeline = IngestPipeline(
-                self, model: model, encoder: encoder, orientation: rule.orientation)
+                self, model: model, encoder: loaded.encoder, orientation: rule.orientation)
             try pipeline.start()
             func total(_ progress: IngestProgress) -> IngestProgress {
                 var progress = progress
@@ -144,6 +161,26 @@ public struct Ingest: Sendable {
         }
         throw IngestInterruption(
             progress: earlier, cause: TableError.rowsKeepComing(rows: earlier.missing))
+    }
+
+    /// A directory that was mounted again is another one.
+    func openStoreAgain() throws {
+        let store = try openStore()
+        memory.update { $0.store = store }
+    }
+
+    /// The model, whose file is opened once.
+    func loadedModel() throws -> (identity: ModelIdentity, encoder: LazyEncoder) {
+        try memory.update { memory in
+            if let model = memory.model { return model }
+            let checkpoint = try Checkpoint(path: modelPath, activation: activation)
+            let model = (
+                try ModelIdentity(checkpoint, precision: precision),
+                LazyEncoder(checkpoint, precision)
+            )
+            memory.model = model
+            return model
+        }
     }
 
     /// Passes over the bucket while other programs store pictures.
