@@ -154,7 +154,7 @@ class Workplace:
             yield match.group().rstrip("/")
         finally:
             process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=30)
+            code = process.wait(timeout=60)
             reader.join(timeout=10)
             process.stdout.close()
             for secret in SECRETS:

@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -92,10 +93,11 @@ def filled():
 
 def warnings(site, text):
     """The lines of the log with a text, once there are any."""
-    for _ in range(300):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         if found := [line for line in site.log if text in line]:
             return found
-        site.get("/health")
+        time.sleep(0.02)
     return []
 
 

@@ -63,7 +63,7 @@ def watching(place, notify, *arguments):
 def told_to_stop(process):
     """Ends it as systemd does; gives its lines of stdout, as JSON, and of stderr."""
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return [json.loads(line) for line in output.splitlines()], errors.splitlines()
 

@@ -16,7 +16,8 @@ extension Ingest {
     /// second to five minutes. One that would have removed too much follows like any other.
     ///
     /// - Parameters:
-    ///   - interval: from the beginning of a pass to that of the next one.
+    ///   - interval: from the beginning of a pass to that of the next one, which begins a second after the
+    ///     end of the former at the earliest.
     ///   - pass: makes one.
     ///   - onFailure: gets the error of each pass that failed and will be made again.
     ///   - onWait: called before a wait, and then every second of it.
@@ -30,7 +31,7 @@ extension Ingest {
         var hasPassed = false
         while !isStopping.read({ $0 }) {
             let begin = ContinuousClock.now
-            let end: ContinuousClock.Instant
+            var end: ContinuousClock.Instant
             do {
                 if failures > 0 { try openStoreAgain() }
                 try pass()
@@ -46,6 +47,7 @@ extension Ingest {
                     ? begin + interval : .now + Self.pause(afterFailures: failures)
                 onFailure(error)
             }
+            end = max(end, .now + .seconds(1))
             while case let left = end - .now, left > .zero, !isStopping.read({ $0 }) {
                 let seconds = Int((left / .seconds(1)).rounded(.up))
                 onWait(failures == 0 ? .nextPass(seconds: seconds) : .nextAttempt(seconds: seconds))
