@@ -89,7 +89,9 @@ def main():
     name = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     path = workplace.WORK / "results" / f"{name}.json"
     results = workplace.Results(path, {
-        "machine": {"processor": machine.processor(), "cores": machine.cores(), "load": load},
+        "machine": {
+            "processor": f"{machine.processor()} ({machine.instructions()})", "cores": machine.cores(),
+            "load": load},
         "model": model.title, "photos": 0 if photos is None else len(photos.paths),
         "rounds": options.rounds, "peers": {}, "samples": [], "notes": [],
     })

@@ -20,6 +20,34 @@ def processor():
     return "unknown processor"
 
 
+# What keeps each library to AVX2; ONNX Runtime and OpenVINO have no such switch.
+CAPS = {
+    "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+
+
+def caps():
+    """The environment in which all peers keep to CLIP_MAX_ISA, as far as they can."""
+    return CAPS if os.environ.get("CLIP_MAX_ISA", "").startswith("avx2") else {}
+
+
+def instructions():
+    """Of those that matter here, what the processor has, and the cap."""
+    flags = set()
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith(("flags", "Features")):
+                    flags = set(line.split(":", 1)[1].split())
+                    break
+    except OSError:
+        pass
+    known = ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "asimd", "asimddp", "i8mm"]
+    cap = os.environ.get("CLIP_MAX_ISA")
+    return ", ".join(flag for flag in known if flag in flags) + (f"; limited to {cap}" if cap else "")
+
+
 def busy_cores(seconds=2.0):
     """How many cores' worth of time others use now, measured over some seconds."""
     before = busy_seconds()

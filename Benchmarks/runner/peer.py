@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from . import workplace
+from . import machine, workplace
 
 
 class PeerError(Exception):
@@ -16,7 +16,7 @@ class Peer:
         self.key = key
         self.ours = ours
         self._log = log
-        environment = os.environ | {
+        environment = os.environ | machine.caps() | {
             "PYTHONPATH": f"{workplace.ROOT}/tools:{workplace.BENCHMARKS}/peers",
             "PYTHONWARNINGS": "ignore",
         }

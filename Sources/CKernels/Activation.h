@@ -1,8 +1,11 @@
 #pragma once
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "Epilogue.h"
 
 // e^x within 2 units in the last place for x in -87...88, clamped outside.
 //
@@ -60,4 +63,30 @@ static inline float gelu(float v) {
 // v (1 + tanh u) / 2 = v sigmoid(2 u), u = sqrt(2 / pi) (v + 0.044715 v^3).
 static inline float gelu_tanh(float v) {
     return v / (1.0f + fast_exp(-1.5957691f * v * (1.0f + 0.044715f * v * v)));
+}
+
+// What becomes of a row of a layer's sums, y. bias: [count], or NULL for none
+static inline __attribute__((always_inline)) void apply_epilogue(float *restrict y, ptrdiff_t count,
+                                                                 const float *restrict bias,
+                                                                 float *restrict out,
+                                                                 enum ck_epilogue epilogue) {
+    if (bias)
+        for (ptrdiff_t j = 0; j < count; j++) y[j] += bias[j];
+    switch (epilogue) {
+    case CK_STORE:
+        for (ptrdiff_t j = 0; j < count; j++) out[j] = y[j];
+        break;
+    case CK_ADD:
+        for (ptrdiff_t j = 0; j < count; j++) out[j] += y[j];
+        break;
+    case CK_APPLY_QUICK_GELU:
+        for (ptrdiff_t j = 0; j < count; j++) out[j] = quick_gelu(y[j]);
+        break;
+    case CK_APPLY_GELU:
+        for (ptrdiff_t j = 0; j < count; j++) out[j] = gelu(y[j]);
+        break;
+    case CK_APPLY_GELU_TANH:
+        for (ptrdiff_t j = 0; j < count; j++) out[j] = gelu_tanh(y[j]);
+        break;
+    }
 }

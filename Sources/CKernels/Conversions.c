@@ -1,27 +1,12 @@
 #include "CKernels.h"
+#include "Half.h"
+#include "Versions.h"
 
 #include <string.h>
 
-// IEEE 754 binary16 to binary32 with integers and one multiplication, so that loops over it
-// vectorise on any machine: the exponent is moved to its new place, and multiplying by 2^112 sets
-// its bias right, subnormal numbers included. Infinity and NaN keep a full exponent.
-static inline float half_to_float(uint16_t half) {
-    uint32_t magnitude = (uint32_t)(half & 0x7FFF) << 13;
-    float value;
-    memcpy(&value, &magnitude, sizeof value);
-    value *= 0x1p112f;
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    bits |= magnitude >= 0x0F800000u ? 0x7F800000u : 0;
-    bits |= (uint32_t)(half & 0x8000) << 16;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 float ck_half_to_float(uint16_t half) { return half_to_float(half); }
 
-CK_MULTIVERSION
-void ck_float_from_half(const void *source, float *out, ptrdiff_t count) {
+CK_INLINE void ck_float_from_half_body(const void *source, float *out, ptrdiff_t count) {
     const char *bytes = source;
     for (ptrdiff_t i = 0; i < count; i++) {
         uint16_t half;
@@ -29,9 +14,9 @@ void ck_float_from_half(const void *source, float *out, ptrdiff_t count) {
         out[i] = half_to_float(half);
     }
 }
+CK_VERSIONS(, void, ck_float_from_half, (const void *source, float *out, ptrdiff_t count), (source, out, count))
 
-CK_MULTIVERSION
-void ck_float_from_bfloat(const void *source, float *out, ptrdiff_t count) {
+CK_INLINE void ck_float_from_bfloat_body(const void *source, float *out, ptrdiff_t count) {
     const char *bytes = source;
     for (ptrdiff_t i = 0; i < count; i++) {
         uint16_t upper;
@@ -40,9 +25,9 @@ void ck_float_from_bfloat(const void *source, float *out, ptrdiff_t count) {
         memcpy(out + i, &bits, sizeof bits);
     }
 }
+CK_VERSIONS(, void, ck_float_from_bfloat, (const void *source, float *out, ptrdiff_t count), (source, out, count))
 
-CK_MULTIVERSION
-bool ck_all_finite(const float *x, ptrdiff_t count) {
+CK_INLINE bool ck_all_finite_body(const float *x, ptrdiff_t count) {
     uint32_t broken = 0;
     for (ptrdiff_t i = 0; i < count; i++) {
         uint32_t bits;
@@ -51,3 +36,4 @@ bool ck_all_finite(const float *x, ptrdiff_t count) {
     }
     return !broken;
 }
+CK_VERSIONS(, bool, ck_all_finite, (const float *x, ptrdiff_t count), (x, count))

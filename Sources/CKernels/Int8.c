@@ -1,6 +1,7 @@
 #include "Activation.h"
 #include "CKernels.h"
 #include "Int8Tile.h"
+#include "Versions.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,12 +14,23 @@ typedef int32_t i32x16 __attribute__((vector_size(64)));
 // Lane by lane, `a` where the mask is set, else `b`.
 #define PICK(mask, a, b) ((f32x16)(((mask) & (i32x16)(a)) | (~(mask) & (i32x16)(b))))
 
-static inline ptrdiff_t groups_of(ptrdiff_t inputs) { return (inputs + 3) / 4; }
-
 static inline ptrdiff_t panels_of(ptrdiff_t outputs) { return (outputs + PANEL - 1) / PANEL; }
 
-ptrdiff_t ck_int8_packed_size(ptrdiff_t inputs, ptrdiff_t outputs) {
-    return panels_of(outputs) * groups_of(inputs) * 4 * PANEL;
+// Bytes of a panel.
+static inline ptrdiff_t panel_size(ptrdiff_t inputs, struct int8_tile tile) {
+    ptrdiff_t groups = (inputs + tile.group - 1) / tile.group;
+    return groups * tile.group * PANEL * (tile.has_words ? 2 : 1);
+}
+
+ptrdiff_t ck_int8_packed_size(ptrdiff_t inputs, ptrdiff_t outputs, enum ck_isa isa) {
+    return panels_of(outputs) * panel_size(inputs, int8_tile_for(isa));
+}
+
+// The element of a panel that has input 0 of an output; input i lies
+// i / group · slice · group + i % group further.
+static inline ptrdiff_t column_of(ptrdiff_t output, ptrdiff_t inputs, struct int8_tile tile) {
+    ptrdiff_t padded = (inputs + tile.group - 1) / tile.group * tile.group;
+    return output / tile.slice * tile.slice * padded + output % tile.slice * tile.group;
 }
 
 // Adding it to a number below 2^22 rounds that to an integer, half to even, and leaves the integer in
@@ -31,8 +43,7 @@ static inline uint32_t bits_of(float x) {
     return bits;
 }
 
-CK_MULTIVERSION
-static float largest_magnitude(const float *x, ptrdiff_t count) {
+CK_INLINE float largest_magnitude_body(const float *x, ptrdiff_t count) {
     uint32_t largest = 0; // magnitudes are ordered as their bits are
     for (ptrdiff_t i = 0; i < count; i++) {
         uint32_t magnitude = bits_of(x[i]) & 0x7FFFFFFF;
@@ -42,43 +53,50 @@ static float largest_magnitude(const float *x, ptrdiff_t count) {
     memcpy(&value, &largest, sizeof value);
     return value;
 }
-
-// Quantises one output's weights into its column of a panel; returns their sum.
-CK_MULTIVERSION
-static int32_t pack_output(const float *weight, ptrdiff_t inputs, float inverse, int8_t *column) {
-    int32_t sum = 0;
-    for (ptrdiff_t i = 0; i < inputs; i++) {
-        int8_t w = (int8_t)bits_of(weight[i] * inverse + round_bias);
-        column[i / 4 * 4 * PANEL + i % 4] = w;
-        sum += w;
-    }
-    return sum;
-}
+CK_VERSIONS(static, float, largest_magnitude, (const float *x, ptrdiff_t count), (x, count))
 
 void ck_int8_pack(const float *weight, const ck_int8_matrix *to) {
-    ptrdiff_t groups = groups_of(to->inputs);
-    ptrdiff_t padded = panels_of(to->outputs) * PANEL;
-    if (to->inputs % 4 || padded != to->outputs)
-        memset(to->weights, 0, (size_t)ck_int8_packed_size(to->inputs, to->outputs));
+    struct int8_tile tile = int8_tile_for(to->isa);
+    ptrdiff_t inputs = to->inputs, padded = panels_of(to->outputs) * PANEL;
+    if (inputs % tile.group || padded != to->outputs)
+        memset(to->weights, 0, (size_t)ck_int8_packed_size(inputs, to->outputs, to->isa));
     for (ptrdiff_t o = 0; o < padded; o++) {
         to->scales[o] = 0;
         to->sums[o] = 0;
         if (o >= to->outputs) continue;
-        const float *row = weight + o * to->inputs;
+        const float *row = weight + o * inputs;
         // The smallest normal number keeps the inverse of an all but zero row finite.
-        float scale = fmaxf(largest_magnitude(row, to->inputs) / 127, 0x1p-126f);
-        int8_t *column = to->weights + o / PANEL * groups * 4 * PANEL + o % PANEL * 4;
+        float scale = fmaxf(largest_magnitude(row, inputs) / 127, 0x1p-126f);
+        float inverse = 1 / scale;
+        ptrdiff_t column = column_of(o, inputs, tile);
+        int32_t sum = 0;
+        for (ptrdiff_t i = 0; i < inputs; i += tile.group) {
+            ptrdiff_t at = column + i * tile.slice;
+            for (ptrdiff_t j = 0; j < tile.group && i + j < inputs; j++) {
+                int8_t w = (int8_t)bits_of(row[i + j] * inverse + round_bias);
+                if (tile.has_words)
+                    ((int16_t *)to->weights)[at + j] = w;
+                else
+                    ((int8_t *)to->weights)[at + j] = w;
+                sum += w;
+            }
+        }
         to->scales[o] = scale;
-        to->sums[o] = pack_output(row, to->inputs, 1 / scale, column);
+        to->sums[o] = sum;
     }
 }
 
-// Zero lies in the range, so that the zero point is one of the values. With `low_bytes` the values have
-// 16 bits.
-CK_MULTIVERSION
-static void quantize_row(const float *restrict x, ptrdiff_t width, uint8_t *restrict q,
-                         uint8_t *restrict low_bytes, float *restrict scale,
-                         int32_t *restrict zero) {
+int32_t ck_int8_weight(const ck_int8_matrix *matrix, ptrdiff_t output, ptrdiff_t input) {
+    struct int8_tile tile = int8_tile_for(matrix->isa);
+    ptrdiff_t at = column_of(output, matrix->inputs, tile) +
+                   input / tile.group * tile.slice * tile.group + input % tile.group;
+    return tile.has_words ? ((int16_t *)matrix->weights)[at] : ((int8_t *)matrix->weights)[at];
+}
+
+// Zero lies in the range, so that the zero point is one of the values.
+CK_INLINE void quantize_row_body(const float *restrict x, ptrdiff_t width, void *restrict values,
+                                 ptrdiff_t stride, bool wide, bool has_words,
+                                 float *restrict scale, int32_t *restrict zero) {
     // Vectors, because compilers leave an array of lanes in memory.
     f32x16 lows = {0}, highs = {0};
     i32x16 exponents = {0};
@@ -105,7 +123,7 @@ static void quantize_row(const float *restrict x, ptrdiff_t width, uint8_t *rest
         uint32_t e = bits_of(x[i]) & 0x7F800000u;
         exponent = e > exponent ? e : exponent;
     }
-    float last = low_bytes ? 65535 : 255;
+    float last = wide ? 65535 : 255;
     // Halves first: the range of finite numbers need not be finite.
     float step = (high / 2 - low / 2) / (last / 2);
     step = step > 0x1p-126f ? step : 0x1p-126f;
@@ -113,30 +131,38 @@ static void quantize_row(const float *restrict x, ptrdiff_t width, uint8_t *rest
     float origin = -low * inverse + round_bias - round_bias;
     origin = origin < last ? origin : last;
     float bottom = -origin, top = last - origin, bias = round_bias + origin;
-    if (low_bytes)
-        for (ptrdiff_t i = 0; i < width; i++) {
-            float v = x[i] * inverse;
-            v = v > bottom ? v : bottom;
-            v = v < top ? v : top;
-            uint32_t bits = bits_of(v + bias);
-            q[i] = (uint8_t)(bits >> 8);
-            low_bytes[i] = (uint8_t)bits;
-        }
-    else
-        for (ptrdiff_t i = 0; i < width; i++) {
-            float v = x[i] * inverse;
-            v = v > bottom ? v : bottom;
-            v = v < top ? v : top;
-            q[i] = (uint8_t)bits_of(v + bias);
-        }
+    // Words are signed.
+    uint32_t shift = wide && has_words ? 32768 : 0;
+    uint8_t *restrict upper = values, *restrict lower = upper + stride;
+    int16_t *restrict words = values;
+#define EACH(STORE)                             \
+    for (ptrdiff_t i = 0; i < width; i++) {     \
+        float v = x[i] * inverse;               \
+        v = v > bottom ? v : bottom;            \
+        v = v < top ? v : top;                  \
+        uint32_t q = bits_of(v + bias);         \
+        STORE;                                  \
+    }
+    if (has_words) {
+        EACH(words[i] = (int16_t)(q - shift))
+    } else if (wide) {
+        EACH(upper[i] = (uint8_t)(q >> 8); lower[i] = (uint8_t)q)
+    } else {
+        EACH(upper[i] = (uint8_t)q)
+    }
+#undef EACH
     *scale = exponent == 0x7F800000u ? NAN : step;
-    *zero = (int32_t)origin;
+    *zero = (int32_t)origin - (int32_t)shift;
 }
+CK_VERSIONS(static, void, quantize_row,
+            (const float *restrict x, ptrdiff_t width, void *restrict values, ptrdiff_t stride,
+             bool wide, bool has_words, float *restrict scale, int32_t *restrict zero),
+            (x, width, values, stride, wide, has_words, scale, zero))
 
 static void quantize(const float *x, ptrdiff_t row, const ck_int8_matrix *weight,
                      const ck_int8_rows *to) {
-    quantize_row(x, weight->inputs, to->values + row * to->stride,
-                 weight->wide ? to->low + row * to->stride : NULL, to->scales + row,
+    quantize_row(x, weight->inputs, (char *)to->values + 2 * row * to->stride, to->stride,
+                 weight->wide, int8_tile_for(weight->isa).has_words, to->scales + row,
                  to->zeros + row);
 }
 
@@ -155,94 +181,77 @@ void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *no
     }
 }
 
+int32_t ck_int8_value(const ck_int8_rows *x, const ck_int8_matrix *weight, ptrdiff_t row,
+                      ptrdiff_t input) {
+    const char *values = (const char *)x->values + 2 * row * x->stride;
+    int32_t q;
+    if (int8_tile_for(weight->isa).has_words) {
+        q = ((const int16_t *)values)[input];
+    } else {
+        const uint8_t *upper = (const uint8_t *)values;
+        q = weight->wide ? 256 * upper[input] + upper[x->stride + input] : upper[input];
+    }
+    return q - x->zeros[row];
+}
+
 // From integer sums of a tile to the layer's outputs.
-// sums: [rows, PANEL], with `low` those of the upper bytes  low: those of the lower bytes, or NULL
-// out: `stride` elements between rows
-CK_MULTIVERSION
-static void finish_tile(const int32_t *restrict sums, const int32_t *restrict low, ptrdiff_t rows,
-                        ptrdiff_t columns, const float *restrict scales,
-                        const int32_t *restrict zeros, const float *restrict weight_scales,
-                        const int32_t *restrict weight_sums, const float *restrict bias,
-                        float *restrict out, ptrdiff_t stride, enum ck_epilogue epilogue) {
+// sums, low: [rows, PANEL], as int8_tile leaves them  out: `stride` elements between rows
+CK_INLINE void finish_tile_body(const int32_t *restrict sums, const int32_t *restrict low,
+                                bool wide, ptrdiff_t rows, ptrdiff_t columns,
+                                const float *restrict scales, const int32_t *restrict zeros,
+                                const float *restrict weight_scales,
+                                const int32_t *restrict weight_sums, const float *restrict bias,
+                                float *restrict out, ptrdiff_t stride, enum ck_epilogue epilogue) {
     for (ptrdiff_t row = 0; row < rows; row++) {
-        float *to = out + row * stride;
         float values[PANEL];
         float scale = scales[row];
         int32_t zero = zeros[row];
-        if (low)
+        if (wide)
             for (int j = 0; j < PANEL; j++) {
                 int32_t upper = sums[row * PANEL + j] - (zero >> 8) * weight_sums[j];
                 int32_t lower = low[row * PANEL + j] - (zero & 255) * weight_sums[j];
+                // However a kernel has split the sum, the rest ends in 0...255: one rounding for all.
+                upper += lower >> 8;
+                lower &= 255;
                 values[j] = ((float)upper * 256 + (float)lower) * scale * weight_scales[j];
             }
         else
             for (int j = 0; j < PANEL; j++)
                 values[j] = (float)(sums[row * PANEL + j] - zero * weight_sums[j]) * scale *
                             weight_scales[j];
-        if (bias)
-            for (ptrdiff_t j = 0; j < columns; j++) values[j] += bias[j];
-        switch (epilogue) {
-        case CK_STORE:
-            for (ptrdiff_t j = 0; j < columns; j++) to[j] = values[j];
-            break;
-        case CK_ADD:
-            for (ptrdiff_t j = 0; j < columns; j++) to[j] += values[j];
-            break;
-        case CK_APPLY_QUICK_GELU:
-            for (ptrdiff_t j = 0; j < columns; j++) to[j] = quick_gelu(values[j]);
-            break;
-        case CK_APPLY_GELU:
-            for (ptrdiff_t j = 0; j < columns; j++) to[j] = gelu(values[j]);
-            break;
-        case CK_APPLY_GELU_TANH:
-            for (ptrdiff_t j = 0; j < columns; j++) to[j] = gelu_tanh(values[j]);
-            break;
-        }
+        apply_epilogue(values, columns, bias, out + row * stride, epilogue);
     }
 }
-
-static void store_integers(const int32_t *sums, ptrdiff_t rows, ptrdiff_t columns,
-                           const int32_t *zeros, const int32_t *weight_sums, int32_t *out,
-                           ptrdiff_t stride) {
-    for (ptrdiff_t row = 0; row < rows; row++)
-        for (ptrdiff_t j = 0; j < columns; j++)
-            out[row * stride + j] = sums[row * PANEL + j] - zeros[row] * weight_sums[j];
-}
+CK_VERSIONS(static, void, finish_tile,
+            (const int32_t *restrict sums, const int32_t *restrict low, bool wide, ptrdiff_t rows,
+             ptrdiff_t columns, const float *restrict scales, const int32_t *restrict zeros,
+             const float *restrict weight_scales, const int32_t *restrict weight_sums,
+             const float *restrict bias, float *restrict out, ptrdiff_t stride,
+             enum ck_epilogue epilogue),
+            (sums, low, wide, rows, columns, scales, zeros, weight_scales, weight_sums, bias, out,
+             stride, epilogue))
 
 // A panel is used for all rows while it is in the caches: the caller chooses how many those are.
-static void multiply(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
-                     const float *bias, float *out, int32_t *integers, enum ck_epilogue epilogue,
-                     enum ck_int8_isa isa) {
-    struct int8_tile tile = int8_tile_for(isa);
-    ptrdiff_t groups = groups_of(weight->inputs);
+void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
+                    const float *bias, float *out, enum ck_epilogue epilogue) {
+    struct int8_tile tile = int8_tile_for(weight->isa);
+    ptrdiff_t groups = (weight->inputs + tile.group - 1) / tile.group;
+    ptrdiff_t panel_bytes = panel_size(weight->inputs, tile);
+    ptrdiff_t slice_bytes = panel_bytes / PANEL * tile.slice;
     _Alignas(64) int32_t sums[INT8_TILE_ROWS * PANEL], low[INT8_TILE_ROWS * PANEL];
     for (ptrdiff_t o = 0; o < weight->outputs; o += PANEL) {
-        const int8_t *panel = weight->weights + o * groups * 4;
+        const char *panel = (const char *)weight->weights + o / PANEL * panel_bytes;
         ptrdiff_t left = weight->outputs - o;
         ptrdiff_t columns = left < PANEL ? left : PANEL;
         for (ptrdiff_t r = 0; r < rows; r += tile.rows) {
             ptrdiff_t count = rows - r < tile.rows ? rows - r : tile.rows;
-            tile.sums(x->values + r * x->stride, x->stride, count, panel, groups, sums);
-            if (weight->wide)
-                tile.sums(x->low + r * x->stride, x->stride, count, panel, groups, low);
-            if (integers)
-                store_integers(sums, count, columns, x->zeros + r, weight->sums + o,
-                               integers + r * weight->outputs + o, weight->outputs);
-            else
-                finish_tile(sums, weight->wide ? low : NULL, count, columns, x->scales + r,
-                            x->zeros + r, weight->scales + o, weight->sums + o,
-                            bias ? bias + o : NULL, out + r * weight->outputs + o,
-                            weight->outputs, epilogue);
+            for (ptrdiff_t c = 0; c < PANEL; c += tile.slice)
+                tile.sums((const char *)x->values + 2 * r * x->stride, x->stride, count,
+                          panel + c / tile.slice * slice_bytes, groups, weight->wide, sums + c,
+                          low + c);
+            finish_tile(sums, low, weight->wide, count, columns, x->scales + r, x->zeros + r,
+                        weight->scales + o, weight->sums + o, bias ? bias + o : NULL,
+                        out + r * weight->outputs + o, weight->outputs, epilogue);
         }
     }
-}
-
-void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
-                    const float *bias, float *out, enum ck_epilogue epilogue, enum ck_int8_isa isa) {
-    multiply(x, rows, weight, bias, out, NULL, epilogue, isa);
-}
-
-void ck_int8_product(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
-                     int32_t *out, enum ck_int8_isa isa) {
-    multiply(x, rows, weight, NULL, NULL, out, CK_STORE, isa);
 }

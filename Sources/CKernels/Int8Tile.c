@@ -3,31 +3,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = CK_INT8_PANEL };
+#include "Versions.h"
 
-// A word holds an output's four weights, so that outputs lie side by side in the lanes that compilers
-// make of the inner loop; a product fits in 16 bits. Little-endian, as every machine this is built for.
-static void sums_any(const uint8_t *q, ptrdiff_t stride, ptrdiff_t rows, const int8_t *panel,
-                     ptrdiff_t groups, int32_t *sums) {
-    memset(sums, 0, (size_t)(rows * PANEL) * sizeof *sums);
-    for (ptrdiff_t g = 0; g < groups; g++) {
-        int16_t w[4][PANEL];
-        for (int o = 0; o < PANEL; o++) {
-            uint32_t word;
-            memcpy(&word, panel + g * 4 * PANEL + 4 * o, sizeof word);
-            w[0][o] = (int8_t)word;
-            w[1][o] = (int8_t)(word >> 8);
-            w[2][o] = (int8_t)(word >> 16);
-            w[3][o] = (int8_t)(word >> 24);
-        }
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            const uint8_t *x = q + r * stride + 4 * g;
-            int32_t *restrict to = sums + r * PANEL;
-            for (int i = 0; i < 4; i++) {
-                int16_t xi = x[i];
-                for (int o = 0; o < PANEL; o++) to[o] += (int16_t)(xi * w[i][o]);
+enum {
+    PANEL = CK_INT8_PANEL,
+    // Pairs of products with 16-bit activations that fit in 32 bits: 256 · 2 · 32768 · 127 < 2^31.
+    PAIRS_AT_ONCE = 256,
+};
+
+// `call` with R a constant, so that the compiler keeps the sums of all rows in registers.
+#define WITH_ROWS(rows, call)                    \
+    switch (rows) {                              \
+    case 6: { enum { R = 6 }; call; } break;     \
+    case 5: { enum { R = 5 }; call; } break;     \
+    case 4: { enum { R = 4 }; call; } break;     \
+    case 3: { enum { R = 3 }; call; } break;     \
+    case 2: { enum { R = 2 }; call; } break;     \
+    default: { enum { R = 1 }; call; } break;    \
+    }
+
+// For kernels on planes of bytes: `name` by `tile`, once for each plane.
+#define SUMS_OF_PLANES(TARGET, name, tile)                                                        \
+    TARGET static void name(const void *x, ptrdiff_t stride, ptrdiff_t rows, const void *weights, \
+                            ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low) {           \
+        const uint8_t *upper = x, *lower = upper + stride;                                        \
+        WITH_ROWS(rows, tile(R, upper, 2 * stride, weights, groups, sums))                        \
+        if (wide) WITH_ROWS(rows, tile(R, lower, 2 * stride, weights, groups, low))               \
+    }
+
+// Without an instruction for bytes: signed words, two at a time. Sums of 16-bit activations are split
+// before they overflow.
+static void sums_plain(const void *x, ptrdiff_t stride, ptrdiff_t rows, const void *weights,
+                       ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low) {
+    enum { SLICE = 16 };
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const int16_t *q = (const int16_t *)x + r * stride, *w = weights;
+        int32_t upper[SLICE] = {0}, lower[SLICE] = {0}, acc[SLICE] = {0};
+        for (ptrdiff_t g = 0; g < groups; g++, w += 2 * SLICE) {
+            int32_t q0 = q[2 * g], q1 = q[2 * g + 1];
+            for (int o = 0; o < SLICE; o++) acc[o] += q0 * w[2 * o] + q1 * w[2 * o + 1];
+            if (!wide || ((g + 1) % PAIRS_AT_ONCE && g + 1 < groups)) continue;
+            for (int o = 0; o < SLICE; o++) {
+                upper[o] += acc[o] >> 8;
+                lower[o] += acc[o] & 255;
+                acc[o] = 0;
             }
         }
+        memcpy(sums + r * PANEL, wide ? upper : acc, sizeof acc);
+        if (wide) memcpy(low + r * PANEL, lower, sizeof lower);
     }
 }
 
@@ -36,189 +59,192 @@ static void sums_any(const uint8_t *q, ptrdiff_t stride, ptrdiff_t rows, const i
 
 // The instruction does four products a lane: 6 rows by 64 outputs are 24 sums, with 4 registers of
 // weights and one of activations 29 of the 32 that there are.
-#define TARGET __attribute__((target("avx512f,avx512vnni")))
+#define TARGET __attribute__((target("arch=x86-64-v4,avx512vnni")))
 
-TARGET static inline __attribute__((always_inline)) void tile_vnni(
-    const uint8_t *q, ptrdiff_t stride, int rows, const int8_t *panel, ptrdiff_t groups,
-    int32_t *sums) {
+TARGET CK_INLINE void tile_avx512_vnni(int rows, const uint8_t *q, ptrdiff_t stride,
+                                       const int8_t *w, ptrdiff_t groups, int32_t *sums) {
     __m512i acc[6][4];
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 4; c++) acc[r][c] = _mm512_setzero_si512();
-    for (ptrdiff_t g = 0; g < groups; g++) {
-        __m512i w[4];
-        for (int c = 0; c < 4; c++) w[c] = _mm512_load_si512(panel + 64 * c);
+    for (ptrdiff_t g = 0; g < groups; g++, q += 4, w += 256) {
+        __m512i v[4];
+        for (int c = 0; c < 4; c++) v[c] = _mm512_load_si512(w + 64 * c);
         for (int r = 0; r < rows; r++) {
             int32_t four;
             memcpy(&four, q + r * stride, sizeof four);
             __m512i x = _mm512_set1_epi32(four);
-            for (int c = 0; c < 4; c++) acc[r][c] = _mm512_dpbusd_epi32(acc[r][c], x, w[c]);
+            for (int c = 0; c < 4; c++) acc[r][c] = _mm512_dpbusd_epi32(acc[r][c], x, v[c]);
         }
-        panel += 4 * PANEL;
-        q += 4;
     }
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 4; c++) _mm512_store_si512(sums + r * PANEL + 16 * c, acc[r][c]);
 }
 
-TARGET static void sums_vnni(const uint8_t *q, ptrdiff_t stride, ptrdiff_t rows,
-                             const int8_t *panel, ptrdiff_t groups, int32_t *sums) {
-    switch (rows) {
-    case 6: return tile_vnni(q, stride, 6, panel, groups, sums);
-    case 5: return tile_vnni(q, stride, 5, panel, groups, sums);
-    case 4: return tile_vnni(q, stride, 4, panel, groups, sums);
-    case 3: return tile_vnni(q, stride, 3, panel, groups, sums);
-    case 2: return tile_vnni(q, stride, 2, panel, groups, sums);
-    default: return tile_vnni(q, stride, 1, panel, groups, sums);
-    }
-}
+SUMS_OF_PLANES(TARGET, sums_avx512_vnni, tile_avx512_vnni)
 #undef TARGET
 
-// `vpmaddubsw` would saturate: two products of 255 and 127 do not fit in 16 bits. So both sides are
-// widened to 16 bits, whose products `vpmaddwd` adds in 32; a lane holds the sum over one half of
-// each group until the end. 3 rows by 16 outputs are 12 sums, 1 register of weights, 3 of
-// activations.
-#define TARGET __attribute__((target("avx2")))
+// The same in 256 bits, with 16 registers: 6 rows by 16 outputs are 12 sums.
+#define TARGET __attribute__((target("arch=x86-64-v3,avxvnni")))
 
-TARGET static inline __attribute__((always_inline)) void tile_avx2(
-    const uint8_t *q, ptrdiff_t stride, int rows, const int8_t *panel, ptrdiff_t groups,
-    int32_t *sums) {
-    __m256i acc[3][4];
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 4; c++) acc[r][c] = _mm256_setzero_si256();
-    for (ptrdiff_t g = 0; g < groups; g++) {
-        __m256i x[3];
+TARGET CK_INLINE void tile_avx2_vnni(int rows, const uint8_t *q, ptrdiff_t stride, const int8_t *w,
+                                     ptrdiff_t groups, int32_t *sums) {
+    __m256i acc[6][2];
+    for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+    for (ptrdiff_t g = 0; g < groups; g++, q += 4, w += 64) {
+        __m256i v0 = _mm256_load_si256((const __m256i *)w);
+        __m256i v1 = _mm256_load_si256((const __m256i *)(w + 32));
         for (int r = 0; r < rows; r++) {
             int32_t four;
             memcpy(&four, q + r * stride, sizeof four);
-            x[r] = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
+            __m256i x = _mm256_set1_epi32(four);
+            acc[r][0] = _mm256_dpbusd_avx_epi32(acc[r][0], x, v0);
+            acc[r][1] = _mm256_dpbusd_avx_epi32(acc[r][1], x, v1);
         }
-        for (int c = 0; c < 4; c++) {
-            __m256i w = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(panel + 16 * c)));
-            for (int r = 0; r < rows; r++)
-                acc[r][c] = _mm256_add_epi32(acc[r][c], _mm256_madd_epi16(x[r], w));
-        }
-        panel += 4 * PANEL;
-        q += 4;
     }
     for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 4; c += 2) {
-            // Adds neighbours within halves of 128 bits: 0 1 4 5, 2 3 6 7.
-            __m256i pairs = _mm256_hadd_epi32(acc[r][c], acc[r][c + 1]);
-            _mm256_store_si256((__m256i *)(sums + r * PANEL + 4 * c),
-                               _mm256_permute4x64_epi64(pairs, 0xD8));
-        }
+        for (int c = 0; c < 2; c++)
+            _mm256_store_si256((__m256i *)(sums + r * PANEL + 8 * c), acc[r][c]);
 }
 
-TARGET static void sums_avx2(const uint8_t *q, ptrdiff_t stride, ptrdiff_t rows,
-                             const int8_t *panel, ptrdiff_t groups, int32_t *sums) {
-    for (int o = 0; o < PANEL; o += 16)
-        switch (rows) {
-        case 3: tile_avx2(q, stride, 3, panel + 4 * o, groups, sums + o); break;
-        case 2: tile_avx2(q, stride, 2, panel + 4 * o, groups, sums + o); break;
-        default: tile_avx2(q, stride, 1, panel + 4 * o, groups, sums + o); break;
+SUMS_OF_PLANES(TARGET, sums_avx2_vnni, tile_avx2_vnni)
+#undef TARGET
+
+// `vpmaddubsw` on bytes saturates: two products of 255 and 127 do not fit in 16 bits. What keeps it from
+// that costs as much as `vpmaddwd` on words, which has room for 16-bit activations.
+#define TARGET __attribute__((target("arch=x86-64-v3")))
+
+TARGET CK_INLINE void tile_avx2(int rows, const int16_t *q, ptrdiff_t stride, const int16_t *w,
+                                ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low) {
+    ptrdiff_t at_once = wide ? PAIRS_AT_ONCE : groups;
+    for (ptrdiff_t start = 0; start < groups; start += at_once) {
+        __m256i acc[6][2];
+        for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+        ptrdiff_t end = groups - start < at_once ? groups : start + at_once;
+        for (ptrdiff_t g = start; g < end; g++, q += 2, w += 32) {
+            __m256i v0 = _mm256_load_si256((const __m256i *)w);
+            __m256i v1 = _mm256_load_si256((const __m256i *)(w + 16));
+            for (int r = 0; r < rows; r++) {
+                int32_t two;
+                memcpy(&two, q + r * stride, sizeof two);
+                __m256i x = _mm256_set1_epi32(two);
+                acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(x, v0));
+                acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(x, v1));
+            }
         }
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < 2; c++) {
+                __m256i *to = (__m256i *)(sums + r * PANEL + 8 * c);
+                if (!wide) {
+                    _mm256_store_si256(to, acc[r][c]);
+                    continue;
+                }
+                __m256i *rest = (__m256i *)(low + r * PANEL + 8 * c);
+                __m256i upper = _mm256_srai_epi32(acc[r][c], 8);
+                __m256i lower = _mm256_and_si256(acc[r][c], _mm256_set1_epi32(255));
+                if (start) {
+                    upper = _mm256_add_epi32(upper, *to);
+                    lower = _mm256_add_epi32(lower, *rest);
+                }
+                _mm256_store_si256(to, upper);
+                _mm256_store_si256(rest, lower);
+            }
+    }
+}
+
+TARGET static void sums_avx2(const void *x, ptrdiff_t stride, ptrdiff_t rows, const void *weights,
+                             ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low) {
+    if (wide) {
+        WITH_ROWS(rows, tile_avx2(R, x, stride, weights, groups, true, sums, low))
+    } else {
+        WITH_ROWS(rows, tile_avx2(R, x, stride, weights, groups, false, sums, low))
+    }
 }
 #undef TARGET
 
-bool ck_int8_has(enum ck_int8_isa isa) {
-    __builtin_cpu_init();
-    switch (isa) {
-    case CK_INT8_AVX512_VNNI:
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni");
-    case CK_INT8_AVX2: return __builtin_cpu_supports("avx2");
-    case CK_INT8_BEST:
-    case CK_INT8_ANY: return true;
-    default: return false;
-    }
-}
-
-struct int8_tile int8_tile_for(enum ck_int8_isa isa) {
-    if (isa == CK_INT8_BEST)
-        isa = ck_int8_has(CK_INT8_AVX512_VNNI) ? CK_INT8_AVX512_VNNI
-              : ck_int8_has(CK_INT8_AVX2)      ? CK_INT8_AVX2
-                                               : CK_INT8_ANY;
-    if (!ck_int8_has(isa)) abort();
-    switch (isa) {
-    case CK_INT8_AVX512_VNNI: return (struct int8_tile){6, sums_vnni};
-    case CK_INT8_AVX2: return (struct int8_tile){3, sums_avx2};
-    default: return (struct int8_tile){INT8_TILE_ROWS, sums_any};
-    }
-}
-
-#elif defined(__aarch64__) && defined(__linux__)
+#elif defined(__aarch64__)
 #include <arm_neon.h>
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
 
 // Both operands are signed: activations go in less 128, and 128 times the weights' sum comes on top.
 // 5 rows by 16 outputs are 20 sums, with 4 of the weights', 4 registers of weights, one of
 // activations and one of ones 30 of the 32 that there are.
-#define TARGET __attribute__((target("dotprod")))
+#define TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
 
-TARGET static inline __attribute__((always_inline)) void tile_dot(
-    const uint8_t *q, ptrdiff_t stride, int rows, const int8_t *panel, ptrdiff_t groups,
-    int32_t *sums) {
-    int32x4_t acc[5][4], total[4];
+TARGET CK_INLINE void tile_dot(int rows, const uint8_t *q, ptrdiff_t stride, const int8_t *w,
+                               ptrdiff_t groups, int32_t *sums) {
+    int32x4_t acc[6][4], total[4];
     for (int c = 0; c < 4; c++) {
         total[c] = vdupq_n_s32(0);
         for (int r = 0; r < rows; r++) acc[r][c] = vdupq_n_s32(0);
     }
-    for (ptrdiff_t g = 0; g < groups; g++) {
-        int8x16_t w[4];
+    for (ptrdiff_t g = 0; g < groups; g++, q += 4, w += 64) {
+        int8x16_t v[4];
         for (int c = 0; c < 4; c++) {
-            w[c] = vld1q_s8(panel + 16 * c);
-            total[c] = vdotq_s32(total[c], w[c], vdupq_n_s8(1));
+            v[c] = vld1q_s8(w + 16 * c);
+            total[c] = vdotq_s32(total[c], v[c], vdupq_n_s8(1));
         }
         for (int r = 0; r < rows; r++) {
             uint32_t four;
             memcpy(&four, q + r * stride, sizeof four);
             int8x16_t x = vreinterpretq_s8_u32(vdupq_n_u32(four ^ 0x80808080u));
-            for (int c = 0; c < 4; c++) acc[r][c] = vdotq_s32(acc[r][c], w[c], x);
+            for (int c = 0; c < 4; c++) acc[r][c] = vdotq_s32(acc[r][c], v[c], x);
         }
-        panel += 4 * PANEL;
-        q += 4;
     }
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 4; c++)
             vst1q_s32(sums + r * PANEL + 4 * c, vaddq_s32(acc[r][c], vshlq_n_s32(total[c], 7)));
 }
 
-TARGET static void sums_dot(const uint8_t *q, ptrdiff_t stride, ptrdiff_t rows,
-                            const int8_t *panel, ptrdiff_t groups, int32_t *sums) {
-    for (int o = 0; o < PANEL; o += 16)
-        switch (rows) {
-        case 5: tile_dot(q, stride, 5, panel + 4 * o, groups, sums + o); break;
-        case 4: tile_dot(q, stride, 4, panel + 4 * o, groups, sums + o); break;
-        case 3: tile_dot(q, stride, 3, panel + 4 * o, groups, sums + o); break;
-        case 2: tile_dot(q, stride, 2, panel + 4 * o, groups, sums + o); break;
-        default: tile_dot(q, stride, 1, panel + 4 * o, groups, sums + o); break;
-        }
-}
+SUMS_OF_PLANES(TARGET, sums_dot, tile_dot)
 #undef TARGET
 
-bool ck_int8_has(enum ck_int8_isa isa) {
-    switch (isa) {
-    case CK_INT8_NEON_DOT: return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
-    case CK_INT8_BEST:
-    case CK_INT8_ANY: return true;
-    default: return false;
+// An instruction multiplies two rows by two outputs, eight inputs each: 6 rows by 16 outputs are 24
+// sums of four, with 3 registers of activations and one of weights 28 of 32. Rows beyond the last
+// repeat it.
+#define TARGET __attribute__((target("arch=armv8.6-a+dotprod+i8mm")))
+
+TARGET CK_INLINE void tile_i8mm(int rows, const uint8_t *q, ptrdiff_t stride, const int8_t *w,
+                                ptrdiff_t groups, int32_t *sums) {
+    int32x4_t acc[3][8];
+    int pairs = (rows + 1) / 2;
+    for (int p = 0; p < pairs; p++)
+        for (int c = 0; c < 8; c++) acc[p][c] = vdupq_n_s32(0);
+    for (ptrdiff_t g = 0; g < groups; g++, q += 8, w += 128) {
+        uint8x16_t x[3];
+        for (int p = 0; p < pairs; p++) {
+            int second = 2 * p + 1 < rows ? 2 * p + 1 : 2 * p;
+            x[p] = vcombine_u8(vld1_u8(q + 2 * p * stride), vld1_u8(q + second * stride));
+        }
+        for (int c = 0; c < 8; c++) {
+            int8x16_t v = vld1q_s8(w + 16 * c);
+            for (int p = 0; p < pairs; p++) acc[p][c] = vusmmlaq_s32(acc[p][c], x[p], v);
+        }
     }
+    for (int p = 0; p < pairs; p++)
+        for (int c = 0; c < 8; c++) {
+            int32_t *to = sums + 2 * p * PANEL + 2 * c;
+            vst1_s32(to, vget_low_s32(acc[p][c]));
+            if (2 * p + 1 < rows) vst1_s32(to + PANEL, vget_high_s32(acc[p][c]));
+        }
 }
 
-struct int8_tile int8_tile_for(enum ck_int8_isa isa) {
-    if (isa == CK_INT8_BEST) isa = ck_int8_has(CK_INT8_NEON_DOT) ? CK_INT8_NEON_DOT : CK_INT8_ANY;
-    if (!ck_int8_has(isa)) abort();
-    return isa == CK_INT8_NEON_DOT ? (struct int8_tile){5, sums_dot}
-                                   : (struct int8_tile){INT8_TILE_ROWS, sums_any};
-}
-
-#else
-
-bool ck_int8_has(enum ck_int8_isa isa) { return isa == CK_INT8_BEST || isa == CK_INT8_ANY; }
-
-struct int8_tile int8_tile_for(enum ck_int8_isa isa) {
-    if (!ck_int8_has(isa)) abort();
-    return (struct int8_tile){INT8_TILE_ROWS, sums_any};
-}
+SUMS_OF_PLANES(TARGET, sums_i8mm, tile_i8mm)
+#undef TARGET
 
 #endif
+
+struct int8_tile int8_tile_for(enum ck_isa isa) {
+    // Rows, slice, group, words.
+    switch (isa) {
+#if defined(__x86_64__)
+    case CK_ISA_AVX512_VNNI: return (struct int8_tile){6, 64, 4, false, sums_avx512_vnni};
+    case CK_ISA_AVX2_VNNI: return (struct int8_tile){6, 16, 4, false, sums_avx2_vnni};
+    case CK_ISA_AVX512:
+    case CK_ISA_AVX2: return (struct int8_tile){6, 16, 2, true, sums_avx2};
+#elif defined(__aarch64__)
+    case CK_ISA_NEON_DOT: return (struct int8_tile){5, 16, 4, false, sums_dot};
+    case CK_ISA_NEON_I8MM: return (struct int8_tile){6, 16, 8, false, sums_i8mm};
+#endif
+    case CK_ISA_PLAIN: return (struct int8_tile){6, 16, 2, true, sums_plain};
+    default: abort();
+    }
+}

@@ -1,5 +1,6 @@
 #include "CKernels.h"
 #include "Activation.h"
+#include "Versions.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,9 +15,9 @@ static inline float sum_of_lanes(const float lanes[LANES]) {
     return sum;
 }
 
-CK_MULTIVERSION
-void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
-                   const float *weight, const float *bias, float epsilon, float *out) {
+CK_INLINE void ck_layer_norm_body(const float *x, ptrdiff_t rows, ptrdiff_t width,
+                                  ptrdiff_t stride, const float *weight, const float *bias,
+                                  float epsilon, float *out) {
     for (ptrdiff_t row = 0; row < rows; row++) {
         const float *in = x + row * stride;
         float *to = out + row * width;
@@ -43,39 +44,44 @@ void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t st
         for (ptrdiff_t i = 0; i < width; i++) to[i] = (in[i] - mean) * scale * weight[i] + bias[i];
     }
 }
+CK_VERSIONS(, void, ck_layer_norm,
+            (const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, const float *weight,
+             const float *bias, float epsilon, float *out),
+            (x, rows, width, stride, weight, bias, epsilon, out))
 
-CK_MULTIVERSION
-void ck_add_bias(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias) {
+CK_INLINE void ck_add_bias_body(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias) {
     for (ptrdiff_t row = 0; row < rows; row++) {
         float *restrict to = x + row * width;
         for (ptrdiff_t i = 0; i < width; i++) to[i] += bias[i];
     }
 }
+CK_VERSIONS(, void, ck_add_bias,
+            (float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias), (x, rows, width, bias))
 
-#define BIAS_ACTIVATION(name, function)                                                  \
-    CK_MULTIVERSION                                                                      \
-    static void name(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias) {     \
-        for (ptrdiff_t row = 0; row < rows; row++) {                                     \
-            float *restrict to = x + row * width;                                        \
-            for (ptrdiff_t i = 0; i < width; i++) to[i] = function(to[i] + bias[i]);     \
-        }                                                                                \
-    }
-
-BIAS_ACTIVATION(bias_quick_gelu, quick_gelu)
-BIAS_ACTIVATION(bias_gelu, gelu)
-BIAS_ACTIVATION(bias_gelu_tanh, gelu_tanh)
-
-void ck_bias_activation(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias,
-                        enum ck_activation activation) {
-    switch (activation) {
-    case CK_QUICK_GELU: bias_quick_gelu(x, rows, width, bias); break;
-    case CK_GELU: bias_gelu(x, rows, width, bias); break;
-    case CK_GELU_TANH: bias_gelu_tanh(x, rows, width, bias); break;
+CK_INLINE void ck_bias_activation_body(float *x, ptrdiff_t rows, ptrdiff_t width,
+                                       const float *bias, enum ck_activation activation) {
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        float *restrict to = x + row * width;
+        switch (activation) {
+        case CK_QUICK_GELU:
+            for (ptrdiff_t i = 0; i < width; i++) to[i] = quick_gelu(to[i] + bias[i]);
+            break;
+        case CK_GELU:
+            for (ptrdiff_t i = 0; i < width; i++) to[i] = gelu(to[i] + bias[i]);
+            break;
+        case CK_GELU_TANH:
+            for (ptrdiff_t i = 0; i < width; i++) to[i] = gelu_tanh(to[i] + bias[i]);
+            break;
+        }
     }
 }
+CK_VERSIONS(, void, ck_bias_activation,
+            (float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias,
+             enum ck_activation activation),
+            (x, rows, width, bias, activation))
 
-CK_MULTIVERSION
-void ck_softmax(float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, bool causal) {
+CK_INLINE void ck_softmax_body(float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride,
+                               bool causal) {
     for (ptrdiff_t row = 0; row < rows; row++) {
         float *restrict to = x + row * stride;
         ptrdiff_t seen = causal && row + 1 < width ? row + 1 : width;
@@ -100,6 +106,9 @@ void ck_softmax(float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, boo
         for (ptrdiff_t i = seen; i < width; i++) to[i] = 0;
     }
 }
+CK_VERSIONS(, void, ck_softmax,
+            (float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, bool causal),
+            (x, rows, width, stride, causal))
 
 void ck_l2_normalize(float *x, ptrdiff_t count) {
     double sum = 0;

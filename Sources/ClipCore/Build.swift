@@ -24,27 +24,12 @@ public enum Build {
         }
     }
 
-    /// The instruction sets that the kernels use on this processor: of int8 products, and of layers
-    /// whose weights are fp16.
-    public static var instructionSets: (int8: String, half: String) {
-        let int8: [(ck_int8_isa, String)] = [
-            (CK_INT8_AVX512_VNNI, "avx512-vnni"), (CK_INT8_NEON_DOT, "neon-dot"),
-            (CK_INT8_AVX2, "avx2"),
-        ]
-        let half = [CK_ISA_V4.rawValue: "avx512", CK_ISA_V3.rawValue: "avx2"]
-        return (
-            int8.first { ck_int8_has($0.0) }?.1 ?? "generic",
-            half[ck_best_isa().rawValue] ?? "generic"
-        )
-    }
-
     /// Several lines for `--version`.
     public static var summary: String {
-        let sets = instructionSets
-        return """
-            clip-search \(version)\(commit.map { " (\($0))" } ?? "")
-            formats: \(formatsWithLibraries.joined(separator: ", "))
-            int8: \(sets.int8), fp16 weights: \(sets.half)
-            """
+        """
+        clip-search \(version)\(commit.map { " (\($0))" } ?? "")
+        formats: \(formatsWithLibraries.joined(separator: ", "))
+        instructions: \(InstructionSet.inUse.rawValue)
+        """
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClipCore
+import FoundationEssentials
 import Glibc
 import ImageSearch
 import S3Client
@@ -9,11 +10,23 @@ private let systemWrite = write
 /// What the command-line tools share: data goes to stdout, everything for people to stderr.
 public enum Console {
     /// What `--version` prints.
-    public static let version = Build.summary
+    public static let version: String = {
+        // Settings are read later, and a `.env` file not at all.
+        let cap = ProcessInfo.processInfo.environment["CLIP_MAX_ISA"]
+        if let set = cap.flatMap(InstructionSet.init(rawValue:)) { InstructionSet.limit(to: set) }
+        return Build.summary
+    }()
 
     /// Writes a line for people.
     public static func note(_ text: String) {
         write(text + "\n", to: STDERR_FILENO)
+    }
+
+    /// Notes that int8 was chosen where it does not pay.
+    public static func notePrecision(_ settings: Settings) throws {
+        let set = InstructionSet.inUse
+        guard try settings.precision() == .int8, !set.speedsUpInt8 else { return }
+        note("CLIP_PRECISION=int8 is not faster than fp32 on this processor (\(set.rawValue)).")
     }
 
     /// Writes one line of data.

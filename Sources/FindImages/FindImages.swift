@@ -133,6 +133,7 @@ struct FindImages: AsyncParsableCommand {
     func run() async {
         await Console.run("find-images") {
             let settings = try shared.read(for: "find-images")
+            try settings.limitInstructionSet()
             let terms = try terms()
             if duplicates { return try await printDuplicates(settings) }
             return printEmbedding

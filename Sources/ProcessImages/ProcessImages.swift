@@ -163,6 +163,8 @@ struct ProcessImages: ParsableCommand {
         Console.run("process-images") {
             _ = try OpenFileLimit.raise(minimum: 64)
             let given = try shared.read(for: "process-images")
+            try given.limitInstructionSet()
+            if !quiet { try Console.notePrecision(given) }
             let settings =
                 try folder.map { try given.withFolder($0) }
                 ?? given.withRecordedFolder(applicationName: "process-images")

@@ -129,6 +129,7 @@ struct WebApp: AsyncParsableCommand {
         await Console.run("web-app") {
             let files = try OpenFileLimit.raise(minimum: Self.minimumOpenFiles)
             let given = try shared.read(for: "web-app")
+            try given.limitInstructionSet()
             let settings = try await Console.onThread {
                 try given.withRecordedFolder(applicationName: "web-app")
             }

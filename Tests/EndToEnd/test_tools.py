@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -337,12 +338,28 @@ def test_wrong_usage(arguments, tmp_path):
 def test_version_names_formats_and_instruction_sets(name, tmp_path):
     told = subprocess.run([tool(name), "--version"], cwd=tmp_path, capture_output=True, text=True)
     assert (told.returncode, told.stderr) == (0, "")
-    version, formats, sets = told.stdout.splitlines()
+    version, formats, instructions = told.stdout.splitlines()
     assert re.fullmatch(r"clip-search \d+\.\d+\.\d+( \([0-9a-f]{12}\))?", version)
     assert {"JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"} <= set(formats.removeprefix("formats: ").split(", "))
     flags = set(re.search(r"^flags\s*:(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split())
-    expected = "avx512-vnni" if "avx512_vnni" in flags else "avx2" if "avx2" in flags else "generic"
-    assert f"int8: {expected}," in sets
+    known = {"avx512_vnni": "avx512-vnni", "avx512vl": "avx512", "avx_vnni": "avx2-vnni", "avx2": "avx2"}
+    best = next((known[flag] for flag in known if flag in flags), "sse")
+    assert instructions == f"instructions: {best}"
+    capped = subprocess.run(
+        [tool(name), "--version"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"CLIP_MAX_ISA": "sse"})
+    assert capped.stdout.splitlines()[2] == "instructions: sse"
+
+
+def test_int8_where_it_does_not_pay_is_noted(tmp_path):
+    """The note comes before anything is opened, so no service is needed."""
+    place = Workplace(tmp_path, {"CLIP_MAX_ISA": "sse", "CLIP_PRECISION": "int8"})
+    note = "CLIP_PRECISION=int8 is not faster than fp32 on this processor (sse).\n"
+    assert place.run("process-images", code=1).stderr.startswith(note)
+    assert note not in place.run("process-images", "--quiet", code=1).stderr
+    assert note not in place.run("process-images", code=1, env={"CLIP_PRECISION": "fp32"}).stderr
+    unknown = place.run("process-images", code=1, env={"CLIP_MAX_ISA": "mmx"}).stderr
+    assert unknown.startswith("process-images: CLIP_MAX_ISA must be one of sse, avx2,")
 
 
 @pytest.mark.parametrize("name", ["create-table", "process-images", "find-images", "web-app"])

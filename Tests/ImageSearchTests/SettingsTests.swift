@@ -150,6 +150,15 @@ import Testing
                 == "CLIP_PRECISION must be fp32 or int8, not \"fp16\"")
     }
 
+    @Test func unknownInstructionSetsAreRefused() throws {
+        try settings([:]).limitInstructionSet()
+        let unknown = try settings(["CLIP_MAX_ISA": "avx10"])
+        #expect(
+            sentence { try unknown.limitInstructionSet() }
+                == "CLIP_MAX_ISA must be one of sse, avx2, avx2-vnni, avx512, avx512-vnni, neon, "
+                + "neon-dot, neon-i8mm, not \"avx10\"")
+    }
+
     @Test func directoryNeedsNoKeys() throws {
         try Fixtures.withDirectory { directory in
             try FileManager.default.createDirectory(

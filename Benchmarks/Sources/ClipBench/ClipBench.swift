@@ -8,6 +8,15 @@ enum ClipBench {
         BLASThreads.useCallingThread()
         var peer: any Peer
         let argument = CommandLine.arguments.dropFirst().first ?? ""
+        // As the tools do. OpenBLAS has OPENBLAS_CORETYPE.
+        if let name = ProcessInfo.processInfo.environment["CLIP_MAX_ISA"], !name.isEmpty {
+            guard let set = InstructionSet(rawValue: name) else {
+                FileHandle.standardError.write(
+                    Data("ClipBench: no instruction set \(name)\n".utf8))
+                exit(64)
+            }
+            InstructionSet.limit(to: set)
+        }
         if argument == "peak" {
             peer = MultiplicationPeak()
         } else if let precision = Precision(rawValue: argument) {

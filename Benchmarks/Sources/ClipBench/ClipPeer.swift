@@ -57,6 +57,7 @@ struct ClipPeer: Peer {
         loaded = try Loaded(load, precision)
         return Reply(
             name: "this project, \(precision.rawValue)",
+            version: "\(Build.version), kernels for \(InstructionSet.inUse.rawValue)",
             // The rest is the same in both precisions.
             measures: ["tensors", "files"] + (precision == .fp32 ? ["preprocessing", "text"] : []),
             configurations: Configuration.candidates(load))

@@ -16,15 +16,8 @@ enum ck_activation {
 };
 
 #include "Int8.h"
-
-#if defined(__x86_64__) && defined(__linux__) && defined(__clang__) && !__has_feature(thread_sanitizer)
-// One copy of the function for each level of x86-64, chosen when the program is loaded: too early for
-// ThreadSanitizer's run-time library.
-#define CK_MULTIVERSION \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CK_MULTIVERSION
-#endif
+#include "Isa.h"
+#include "LinearFloat.h"
 
 // Layer norm over the last dimension (Ba et al. 2016; torch.nn.LayerNorm).
 // x, out: [rows, width]; weight, bias: [width]. `out` may be `x`. `stride` is the distance between
@@ -53,18 +46,6 @@ void ck_float_from_bfloat(const void *source, float *out, ptrdiff_t count);
 
 // Whether no element is infinite or NaN.
 bool ck_all_finite(const float *x, ptrdiff_t count);
-
-// Levels of x86-64 that kernels are written for; a test can force one. Forcing one that the
-// machine lacks ends the program.
-enum ck_isa {
-    CK_ISA_BEST = 0,
-    CK_ISA_ANY,
-    CK_ISA_V3,
-    CK_ISA_V4,
-};
-
-// The best level of this machine, never CK_ISA_BEST.
-enum ck_isa ck_best_isa(void);
 
 // The commit that this was built from, empty outside of a git checkout.
 const char *ck_build_commit(void);

@@ -9,6 +9,16 @@ enum Epilogue: Equatable {
     case add
     /// `out = activation(y)`
     case activate(Activation)
+
+    var kernel: ck_epilogue {
+        switch self {
+        case .store: CK_STORE
+        case .add: CK_ADD
+        case .activate(.quickGELU): CK_APPLY_QUICK_GELU
+        case .activate(.gelu): CK_APPLY_GELU
+        case .activate(.geluTanh): CK_APPLY_GELU_TANH
+        }
+    }
 }
 
 extension Activation {
@@ -38,31 +48,28 @@ enum GEMM {
     /// A linear layer with its bias.
     /// x: `[rows, inputs]`  W: `[outputs, inputs]`  out: `[rows, outputs]`
     ///
-    /// - Parameters:
-    ///   - panel: room for the matrix in fp32, for layers whose weights are fp16.
-    ///   - int8: room for the activations, for layers whose weights are int8.
+    /// - Parameter int8: room for the activations, for layers whose weights are int8.
     static func linear(
         _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
         to out: UnsafeMutablePointer<Float>, epilogue: Epilogue = .store,
-        panel: UnsafeMutablePointer<Float>? = nil, int8: Int8Scratch? = nil
+        int8: Int8Scratch? = nil
     ) {
         switch layer.weight {
         case .int8(let matrix):
             guard let int8 else { preconditionFailure("no room for int8 activations") }
             matrix.linear(x, rows: rows, bias: layer.bias, to: out, epilogue: epilogue, int8)
             return
+        case .packed(let matrix):
+            matrix.linear(x, rows: rows, bias: layer.bias, to: out, epilogue: epilogue)
+            return
         case .float(let weight):
             linear(
                 x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
                 accumulate: epilogue == .add)
-        case .half(let weight) where rows <= rowsWorthWidening || panel == nil:
-            ck_linear_half(
-                x, rows, weight, layer.inputs, layer.outputs, out, epilogue == .add, CK_ISA_BEST)
         case .half(let weight):
-            ck_float_from_half(weight, panel, layer.inputs * layer.outputs)
-            linear(
-                x, rows: rows, panel!, inputs: layer.inputs, outputs: layer.outputs, to: out,
-                accumulate: epilogue == .add)
+            ck_linear_half(
+                x, rows, weight, layer.inputs, layer.outputs, out, epilogue == .add,
+                ck_isa_in_use())
         }
         guard let bias = layer.bias else { return }
         switch epilogue {
@@ -77,8 +84,7 @@ enum GEMM {
     static func linear(
         norm: NormWeights, _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
         normed: UnsafeMutablePointer<Float>, to out: UnsafeMutablePointer<Float>,
-        epilogue: Epilogue = .store, panel: UnsafeMutablePointer<Float>? = nil,
-        int8: Int8Scratch? = nil
+        epilogue: Epilogue = .store, int8: Int8Scratch? = nil
     ) {
         if case .int8(let matrix) = layer.weight, let int8 {
             matrix.linear(
@@ -86,12 +92,8 @@ enum GEMM {
             return
         }
         norm(x, rows: rows, width: layer.inputs, to: normed)
-        linear(normed, rows: rows, layer, to: out, epilogue: epilogue, panel: panel, int8: int8)
+        linear(normed, rows: rows, layer, to: out, epilogue: epilogue, int8: int8)
     }
-
-    /// With more rows than this, widening a matrix for BLAS is faster; see SPEED.md. No text is that
-    /// long with AVX-512.
-    static let rowsWorthWidening = ck_best_isa() == CK_ISA_V4 ? 96 : 24
 
     /// The same for a matrix in fp32.
     static func linear(
@@ -106,14 +108,18 @@ enum GEMM {
     }
 
     /// `out = x P`. x: `[rows, inputs]`  P: `[inputs, outputs]`  out: `[rows, outputs]`
+    ///
+    /// One row at a time: how BLAS rounds one depends on how many there are.
     static func projection(
         _ x: UnsafePointer<Float>, rows: Int, _ matrix: UnsafePointer<Float>, inputs: Int,
         outputs: Int, to out: UnsafeMutablePointer<Float>
     ) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(rows), blasint(outputs),
-            blasint(inputs), 1, x, blasint(inputs), matrix, blasint(outputs), 0, out,
-            blasint(outputs))
+        for row in 0..<rows {
+            cblas_sgemm(
+                CblasRowMajor, CblasNoTrans, CblasNoTrans, 1, blasint(outputs), blasint(inputs), 1,
+                x + row * inputs, blasint(inputs), matrix, blasint(outputs), 0,
+                out + row * outputs, blasint(outputs))
+        }
     }
 
     /// Attention scores of one head: `scores = scale · Q Kᵀ`.

@@ -197,9 +197,7 @@ func unitRows(
 ) -> [[Float]] {
     let flat = [Float](unsafeUninitializedCapacity: rows * dimension) { out, count in
         fill(out.baseAddress!)
-        for row in 0..<rows {
-            ck_l2_normalize(out.baseAddress! + row * dimension, dimension)
-        }
+        for row in 0..<rows { ck_l2_normalize(out.baseAddress! + row * dimension, dimension) }
         count = rows * dimension
     }
     return (0..<rows).map { Array(flat[$0 * dimension..<($0 + 1) * dimension]) }

@@ -2,18 +2,8 @@ import CKernels
 
 /// A matrix of 8-bit integers, `[outputs, inputs]`, packed as the kernels read it. Immutable once made.
 struct Int8Matrix: @unchecked Sendable {
-    private let storage: Storage
+    private let storage: PackedStorage
     private let matrix: ck_int8_matrix
-
-    private final class Storage {
-        let bytes: UnsafeMutableRawBufferPointer
-
-        init(byteCount: Int) {
-            bytes = .allocate(byteCount: byteCount, alignment: 64)
-        }
-
-        deinit { bytes.deallocate() }
-    }
 
     /// Whether a product fits in the kernels' 32-bit sums, and whole panels hold each of the `slices`
     /// that ``outputs(_:)`` takes (queries, keys and values).
@@ -27,21 +17,21 @@ struct Int8Matrix: @unchecked Sendable {
     ///   - weight: `[outputs, inputs]`, finite.
     ///   - isWide: whether its activations get 16 bits.
     init(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, isWide: Bool) {
+        let isa = ck_isa_in_use()
         precondition(Self.canHold(inputs: inputs, outputs: outputs, slices: 1))
         let panel = CK_INT8_PANEL
         let padded = (outputs + panel - 1) / panel * panel
-        let packed = ck_int8_packed_size(inputs, outputs)
-        storage = Storage(byteCount: packed + 8 * padded)
-        let base = storage.bytes.baseAddress!
+        let packed = ck_int8_packed_size(inputs, outputs, isa)
+        storage = PackedStorage(byteCount: packed + 8 * padded)
+        let base = storage.base
         matrix = ck_int8_matrix(
-            inputs: inputs, outputs: outputs, wide: isWide,
-            weights: base.bindMemory(to: Int8.self, capacity: packed),
+            inputs: inputs, outputs: outputs, wide: isWide, isa: isa, weights: base,
             scales: (base + packed).bindMemory(to: Float.self, capacity: padded),
             sums: (base + packed + 4 * padded).bindMemory(to: Int32.self, capacity: padded))
         withUnsafePointer(to: matrix) { ck_int8_pack(weight, $0) }
     }
 
-    private init(_ storage: Storage, _ matrix: ck_int8_matrix) {
+    private init(_ storage: PackedStorage, _ matrix: ck_int8_matrix) {
         self.storage = storage
         self.matrix = matrix
     }
@@ -52,7 +42,7 @@ struct Int8Matrix: @unchecked Sendable {
         precondition(range.lowerBound.isMultiple(of: panel) && range.count.isMultiple(of: panel))
         var part = matrix
         part.outputs = range.count
-        part.weights += ck_int8_packed_size(matrix.inputs, range.lowerBound)
+        part.weights += ck_int8_packed_size(matrix.inputs, range.lowerBound, matrix.isa)
         part.scales += range.lowerBound
         part.sums += range.lowerBound
         return Int8Matrix(storage, part)
@@ -67,14 +57,6 @@ struct Int8Matrix: @unchecked Sendable {
         _ scratch: Int8Scratch
     ) {
         precondition(matrix.inputs <= scratch.width)
-        let kind =
-            switch epilogue {
-            case .store: CK_STORE
-            case .add: CK_ADD
-            case .activate(.quickGELU): CK_APPLY_QUICK_GELU
-            case .activate(.gelu): CK_APPLY_GELU
-            case .activate(.geluTanh): CK_APPLY_GELU_TANH
-            }
         let (inputs, outputs) = (matrix.inputs, matrix.outputs)
         withUnsafePointer(to: scratch.activations) { activations in
             withUnsafePointer(to: matrix) { matrix in
@@ -89,7 +71,8 @@ struct Int8Matrix: @unchecked Sendable {
                         ck_int8_quantize(x, count, matrix, activations)
                     }
                     ck_int8_linear(
-                        activations, count, matrix, bias, out + start * outputs, kind, CK_INT8_BEST)
+                        activations, count, matrix, bias, out + start * outputs,
+                        epilogue.kernel)
                 }
             }
         }
@@ -98,8 +81,7 @@ struct Int8Matrix: @unchecked Sendable {
 
 /// Room for quantised activations, for one thread.
 final class Int8Scratch {
-    /// Rows that are quantised at once: so few that they, and what a product makes of them, stay in the
-    /// second-level cache; so many that reading the weights for them is paid.
+    /// Rows that are quantised at once.
     let rows: Int
     /// The widest row.
     let width: Int
@@ -110,12 +92,12 @@ final class Int8Scratch {
 
     /// - Parameter width: the widest row.
     init(width: Int) {
-        rows = 96
+        rows = PackedMatrix.rowsAtOnce
         self.width = width
         let stride = (width + 63) / 64 * 64
         let byteCount = 4 * stride + rows * (2 * stride + 8)
         storage = .allocate(byteCount: byteCount, alignment: 64)
-        // What lies between a row's end and the next group of four is multiplied by zero.
+        // What lies between a row's end and the next group of inputs is multiplied by zero.
         storage.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
         var next = storage
         func take<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
@@ -124,9 +106,8 @@ final class Int8Scratch {
         }
         row = take(Float.self, stride)
         activations = ck_int8_rows(
-            stride: stride, values: take(UInt8.self, rows * stride),
-            low: take(UInt8.self, rows * stride), scales: take(Float.self, rows),
-            zeros: take(Int32.self, rows))
+            stride: stride, values: take(Int16.self, rows * stride),
+            scales: take(Float.self, rows), zeros: take(Int32.self, rows))
     }
 
     deinit { storage.deallocate() }

@@ -113,9 +113,7 @@ public final class TextEncoder: Sendable {
             )
         }
 
-        let scratch = TransformerScratch(
-            configuration.text, rows: length, length: length,
-            hasPanel: length > GEMM.rowsWorthWidening)
+        let scratch = TransformerScratch(configuration.text, rows: length, length: length)
         for (position, token) in tokens.prefix(length).enumerated() {
             try tokenEmbedding.copyRow(
                 Int(token),

@@ -26,7 +26,7 @@ enum TransformerForward {
         for block in pooled == nil ? blocks[...] : blocks.dropLast() {
             GEMM.linear(
                 norm: block.ln1, scratch.x, rows: rows, block.inProj, normed: scratch.normed,
-                to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
+                to: scratch.qkv, int8: scratch.int8)
             attention(tower, sequences: sequences, length: length, causal: causal, scratch)
             finish(block, tower, rows: rows, scratch)
         }
@@ -47,15 +47,15 @@ enum TransformerForward {
             let x = scratch.x + start * tower.width
             let normed = scratch.normed + start * tower.width
             GEMM.linear(
-                normed, rows: count, block.outProj, to: x, epilogue: .add, panel: scratch.panel,
+                normed, rows: count, block.outProj, to: x, epilogue: .add,
                 int8: scratch.int8)
             GEMM.linear(
                 norm: block.ln2, x, rows: count, block.cFc, normed: normed,
-                to: scratch.hidden, epilogue: .activate(tower.activation), panel: scratch.panel,
+                to: scratch.hidden, epilogue: .activate(tower.activation),
                 int8: scratch.int8)
             GEMM.linear(
                 scratch.hidden, rows: count, block.cProj, to: x, epilogue: .add,
-                panel: scratch.panel, int8: scratch.int8)
+                int8: scratch.int8)
         }
     }
 
@@ -74,7 +74,7 @@ enum TransformerForward {
         let queries = scratch.hidden
         GEMM.linear(
             norm: block.ln1, scratch.x, rows: sequences, block.inProj.outputs(0..<width),
-            normed: scratch.normed, to: queries, panel: scratch.panel, int8: scratch.int8)
+            normed: scratch.normed, to: queries, int8: scratch.int8)
         attendOnce(queries, stride: width, tower, sequences: sequences, length: length, scratch)
         finish(block, tower, rows: sequences, scratch)
     }
@@ -97,7 +97,7 @@ enum TransformerForward {
         computeKeysAndValues(block, tower, rows: sequences * length, scratch)
         let query = scratch.hidden
         GEMM.linear(
-            latent, rows: 1, block.inProj.outputs(0..<width), to: query, panel: scratch.panel,
+            latent, rows: 1, block.inProj.outputs(0..<width), to: query,
             int8: scratch.int8)
         attendOnce(query, stride: 0, tower, sequences: sequences, length: length, scratch)
         // No residual goes into the pooled token.
@@ -113,7 +113,7 @@ enum TransformerForward {
         GEMM.linear(
             norm: block.ln1, scratch.x, rows: rows,
             block.inProj.outputs(tower.width..<3 * tower.width), normed: scratch.normed,
-            to: scratch.qkv, panel: scratch.panel, int8: scratch.int8)
+            to: scratch.qkv, int8: scratch.int8)
     }
 
     /// Attention of one query for each sequence to `scratch.normed`, `[sequences, width]`.

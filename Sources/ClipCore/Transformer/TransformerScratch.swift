@@ -12,35 +12,31 @@ final class TransformerScratch {
     /// The MLP's hidden layer, `[rowsAtOnce, hidden width]`; also the pooled tokens' queries.
     let hidden: UnsafeMutablePointer<Float>
 
-    /// Room for one matrix in fp32, if it was asked for.
-    let panel: UnsafeMutablePointer<Float>?
-
     /// Room for quantised activations, if it was asked for.
     let int8: Int8Scratch?
 
     let rows: Int
-    /// Rows that go through a block's second half together: all, or in int8 few enough that their hidden
-    /// layer stays in the caches.
+    /// Rows that go through a block's second half together: so many that their hidden layer stays in the
+    /// caches, or all where BLAS multiplies.
     let rowsAtOnce: Int
     private let storage: UnsafeMutableRawPointer
 
     /// - Parameters:
     ///   - rows: tokens of all sequences together.
     ///   - length: tokens of one sequence.
-    ///   - hasPanel: whether fp16 matrices will have to be widened.
     ///   - int8: for int8 matrices; as wide as the hidden layer.
     init(
-        _ tower: ClipConfiguration.Transformer, rows: Int, length: Int, hasPanel: Bool = false,
+        _ tower: ClipConfiguration.Transformer, rows: Int, length: Int,
         int8: Int8Scratch? = nil
     ) {
         self.rows = rows
         self.int8 = int8
-        rowsAtOnce = min(rows, int8?.rows ?? rows)
+        let isPacked = int8 != nil || PackedMatrix.holds(outputs: tower.width)
+        rowsAtOnce = isPacked ? min(rows, PackedMatrix.rowsAtOnce) : rows
         let width = tower.width
         let counts = [
             rows * width, rows * width, rows * 3 * width, length * length,
             max(rowsAtOnce * tower.hiddenWidth, rows / length * width),
-            hasPanel ? max(tower.hiddenWidth, 3 * width) * width : 0,
         ].map { ($0 + 15) / 16 * 16 }
         let base = UnsafeMutableRawPointer.allocate(
             byteCount: counts.reduce(0, +) * 4, alignment: 64)
@@ -49,7 +45,6 @@ final class TransformerScratch {
             defer { offset += count * 4 }
             return (base + offset).bindMemory(to: Float.self, capacity: count)
         }
-        panel = hasPanel ? parts[5] : nil
         storage = base
         (x, normed, qkv, scores, hidden) = (parts[0], parts[1], parts[2], parts[3], parts[4])
     }

@@ -55,6 +55,8 @@ struct LinearWeights: @unchecked Sendable {
     /// Where the matrix is and how its elements are stored.
     enum Matrix {
         case float(UnsafePointer<Float>)
+        /// fp32, packed when it was loaded.
+        case packed(PackedMatrix)
         /// fp16 in the mapped file, not aligned. For few rows, reading two bytes a weight once beats
         /// widening all of them first.
         case half(UnsafeRawPointer)
@@ -73,6 +75,7 @@ struct LinearWeights: @unchecked Sendable {
         let part: Matrix =
             switch weight {
             case .float(let pointer): .float(pointer + offset)
+            case .packed(let matrix): .packed(matrix.outputs(range))
             case .half(let pointer): .half(pointer + 2 * offset)
             case .int8(let matrix): .int8(matrix.outputs(range))
             }
@@ -166,19 +169,20 @@ struct WeightLoader {
     private func matrix(
         _ name: String, inputs: Int, outputs: Int, isWide: Bool, slices: Int
     ) throws(CheckpointError) -> LinearWeights.Matrix {
-        switch storage {
-        case .half:
-            if let halves = tensors[name]?.mappedHalves { return .half(halves) }
-        case .int8 where Int8Matrix.canHold(inputs: inputs, outputs: outputs, slices: slices):
-            guard let tensor = tensors[name] else {
-                preconditionFailure("\(name) was not asked for")
-            }
-            let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: inputs * outputs)
-            defer { floats.deallocate() }
-            try tensor.copy(to: floats)
-            return .int8(
-                Int8Matrix(floats.baseAddress!, inputs: inputs, outputs: outputs, isWide: isWide))
-        case .int8, .float: break
+        guard let source = tensors[name] else { preconditionFailure("\(name) was not asked for") }
+        if case .half = storage, let halves = source.mappedHalves { return .half(halves) }
+        // What is packed need not stay.
+        let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: inputs * outputs)
+        defer { floats.deallocate() }
+        try source.copy(to: floats)
+        let weight = floats.baseAddress!
+        if case .int8 = storage,
+            Int8Matrix.canHold(inputs: inputs, outputs: outputs, slices: slices)
+        {
+            return .int8(Int8Matrix(weight, inputs: inputs, outputs: outputs, isWide: isWide))
+        }
+        if let matrix = PackedMatrix(weight, inputs: inputs, outputs: outputs, slices: slices) {
+            return .packed(matrix)
         }
         return .float(try tensor(name))
     }

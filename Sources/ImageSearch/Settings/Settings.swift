@@ -155,6 +155,17 @@ public struct Settings: Sendable {
         return orientation
     }
 
+    /// `CLIP_MAX_ISA`: keeps the kernels of this process to an instruction set and those before it, so
+    /// that tests and benchmarks can take a better processor for a lesser one.
+    public func limitInstructionSet() throws(SettingsError) {
+        guard let name = try optional("CLIP_MAX_ISA") else { return }
+        guard let set = InstructionSet(rawValue: name) else {
+            let known = InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")
+            throw SettingsError("CLIP_MAX_ISA must be one of \(known), not \"\(name)\"")
+        }
+        InstructionSet.limit(to: set)
+    }
+
     /// `CLIP_ACTIVATION`: what weights without a configuration were trained with, `quick_gelu` or `gelu`.
     public func activation() throws(SettingsError) -> Activation? {
         guard let name = try optional("CLIP_ACTIVATION") else { return nil }

@@ -39,10 +39,12 @@ package enum WorkerThread {
         }
     }
 
-    /// Processors that this process may use.
-    package static var processorCount: Int {
-        max(1, ProcessInfo.processInfo.activeProcessorCount)
-    }
+    /// Processors that this process may use, by its affinity and its container's quota.
+    package static let processorCount: Int = {
+        let processors = ProcessInfo.processInfo.activeProcessorCount
+        let quota = ProcessorQuota.processors().map { Int($0.rounded(.up)) }
+        return max(1, min(processors, quota ?? processors))
+    }()
 }
 
 /// How many files and sockets this process may have open at once (`RLIMIT_NOFILE`).

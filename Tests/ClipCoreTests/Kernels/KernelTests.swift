@@ -30,14 +30,14 @@ import Testing
         zip(a, b).map { abs($0 - $1) / max(abs($1), floor) }.max() ?? 0
     }
 
-    /// Every level that this machine has is forced in turn; the best one is what programs use.
-    @Test(arguments: [CK_ISA_BEST, CK_ISA_ANY, CK_ISA_V3, CK_ISA_V4])
-    func linearHalf(_ isa: ck_isa) {
-        guard isa.rawValue <= max(ck_best_isa().rawValue, CK_ISA_ANY.rawValue) else { return }
+    /// The instruction sets that this processor has.
+    static let sets = (0..<CK_ISA_COUNT.rawValue).map { ck_isa(rawValue: $0) }.filter(ck_isa_has)
+
+    @Test(arguments: sets) func linearHalf(_ isa: ck_isa) {
         var largest: Float = 0
         for (rows, inputs, outputs) in [
             (1, 1, 1), (1, 512, 64), (3, 5, 3), (4, 16, 4), (5, 50, 5), (17, 64, 7), (77, 77, 9),
-            (2, 768, 66), (6, 3072, 13),
+            (2, 768, 66), (6, 3072, 13), (9, 4100, 8), (40, 512, 16),
         ] {
             let x = Kind.ordinary.values(rows * inputs, 4)
             // Odd offsets: tensors in files are not aligned.
@@ -59,8 +59,71 @@ import Testing
                 }
             }
         }
-        print("kernels: linear with fp16 weights, level \(isa.rawValue): \(largest)")
+        print("kernels: linear with fp16 weights, \(String(cString: ck_isa_name(isa))): \(largest)")
         #expect(largest < 1e-6)
+    }
+
+    /// A packed layer against its definition, and each row the same bits whatever is computed beside it.
+    @Test(arguments: sets) func linearFloat(_ isa: ck_isa) {
+        var largest: Float = 0
+        for (rows, inputs, outputs) in [
+            (1, 1, 64), (7, 64, 192), (6, 50, 48), (17, 77, 24), (3, 768, 16), (2, 3072, 64),
+        ] {
+            let slice = ck_float_slice(outputs, isa)
+            guard slice > 0 else { continue }
+            #expect(outputs.isMultiple(of: slice))
+            let x = Kind.ordinary.values(rows * inputs, 20)
+            let weight = Kind.ordinary.values(outputs * inputs, 21)
+            let bias = Kind.ordinary.values(outputs, 22)
+            let start = Kind.ordinary.values(rows * outputs, 23)
+            let packed = UnsafeMutableBufferPointer<Float>.allocate(capacity: weight.count)
+            defer { packed.deallocate() }
+            let matrix = ck_float_matrix(
+                inputs: inputs, outputs: outputs, slice: slice, isa: isa,
+                weights: packed.baseAddress)
+            func linear(_ x: [Float], _ out: [Float], _ bias: [Float]?, _ end: ck_epilogue)
+                -> [Float]
+            {
+                var out = out
+                withUnsafePointer(to: matrix) {
+                    let rows = x.count / inputs
+                    if let bias {
+                        ck_float_linear(x, rows, $0, bias, &out, end)
+                    } else {
+                        ck_float_linear(x, rows, $0, nil, &out, end)
+                    }
+                }
+                return out
+            }
+            withUnsafePointer(to: matrix) { ck_float_pack(weight, $0) }
+            for bias in [bias, nil] {
+                let products = (0..<rows * outputs).map { index in
+                    let (row, output) = index.quotientAndRemainder(dividingBy: outputs)
+                    return (0..<inputs).reduce(Double(bias?[output] ?? 0)) {
+                        $0 + Double(x[row * inputs + $1]) * Double(weight[output * inputs + $1])
+                    }
+                }
+                for (end, expected) in [
+                    (CK_STORE, products), (CK_ADD, zip(products, start).map { $0 + Double($1) }),
+                    (CK_APPLY_QUICK_GELU, products.map { Reference.activation($0, CK_QUICK_GELU) }),
+                    (CK_APPLY_GELU, products.map { Reference.activation($0, CK_GELU) }),
+                    (CK_APPLY_GELU_TANH, products.map { Reference.activation($0, CK_GELU_TANH) }),
+                ] {
+                    let ours = linear(x, start, bias, end)
+                    largest = max(
+                        largest, worst(ours, expected.map { Float($0) }, Float(inputs).squareRoot())
+                    )
+                    for row in 0..<rows {
+                        let alone = linear(
+                            Array(x[row * inputs..<(row + 1) * inputs]),
+                            Array(start[row * outputs..<(row + 1) * outputs]), bias, end)
+                        #expect(alone == Array(ours[row * outputs..<(row + 1) * outputs]))
+                    }
+                }
+            }
+        }
+        print("kernels: packed fp32, \(String(cString: ck_isa_name(isa))): \(largest)")
+        #expect(largest < 1e-5)
     }
 
     @Test(arguments: Kind.allCases) func layerNorm(_ kind: Kind) {

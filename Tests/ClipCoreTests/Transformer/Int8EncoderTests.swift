@@ -30,6 +30,32 @@ import Testing
         #expect(largest > 1e-6)
     }
 
+    /// An embedding does not depend on the batch, or on the place in it. BLAS, which multiplies where there is
+    /// no kernel of ours, rounds differently.
+    @Test(
+        .enabled(if: InstructionSet.inUse.hasFloatKernels),
+        arguments: Precision.allCases)
+    func embeddingsDoNotDependOnTheBatch(_ precision: Precision) throws {
+        let samples = CheckpointFixtures.shared.deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("samples")
+        let encoder = try ImageEncoder(
+            Checkpoint(path: samples.appendingPathComponent("model/sample-clip.pt").path),
+            precision: precision)
+        let size = encoder.pixelCount
+        let pixels = ParityTests.pixels(7, 11 * size)
+        func embed(_ range: Range<Int>) -> [[Float]] {
+            let session = ImageEncoder.Session(encoder, capacity: range.count)
+            return pixels.withUnsafeBufferPointer {
+                session.encode(
+                    UnsafeBufferPointer(
+                        rebasing: $0[range.lowerBound * size..<range.upperBound * size]))
+            }
+        }
+        let alone = (0..<11).flatMap { embed($0..<$0 + 1) }
+        #expect(alone == embed(0..<11))
+        #expect(Array(alone[3..<8]) == embed(3..<8))
+    }
+
     /// A trained model, whose features are as uneven as training makes them, on pictures it knows.
     @Test func sampleModelKeepsItsNeighbours() throws {
         let samples = CheckpointFixtures.shared.deletingLastPathComponent()

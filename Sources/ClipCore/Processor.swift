@@ -1,0 +1,46 @@
+import CKernels
+
+/// An instruction set that the kernels are written for. Of one architecture, each includes those before it.
+public enum InstructionSet: String, CaseIterable, Sendable {
+    case sse
+    case avx2
+    case avx2VNNI = "avx2-vnni"
+    case avx512
+    case avx512VNNI = "avx512-vnni"
+    case neon
+    case neonDot = "neon-dot"
+    case neonI8MM = "neon-i8mm"
+
+    /// The set that the kernels use: the best of this processor, up to the limit.
+    public static var inUse: InstructionSet { Self(ck_isa_in_use()) }
+
+    /// Keeps the kernels of this process to a set and those before it. Call it before a model is loaded.
+    /// OpenBLAS has its own switch, the environment variable `OPENBLAS_CORETYPE`.
+    public static func limit(to set: InstructionSet) { ck_isa_limit(set.kernel) }
+
+    /// Whether this processor has it.
+    public var isAvailable: Bool { Self(kernel) == self && ck_isa_has(kernel) }
+
+    /// Whether int8 is known to be faster than fp32 with it: AVX-512 without VNNI multiplies integers as
+    /// AVX2 does, and floats twice as fast.
+    public var speedsUpInt8: Bool { ![.sse, .neon, .avx512].contains(self) }
+
+    /// Whether layers in fp32 have kernels with it; else BLAS multiplies.
+    public var hasFloatKernels: Bool { ck_float_slice(64, kernel) > 0 }
+
+    private init(_ isa: ck_isa) {
+        self = Self(rawValue: String(cString: ck_isa_name(isa))) ?? .sse
+    }
+
+    private var kernel: ck_isa {
+        switch self {
+        case .sse, .neon: CK_ISA_PLAIN
+        case .avx2: CK_ISA_AVX2
+        case .avx2VNNI: CK_ISA_AVX2_VNNI
+        case .avx512: CK_ISA_AVX512
+        case .avx512VNNI: CK_ISA_AVX512_VNNI
+        case .neonDot: CK_ISA_NEON_DOT
+        case .neonI8MM: CK_ISA_NEON_I8MM
+        }
+    }
+}

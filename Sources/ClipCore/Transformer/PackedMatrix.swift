@@ -1,0 +1,70 @@
+import CKernels
+
+/// Memory for packed weights, on cache lines.
+final class PackedStorage: Sendable {
+    nonisolated(unsafe) let base: UnsafeMutableRawPointer
+
+    init(byteCount: Int) {
+        base = .allocate(byteCount: byteCount, alignment: 64)
+    }
+
+    deinit { base.deallocate() }
+}
+
+/// A matrix in fp32, `[outputs, inputs]`, packed as the kernels read it. Immutable once made.
+///
+/// What it computes for a row does not depend on the other rows, as it may with BLAS.
+struct PackedMatrix: @unchecked Sendable {
+    private let storage: PackedStorage
+    private let matrix: ck_float_matrix
+
+    /// Packs a matrix; nil where the processor has no kernel for its size.
+    /// - Parameters:
+    ///   - weight: `[outputs, inputs]`
+    ///   - slices: into how many equal parts ``outputs(_:)`` takes it apart (queries, keys and values: 3).
+    init?(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, slices: Int) {
+        let isa = ck_isa_in_use()
+        let slice = ck_float_slice(outputs / slices, isa)
+        guard slice > 0 else { return nil }
+        storage = PackedStorage(byteCount: 4 * inputs * outputs)
+        matrix = ck_float_matrix(
+            inputs: inputs, outputs: outputs, slice: slice, isa: isa,
+            weights: storage.base.bindMemory(to: Float.self, capacity: inputs * outputs))
+        withUnsafePointer(to: matrix) { ck_float_pack(weight, $0) }
+    }
+
+    /// Whether there is a kernel for a layer of so many outputs.
+    static func holds(outputs: Int) -> Bool { ck_float_slice(outputs, ck_isa_in_use()) > 0 }
+
+    private init(_ storage: PackedStorage, _ matrix: ck_float_matrix) {
+        self.storage = storage
+        self.matrix = matrix
+    }
+
+    /// The matrix that gives some of the outputs: whole slices.
+    func outputs(_ range: Range<Int>) -> PackedMatrix {
+        precondition(range.lowerBound.isMultiple(of: matrix.slice))
+        var part = matrix
+        part.outputs = range.count
+        part.weights += range.lowerBound * matrix.inputs
+        return PackedMatrix(storage, part)
+    }
+
+    /// Rows that are multiplied by a slice of the weights before the next slice comes: so few that they stay
+    /// in the second-level cache, so many that reading the weights for them is paid.
+    static let rowsAtOnce = 96
+
+    /// x: `[rows, inputs]`, dense  bias: `[outputs]`  out: `[rows, outputs]`
+    func linear(
+        _ x: UnsafePointer<Float>, rows: Int, bias: UnsafePointer<Float>?,
+        to out: UnsafeMutablePointer<Float>, epilogue: Epilogue
+    ) {
+        withUnsafePointer(to: matrix) { matrix in
+            for start in stride(from: 0, to: rows, by: Self.rowsAtOnce) {
+                ck_float_linear(
+                    x + start * self.matrix.inputs, min(Self.rowsAtOnce, rows - start), matrix,
+                    bias, out + start * self.matrix.outputs, epilogue.kernel)
+            }
+        }
+    }
+}
