@@ -159,9 +159,15 @@ CK_VERSIONS(static, void, quantize_row,
              bool wide, bool has_words, float *restrict scale, int32_t *restrict zero),
             (x, width, values, stride, wide, has_words, scale, zero))
 
+// The first byte of a row of activations.
+static inline char *row_of(const ck_int8_rows *x, ptrdiff_t row, const ck_int8_matrix *weight) {
+    bool has_two_bytes = weight->wide || int8_tile_for(weight->isa).has_words;
+    return (char *)x->values + row * x->stride * (has_two_bytes ? 2 : 1);
+}
+
 static void quantize(const float *x, ptrdiff_t row, const ck_int8_matrix *weight,
                      const ck_int8_rows *to) {
-    quantize_row(x, weight->inputs, (char *)to->values + 2 * row * to->stride, to->stride,
+    quantize_row(x, weight->inputs, row_of(to, row, weight), to->stride,
                  weight->wide, int8_tile_for(weight->isa).has_words, to->scales + row,
                  to->zeros + row);
 }
@@ -183,7 +189,7 @@ void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *no
 
 int32_t ck_int8_value(const ck_int8_rows *x, const ck_int8_matrix *weight, ptrdiff_t row,
                       ptrdiff_t input) {
-    const char *values = (const char *)x->values + 2 * row * x->stride;
+    const char *values = row_of(x, row, weight);
     int32_t q;
     if (int8_tile_for(weight->isa).has_words) {
         q = ((const int16_t *)values)[input];
@@ -246,7 +252,7 @@ void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix 
         for (ptrdiff_t r = 0; r < rows; r += tile.rows) {
             ptrdiff_t count = rows - r < tile.rows ? rows - r : tile.rows;
             for (ptrdiff_t c = 0; c < PANEL; c += tile.slice)
-                tile.sums((const char *)x->values + 2 * r * x->stride, x->stride, count,
+                tile.sums(row_of(x, r, weight), x->stride, count,
                           panel + c / tile.slice * slice_bytes, groups, weight->wide, sums + c,
                           low + c);
             finish_tile(sums, low, weight->wide, count, columns, x->scales + r, x->zeros + r,

@@ -27,8 +27,9 @@ enum {
     TARGET static void name(const void *x, ptrdiff_t stride, ptrdiff_t rows, const void *weights, \
                             ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low) {           \
         const uint8_t *upper = x, *lower = upper + stride;                                        \
-        WITH_ROWS(rows, tile(R, upper, 2 * stride, weights, groups, sums))                        \
-        if (wide) WITH_ROWS(rows, tile(R, lower, 2 * stride, weights, groups, low))               \
+        ptrdiff_t pitch = wide ? 2 * stride : stride;                                             \
+        WITH_ROWS(rows, tile(R, upper, pitch, weights, groups, sums))                             \
+        if (wide) WITH_ROWS(rows, tile(R, lower, pitch, weights, groups, low))                    \
     }
 
 // Without an instruction for bytes: signed words, two at a time. Sums of 16-bit activations are split

@@ -32,8 +32,7 @@ void ck_float_pack(const float *weight, const ck_float_matrix *to) {
 #define FLOAT_JOIN2(part, version) part##_##version
 
 #define VERSION avx512
-// Otherwise compilers split vectors of 512 bits.
-#define TARGET CK_TARGET_AVX512 __attribute__((min_vector_width(512)))
+#define TARGET CK_TARGET_AVX512 CK_WIDE
 #define LANES 16
 #define ROWS 6
 #define OUTPUTS 64

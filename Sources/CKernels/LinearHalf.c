@@ -36,8 +36,7 @@ CK_INLINE f32x4 transposed_sum(const f32x4 v[4]) {
 
 #if defined(__x86_64__) && defined(__clang__)
 #define VERSION avx512
-// Otherwise compilers split vectors of 512 bits.
-#define TARGET CK_TARGET_AVX512 __attribute__((min_vector_width(512)))
+#define TARGET CK_TARGET_AVX512 CK_WIDE
 #define LANES 16
 #define OUTPUTS 8
 #define ROWS 3
@@ -75,7 +74,8 @@ void ck_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_
                     ptrdiff_t outputs, float *out, bool accumulate, enum ck_isa isa) {
 #if defined(__x86_64__) && defined(__clang__)
     if (isa >= CK_ISA_AVX512)
-        return (rows <= 8 ? linear_avx512_short : linear_avx512)(x, rows, weight, inputs, outputs, out, accumulate);
+        return (rows <= 8 ? linear_avx512_short : linear_avx512)(x, rows, weight, inputs, outputs,
+                                                                 out, accumulate);
     if (isa >= CK_ISA_AVX2) return linear_avx2(x, rows, weight, inputs, outputs, out, accumulate);
 #endif
     (void)isa;

@@ -8,10 +8,14 @@
 #if defined(__x86_64__) && defined(__clang__)
 #define CK_TARGET_AVX2 __attribute__((target("arch=x86-64-v3")))
 #define CK_TARGET_AVX512 __attribute__((target("arch=x86-64-v4")))
+// Otherwise compilers split vectors of 512 bits.
+#define CK_WIDE __attribute__((min_vector_width(512)))
 
 // Defines `name` by `name_body`, a CK_INLINE function. LINKAGE: static, or nothing.
 #define CK_VERSIONS(LINKAGE, type, name, parameters, arguments)                          \
-    CK_TARGET_AVX512 static type name##_avx512 parameters { return name##_body arguments; } \
+    CK_TARGET_AVX512 CK_WIDE static type name##_avx512 parameters {                      \
+        return name##_body arguments;                                                    \
+    }                                                                                    \
     CK_TARGET_AVX2 static type name##_avx2 parameters { return name##_body arguments; }  \
     LINKAGE type name parameters {                                                       \
         enum ck_isa isa = ck_isa_in_use();                                               \

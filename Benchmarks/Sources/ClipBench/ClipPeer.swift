@@ -126,7 +126,7 @@ struct ClipPeer: Peer {
         let size = loaded.imageEncoder.pixelCount
         let target = UnsafeMutableBufferPointer(
             rebasing: loaded.pixels[lane][slot * size..<(slot + 1) * size])
-        try loaded.files[index % loaded.files.count].withUnsafeBytes { file in
+        _ = try loaded.files[index % loaded.files.count].withUnsafeBytes { file in
             try loaded.preprocessor.write(encoded: file, into: target)
         }
     }
