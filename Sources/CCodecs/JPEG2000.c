@@ -130,19 +130,24 @@ static ccodec_status check_layout(image *image, ccodec_header *header, char *mes
     uint32_t space = colour_space(image);
     if (space == lab || space == e_ycc)
         return fail(CCODEC_UNSUPPORTED, message, space == lab ? "L*a*b* colours" : "e-YCC colours");
-    if (space == 0 && picture->numcomps >= 3 && first->dx == first->dy
-        && picture->comps[1].dx != 1)
-        space = ycc;
-    image->is_ycc = space == ycc && picture->numcomps >= 3;
-    for (uint32_t c = 0; c < picture->numcomps; c++) {
+    // Chroma that is coded smaller tells YCC where nothing else does.
+    uint32_t smaller = 0;
+    for (uint32_t c = picture->numcomps; c-- > 0;) {
         const opj_image_comp_t *component = &picture->comps[c];
-        int is_chroma = image->is_ycc && (c == 1 || c == 2);
         if (component->prec < 1 || component->prec > 31)
             return fail(CCODEC_UNSUPPORTED, message, "this number of bits a sample");
-        if (component->dx < 1 || component->dy < 1 || component->dx > (is_chroma ? 2 : 1)
-            || component->dy > (is_chroma ? 2 : 1))
+        if (component->dx != 1 || component->dy != 1)
+            smaller = c + 1;
+        if (component->dx < 1 || component->dy < 1 || (smaller && picture->numcomps < 3))
             return fail(CCODEC_UNSUPPORTED, message, "components of this size");
     }
+    if (space == 0 && (smaller == 2 || smaller == 3))
+        space = ycc;
+    image->is_ycc = space == ycc && picture->numcomps >= 3;
+    // Pillow's lines drift apart where a component's samples do not end with the line.
+    for (uint32_t c = 0; c < picture->numcomps && !image->is_ycc; c++)
+        if (image->width % picture->comps[c].dx != 0 || picture->x0 % picture->comps[c].dx != 0)
+            return fail(CCODEC_UNSUPPORTED, message, "components of this size");
     image->is_wide = picture->numcomps == 1 && first->prec > 8;
     header->mode = space == cmyk && picture->numcomps == 4 ? "CMYK"
         : image->is_wide                                               ? "I;16"
