@@ -17,12 +17,13 @@ let package = Package(
         .trait(name: "TLS", description: "web-app answers over HTTPS itself."),
         .trait(
             name: "SentencePiece", description: "Models with SentencePiece tokenizers (SigLIP)."),
-        .trait(name: "HEIF", description: "HEIC and AVIF, by libheif."),
+        .trait(name: "HEIF", description: "HEIC, by libheif."),
+        .trait(name: "AVIF", description: "AVIF, by libavif."),
         .trait(name: "JPEGXL", description: "JPEG XL, by libjxl."),
         .trait(name: "JPEG2000", description: "JPEG 2000, by openjpeg."),
         // Off by default: libraw 0.20 (Debian 12) writes past a buffer for some damaged files.
         .trait(name: "RAW", description: "Previews in cameras' raw files, by libraw."),
-        .default(enabledTraits: ["HEIF", "JPEG2000", "JPEGXL", "SentencePiece", "TLS"]),
+        .default(enabledTraits: ["AVIF", "HEIF", "JPEG2000", "JPEGXL", "SentencePiece", "TLS"]),
     ],
     // deploy/versions.txt has the exact versions of release builds.
     dependencies: [
@@ -142,6 +143,9 @@ let package = Package(
         // scripts/fuzz-images runs this.
         .executableTarget(
             name: "FuzzImages", dependencies: ["ClipCore", "TestSupport"], path: "Tests/FuzzImages"),
+        // tools/formats.py runs this.
+        .executableTarget(
+            name: "DescribeImages", dependencies: ["ClipCore"], path: "Tests/DescribeImages"),
         // tools/model_table.py runs this.
         .executableTarget(
             name: "DescribeModel", dependencies: ["ClipCore"], path: "Tests/DescribeModel"),
@@ -177,7 +181,7 @@ var arguments: Target.Dependency {
     .product(name: "ArgumentParser", package: "swift-argument-parser")
 }
 
-var imageTraits: [String] { ["HEIF", "JPEGXL", "JPEG2000", "RAW"] }
+var imageTraits: [String] { ["AVIF", "HEIF", "JPEGXL", "JPEG2000", "RAW"] }
 
 /// What `--version` says beside the version; empty outside of a git checkout.
 var commit: String { Context.gitInformation.map { String($0.currentCommit.prefix(12)) } ?? "" }

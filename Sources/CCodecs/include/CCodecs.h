@@ -22,7 +22,7 @@ typedef struct {
     uint32_t width, height;  // pixels
     const char *mode;        // Pillow's name: L, LA, RGB, RGBA, CMYK or I;16
     size_t pixel_memory;     // bytes per pixel that decoding takes inside the library
-    int orientation;         // EXIF's 1 to 8: how a camera's file says that its preview is turned
+    int orientation;         // EXIF's 1 to 8: how the container (AVIF, RAW) says that the pixels are turned
 
     // These live as long as the image and may be NULL.
     const uint8_t *exif;     // a TIFF structure
@@ -56,6 +56,7 @@ typedef struct {
 
 // NULL in a build without the trait.
 const ccodec *ccodec_heif(void);       // HEIF
+const ccodec *ccodec_avif(void);       // AVIF
 const ccodec *ccodec_jpeg_xl(void);    // JPEGXL
 const ccodec *ccodec_jpeg_2000(void);  // JPEG2000
 const ccodec *ccodec_raw(void);        // RAW

@@ -7,7 +7,7 @@
 public struct ImageDecoder: Sendable {
     /// Rises whenever images can be decoded that could not be before, so that those that were
     /// refused then get another chance.
-    public static let version = 3
+    public static let version = 4
 
     /// Whether a reader that an image lacked is still not there, on this machine and in this build.
     ///
@@ -96,7 +96,10 @@ public struct ImageDecoder: Sendable {
         case .heic, .avif, .jpegXL, .jpeg2000, .raw:
             let library = try LibraryReader(
                 bytes, format, limits: limits, isSavingJPEG: isSavingJPEG)
-            reader = library
+            // AVIF's own transforms always apply; its EXIF has no say.
+            reader =
+                format == .avif
+                ? UprightReader.open(library, library.header.orientation, limits: limits) : library
             if format != .jpegXL { blocks = library.header.blocks }
             blocks.profile = library.header.blocks.profile
             rawOrientation = library.header.orientation

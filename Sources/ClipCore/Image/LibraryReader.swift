@@ -1,12 +1,13 @@
 import CCodecs
 
-/// Images that a library decodes as a whole and that is loaded when the first such image comes: HEIC and
-/// AVIF by libheif, JPEG XL by libjxl, JPEG 2000 by openjpeg, and by libraw the largest preview in a
+/// Images that a library decodes as a whole and that is loaded when the first such image comes: HEIC by libheif,
+/// AVIF by libavif, JPEG XL by libjxl, JPEG 2000 by openjpeg, and by libraw the largest preview in a
 /// camera's raw file.
 ///
 /// | format | mode | pixels |
 /// |---|---|---|
-/// | HEIC, AVIF | RGB, RGBA | the primary image in 8 bits, turned by its own `irot` and `imir` boxes |
+/// | HEIC | RGB, RGBA | the primary image in 8 bits, turned and cropped by its own boxes |
+/// | AVIF | RGB, RGBA | the primary image or first frame in 8 bits, as stored |
 /// | JPEG XL | L, LA, RGB, RGBA | the first frame in 8 bits, turned as its codestream says |
 /// | JPEG 2000 | L, LA, RGB, RGBA, CMYK, I;16 | as Pillow's `Jpeg2KDecode.c`, YCC converted |
 /// | RAW | the preview's | as of the JPEG that it is, or RGB |
@@ -15,7 +16,7 @@ final class LibraryReader: LineReader {
     struct Header {
         var shape: PictureShape
         var blocks = MetadataBlocks()
-        /// EXIF's number for what a raw file says about its preview.
+        /// EXIF's number for what an AVIF or raw file says about its pixels.
         var orientation = 1
     }
 
@@ -157,7 +158,8 @@ final class LibraryReader: LineReader {
 extension PictureFormat {
     fileprivate var codec: UnsafePointer<ccodec>? {
         switch self {
-        case .heic, .avif: ccodec_heif()
+        case .heic: ccodec_heif()
+        case .avif: ccodec_avif()
         case .jpegXL: ccodec_jpeg_xl()
         case .jpeg2000: ccodec_jpeg_2000()
         case .raw: ccodec_raw()

@@ -222,6 +222,7 @@ def main():
     if "--pictures" in sys.argv:
         make()
         replace_pictures(here, made)
+        make_small()
     write_answers(here, [answer(name, (here / name).read_bytes()) for name in names(here)])
 
 
