@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// A package as an application would have it. It depends on ClipCore alone, so neither the server's nor the
-// database's dependencies are fetched or built.
+// A package as an application would have it. It depends on ClipCore alone: SwiftPM fetches the packages of the
+// server too, and builds none of them.
 let package = Package(
     name: "clip-search-examples",
     dependencies: [

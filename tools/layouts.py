@@ -58,6 +58,7 @@ def open_clip_layout(name, folder):
 def transformers_layout(kind, folder):
     import open_clip
     import transformers
+    from openai_clip import clip
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     is_siglip = kind == "siglip"
@@ -79,7 +80,8 @@ def transformers_layout(kind, folder):
         tokenize = lambda texts: tokenizer(
             texts, padding="max_length", max_length=64, truncation=True, return_tensors="pt").input_ids
     else:
-        tokenize = open_clip.SimpleTokenizer()
+        # OpenAI's: transformers' own neither repairs nor unescapes texts (MODEL.md).
+        tokenize = lambda texts: clip.tokenize(texts, truncate=True)
     output = lambda x: x if torch.is_tensor(x) else x.pooler_output
     return (transform, lambda x: output(model.get_image_features(pixel_values=x)),
             lambda texts: output(model.get_text_features(input_ids=tokenize(texts))))
