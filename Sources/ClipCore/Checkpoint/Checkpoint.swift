@@ -38,7 +38,7 @@ public struct Checkpoint: Sendable {
             throw CheckpointError(file: weights, fault: error.message)
         }
         let description = try Self.describe(
-            model, archive.activation, weights: weights, activation: activation)
+            model, archive.isQuickGELU, weights: weights, activation: activation)
         do {
             configuration = try ClipConfiguration(
                 model.tensors.mapValues(Tensor.shape), description)
@@ -131,8 +131,8 @@ public struct Checkpoint: Sendable {
     /// What a file of weights holds.
     struct Archive {
         var tensors: [String: TensorLayout]
-        /// The activation that a TorchScript archive was traced with.
-        var activation: Activation?
+        /// Whether it is a TorchScript archive, as OpenAI's are, without another activation than theirs.
+        var isQuickGELU = false
     }
 
     private static func readTensors(
@@ -149,7 +149,7 @@ public struct Checkpoint: Sendable {
     /// Finds out what the tensors do not show: from the configuration beside the weights, from the kind
     /// of archive, or from what the caller says. Nothing is guessed.
     private static func describe(
-        _ model: ModelTensors, _ traced: Activation?, weights: String, activation: Activation?
+        _ model: ModelTensors, _ isQuickGELU: Bool, weights: String, activation: Activation?
     ) throws(CheckpointError) -> ModelDescription {
         func checked(_ description: ModelDescription) throws(CheckpointError) -> ModelDescription {
             guard let activation,
@@ -162,8 +162,9 @@ public struct Checkpoint: Sendable {
                     "was trained with \(description.vision.activation.rawValue), as \(description.file ?? "its format") shows, but CLIP_ACTIVATION says \(activation.rawValue); unset it"
             )
         }
-        // A TorchScript archive says itself what it computes.
-        if let traced { return try checked(ModelDescription(activation: traced)) }
+        if isQuickGELU, model.layout == .openAI, model.architecture == .clip {
+            return try checked(.openAI)
+        }
         let folder = folder(weights)
         let isHuggingFace = model.layout == .huggingFace
         let found =

@@ -42,16 +42,20 @@ enum TorchArchive {
             $0 == root + "constants.pkl" || $0.hasPrefix(root + "code/")
         }
         return Checkpoint.Archive(
-            tensors: walk.tensors, activation: isTorchScript ? activation(in: pickle) : nil)
+            tensors: walk.tensors, isQuickGELU: isTorchScript && !hasOtherGELU(pickle))
     }
 
-    /// The activation of a TorchScript archive: its classes keep the names of the modules that were
-    /// traced. OpenAI's, whose text was frozen in 2021, is taken to have QuickGELU.
-    private static func activation(in pickle: Pickle) -> Activation {
+    /// Whether a TorchScript archive has an activation that OpenAI's has not: its classes keep the names
+    /// of the modules that were traced, such as `GELU` or transformers' `GELUActivation`.
+    private static func hasOtherGELU(_ pickle: Pickle) -> Bool {
         for case .global(_, let name) in pickle.values {
-            if pickle.string(name) == "GELU" { return .gelu }
+            if let name = pickle.string(name), name != "QuickGELU",
+                name.uppercased().contains("GELU")
+            {
+                return true
+            }
         }
-        return .quickGELU
+        return false
     }
 }
 

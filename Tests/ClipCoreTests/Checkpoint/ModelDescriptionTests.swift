@@ -71,6 +71,30 @@ import Testing
         #expect(checkpoint.configuration.vision.activation == .quickGELU)
     }
 
+    /// Traced models of OpenCLIP and transformers are not OpenAI's: nothing tells how their images are
+    /// prepared.
+    @Test(arguments: [
+        ("", true), ("QuickGELU", true), ("GELU", false), ("GELUActivation", false),
+    ])
+    func torchScriptOfOtherModels(_ activation: String, _ isOpenAIs: Bool) throws {
+        let global = ("activation", Array("c__torch__.modules\n\(activation)\n".utf8))
+        let members = clipShapes().map {
+            ($0.0, W.tensor(shape: $0.1, strides: [Int](repeating: 0, count: $0.1.count)))
+        }
+        let traced = ZipWriter.archive([
+            .init(
+                name: "m/data.pkl", data: W.dictionary(members + (activation == "" ? [] : [global]))
+            ),
+            .init(name: "m/data/0", data: [UInt8](repeating: 0, count: 64)),
+            .init(name: "m/constants.pkl", data: []),
+        ])
+        try withTemporaryFile(traced) { path in
+            #expect(
+                fault(path).contains("set CLIP_ACTIVATION") == !isOpenAIs, "\(fault(path))")
+            #expect(fault(path, isOpenAIs ? .quickGELU : .gelu) == "")
+        }
+    }
+
     @Test func aConfigurationBesideAFileCounts() throws {
         let file = LayoutTests.path("gelu/open_clip_pytorch_model.bin")
         #expect(try Checkpoint(path: file).configuration.text.activation == .gelu)
