@@ -17,9 +17,6 @@ public struct ObjectScope: Sendable, Equatable {
         patterns = excluded.map { Array($0.unicodeScalars) }
     }
 
-    /// Whether it is the whole bucket.
-    public var isEverything: Bool { prefix.isEmpty && excluded.isEmpty }
-
     public func contains(_ key: String) -> Bool {
         guard key.utf8.starts(with: prefix.utf8) else { return false }
         guard !patterns.isEmpty else { return true }
