@@ -10,7 +10,7 @@ import FoundationEssentials
 public struct AmazonCredentials: Sendable {
     /// The value of an environment variable; nil when it is not set or empty.
     let variable: @Sendable (String) -> String?
-    /// The region of the nearest token service, where no variable tells it.
+    /// The region of the token service, if no variable names it.
     let region: String?
 
     /// For the container's and the instance's service, which answer at once or not at all.
@@ -22,7 +22,7 @@ public struct AmazonCredentials: Sendable {
         self.variable = variable
     }
 
-    /// A provider that looks again before temporary credentials end; nil where there are none. Blocks.
+    /// A provider that looks again before temporary credentials expire; nil without any. Blocks.
     /// Throws `S3Error` for a source that is named but cannot be used.
     public func provider() throws -> CredentialProvider? {
         guard let first = try find() else { return nil }
@@ -30,7 +30,7 @@ public struct AmazonCredentials: Sendable {
             guard let next = try find() else {
                 throw S3Error(
                     .connection(.connect),
-                    "What gave the AWS credentials no longer does, and they have ended.")
+                    "The AWS credentials have expired, and their source no longer gives new ones.")
             }
             return next
         }
@@ -105,13 +105,13 @@ public struct AmazonCredentials: Sendable {
         var profiles: [String: [String: String]] = [:]
         var profile: String?
         for line in String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline) {
-            // Lines further in belong to the setting before them (`s3 =`).
+            // Indented lines belong to the setting above them (`s3 =`).
             guard let first = line.first, first != "#", first != ";", first.isWhitespace == false
             else { continue }
             if first == "[", let end = line.firstIndex(of: "]") {
                 let words = line[line.index(after: line.startIndex)..<end]
                     .split(separator: " ", maxSplits: 1).map { trim($0) }
-                // In the configuration file all profiles but the default one say that they are profiles.
+                // In the configuration file all profiles but the default one begin with "profile".
                 profile =
                     if isConfig, words.count == 2 {
                         words[0] == "profile" ? words[1] : nil

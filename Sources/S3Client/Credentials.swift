@@ -1,14 +1,12 @@
 import FoundationEssentials
 import Synchronization
 
-/// An S3 key pair, and the session token that temporary ones come with.
-///
-/// The secret and the token show in no description, debug description or mirror.
+/// An S3 key pair, with the session token of temporary ones. Descriptions and mirrors hide the secrets.
 public struct Credentials: Sendable {
     public let accessKey: String
     package let secretKey: String
     package let sessionToken: String?
-    /// When temporary keys end; nil for keys that do not.
+    /// When temporary keys expire; nil for others.
     package let expiration: Date?
 
     /// An empty session token counts as none.
@@ -47,7 +45,7 @@ extension Credentials: CustomStringConvertible, CustomDebugStringConvertible, Cu
     }
 }
 
-/// Hands out credentials, and new ones before temporary ones end.
+/// Gives credentials, and new ones before temporary ones expire.
 public final class CredentialProvider: Sendable {
     private struct State {
         var credentials: Credentials?
@@ -58,7 +56,7 @@ public final class CredentialProvider: Sendable {
     private let state: Mutex<State>
     private let fetch: (@Sendable () throws -> Credentials)?
 
-    /// Temporary credentials are replaced this long before they end, as botocore does.
+    /// Temporary credentials are replaced this long before they expire, as botocore does.
     static let margin: TimeInterval = 600
     /// Between two attempts while the former credentials still work.
     private static let pause: TimeInterval = 60
@@ -71,8 +69,8 @@ public final class CredentialProvider: Sendable {
         self.fetch = fetch
     }
 
-    /// nil for requests that are not signed. Blocks while new credentials are fetched; an error then counts
-    /// only once the former ones have ended.
+    /// nil for requests that are not signed. Blocks while new credentials are fetched; an error counts only once the
+    /// former ones have expired.
     package func credentials(at now: Date) throws -> Credentials? {
         try state.withLock { state in
             guard let fetch, let end = state.credentials?.expiration,

@@ -69,8 +69,8 @@ public struct DirectoryBucket: ObjectStore {
         return Descriptor(number)
     }
 
-    /// Throws where the directory's path no longer leads to the directory that was opened, as when its file system
-    /// was unmounted: its files are then out of reach, not deleted.
+    /// Throws if the path no longer leads to the directory that was opened, as when its file system was unmounted: its
+    /// files are then out of reach, not deleted.
     func checkRoot() throws {
         var status = stat()
         guard try openRoot().use({ fstat($0, &status) }) == 0, Self.identity(status) == identity
@@ -209,8 +209,7 @@ public struct DirectoryBucket: ObjectStore {
 
     // MARK: System calls
 
-    /// Stands for an object's entity tag: modification time in nanoseconds and size, by which `make` and `rsync`
-    /// recognise changed files.
+    /// An object's entity tag: modification time in nanoseconds and size, by which `make` and `rsync` recognise changes.
     static func entityTag(_ status: stat) -> String {
         "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)-\(status.st_size)"
     }

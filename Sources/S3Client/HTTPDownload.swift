@@ -72,7 +72,7 @@ public struct HTTPDownload: Sendable {
         self.url = url
         self.headers = headers
         self.maximumBytes = maximumBytes
-        // A large file may take its time, as long as something arrives.
+        // A large file may take long, as long as something arrives.
         var options = transport ?? TransportOptions()
         if transport == nil { options.totalTimeout = .seconds(24 * 3600) }
         self.transport = HTTPTransport(options: options)
@@ -181,7 +181,7 @@ public struct HTTPDownload: Sendable {
         /// The strong entity tag of what this run has written.
         var tag: String?
 
-        /// Throws away what there is from `size` on.
+        /// Cuts the file off at `size`.
         mutating func cut(to size: Int64) -> Bool {
             guard ftruncate(file, off_t(size)) == 0, lseek(file, off_t(size), SEEK_SET) == size
             else { return false }
@@ -276,7 +276,7 @@ public struct HTTPDownload: Sendable {
             }
             return .done
         case 416 where offset > 0:
-            // Nothing comes after what there is: it is whole, or it is not that file's.
+            // Nothing follows: the file is complete, or it is another file's beginning.
             if let total = ContentRange(answer.head["content-range"])?.total, total == offset {
                 return .done
             }

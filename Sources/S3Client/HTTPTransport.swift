@@ -4,9 +4,9 @@ import Synchronization
 
 /// Bounds on one HTTP exchange, and whom to trust.
 public struct TransportOptions: Sendable {
-    /// Until name, TCP and TLS are settled.
+    /// For looking up the name, TCP and TLS.
     public var connectTimeout: Duration = .seconds(10)
-    /// A transfer slower than `stallSpeed` for so long is given up; whole seconds, at least one.
+    /// A transfer slower than `stallSpeed` for this long is given up; whole seconds, at least one.
     public var stallTimeout: Duration = .seconds(30)
     /// In bytes a second.
     public var stallSpeed: Int = 64
@@ -45,15 +45,14 @@ package struct HTTPHead: Sendable {
     }
 }
 
-/// An exchange that did not come to an end, without the address it went to.
+/// A failed exchange, without its address.
 package struct TransportFault: Error {
     package let fault: ConnectionFault
-    /// libcurl's words.
+    /// libcurl's message.
     package let detail: String
 }
 
-/// HTTP over libcurl. Keeps idle handles, and with them open connections, for the next request;
-/// as many requests run at a time as there are threads calling.
+/// HTTP over libcurl. Keeps idle handles with their open connections; runs as many requests at a time as threads call.
 package final class HTTPTransport: Sendable {
     package struct Answer {
         package let head: HTTPHead
@@ -70,10 +69,10 @@ package final class HTTPTransport: Sendable {
 
     package init(options: TransportOptions) { self.options = options }
 
-    /// Sends `request`; `receive` gets the head with each piece of the body, and may stop the
-    /// transfer by returning false, or by throwing, which then comes out of this call.
-    /// Throws `TransportFault` where no whole answer came, also after `timeout` where that is less than
-    /// the options' total.
+    /// Sends `request`; `receive` gets the head with each piece of the body, and stops the transfer by returning false or
+    /// by throwing, which is rethrown.
+    /// - Parameter timeout: if shorter than the options' total.
+    /// - Throws: `TransportFault` for an incomplete answer.
     package func perform(
         _ request: HTTPRequest, bypassProxy: Bool, timeout: Duration? = nil,
         receive: (HTTPHead, UnsafeRawBufferPointer) throws -> Bool
@@ -219,14 +218,14 @@ private final class CurlHandle: @unchecked Sendable {
         }
         var list: UnsafeMutablePointer<curl_slist>?
         defer { curl_slist_free_all(list) }
-        // Headers that libcurl would make up with a body.
+        // Headers that libcurl adds to a body.
         var unwanted = request.body == nil ? [] : ["Expect:"]
         if request.body != nil,
             request.headers.contains(where: { $0.name == "Content-Type" }) == false
         {
             unwanted.append("Content-Type:")
         }
-        // Decodes what is stored encoded, but asks for nothing to be encoded on the way.
+        // Only what is stored encoded arrives encoded.
         if request.decodesContent { unwanted.append("Accept-Encoding: identity") }
         for header in unwanted + request.headers.map({ "\($0.name): \($0.value)" }) {
             guard header.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }),
@@ -278,7 +277,7 @@ private final class CurlHandle: @unchecked Sendable {
             detail: printable(words.isEmpty ? String(cString: curl_easy_strerror(code)) : words))
     }
 
-    /// libcurl does not tell when it could open neither a socket nor a file of certificates.
+    /// libcurl does not report that it could open neither a socket nor a file of certificates.
     private var hasNoDescriptor: Bool {
         let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
         guard probe < 0 else {
@@ -318,8 +317,7 @@ private final class CurlHandle: @unchecked Sendable {
     }
 }
 
-/// What libcurl's two data callbacks have in common: any answer but the whole size ends the
-/// transfer.
+/// What libcurl's two data callbacks share: any result but the whole size ends the transfer.
 private func receive(
     _ data: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int,
     _ context: UnsafeMutableRawPointer?,

@@ -5,7 +5,7 @@ import Bytes
 ///
 /// - Parameters:
 ///   - endpoint: `https://HOST`, `http://HOST`, `file:///DIRECTORY`, or empty for AWS.
-///   - region: empty or nil for the one that the endpoint tells.
+///   - region: empty or nil for the endpoint's.
 public func openObjectStore(
     endpoint: String, bucket: String, region: String? = nil, requesterPays: Bool = false,
     transport: TransportOptions = TransportOptions(),

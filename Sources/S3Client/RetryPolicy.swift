@@ -30,7 +30,7 @@ public struct RetryPolicy: Sendable {
     }
 }
 
-/// Blocks this thread; the waiting that clients do unless a test replaces it.
+/// Blocks this thread.
 package func blockThread(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return }

@@ -2,7 +2,7 @@ import Bytes
 import FoundationEssentials
 import Synchronization
 
-/// A bucket of an S3 service, spoken to with SigV4 over libcurl. Copies share their connections; any number of
+/// A bucket of an S3 service, by SigV4 over libcurl. Copies share their connections; any number of
 /// threads may use it at the same time.
 public struct S3Bucket: ObjectStore {
     /// How many keys a listing's page holds; S3's own limit is 1,000.
@@ -42,7 +42,7 @@ public struct S3Bucket: ObjectStore {
                 "The bucket name \(quoted(bucket)) is not one that S3 allows: "
                     + "1 to 255 letters, digits, dots, hyphens and underscores.")
         }
-        // Whatever there is: nothing is fetched for a moment in the past.
+        // A time in the past fetches no new credentials.
         try credentials.credentials(at: .distantPast)?.check()
         if let region, region.isEmpty == false, Region.isValid(region) == false {
             throw refusal(
@@ -68,7 +68,7 @@ public struct S3Bucket: ObjectStore {
         }
     }
 
-    /// What to do about an endpoint that holds the bucket's name already.
+    /// What to do about an endpoint that contains the bucket's name.
     static func bucketInEndpoint(_ bucket: String, _ endpoint: Endpoint) -> String {
         "The endpoint \(endpoint.origin)\(endpoint.pathPrefix) already contains the bucket \(quoted(bucket)): "
             + "leave the bucket out of the endpoint"
@@ -83,7 +83,7 @@ public struct S3Bucket: ObjectStore {
     final class State: Sendable {
         struct Place {
             var region: String
-            /// Where the service told that the bucket is, if that is another host.
+            /// Another host, if the service said that the bucket is there.
             var movedTo: Endpoint?
         }
 

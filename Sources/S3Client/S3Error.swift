@@ -53,8 +53,7 @@ public struct S3Error: Error, Sendable, CustomStringConvertible {
         return ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"].contains(code)
     }
 
-    /// Whether this process or machine has run out of file descriptors or memory: that says nothing about the object,
-    /// and passes.
+    /// Whether this process or machine has run out of file descriptors or memory, which says nothing about the object.
     public var isLocalLimit: Bool {
         switch reason {
         case .file(let number): SystemFailure(number: number).isLocalLimit
@@ -69,10 +68,10 @@ public enum ConnectionFault: Sendable, Equatable {
     case nameResolution
     /// Refused, unreachable, or not even begun.
     case connect
-    /// The server's certificate, or the agreement on TLS, is not good.
+    /// The server's certificate or TLS version is refused.
     case tls
     case timeout
-    /// Broken off, or shorter than announced.
+    /// Cut off, or shorter than announced.
     case interrupted
     /// This process or machine has no descriptor left for a socket.
     case localLimit
@@ -86,7 +85,7 @@ public enum ConnectionFault: Sendable, Equatable {
     }
 }
 
-/// `text` in quotes, without anything that could move a terminal's cursor, and not endless.
+/// `text` in quotes, safe for a terminal, cut after 1,100 characters.
 package func quoted(_ text: String) -> String { "\"\(printable(text, limit: 1_100))\"" }
 
 /// `text` on one line, control characters replaced by `\u{…}`, cut after `limit` characters.
