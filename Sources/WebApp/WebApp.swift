@@ -135,7 +135,7 @@ struct WebApp: AsyncParsableCommand {
             }
             let search = try Searcher(settings)
             let site = SearchSite(
-                search: search, embedder: search, source: try BucketPictures(settings),
+                search: search, embedder: search, source: search,
                 configuration: try siteConfiguration(settings, openFiles: files),
                 statistics: { search.textStatistics }, logger: logger)
             warn(settings)

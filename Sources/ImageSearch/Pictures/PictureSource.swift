@@ -51,15 +51,7 @@ public protocol PictureSource: Sendable {
     ) throws
 }
 
-/// The pictures of the bucket that the settings name.
-public struct BucketPictures: PictureSource {
-    private let store: any ObjectStore
-
-    /// - Throws: `SettingsError` for a missing variable, or the store's error for an unusable one.
-    public init(_ settings: Settings) throws {
-        store = try settings.objectStore()
-    }
-
+extension Searcher: PictureSource {
     public func size(of key: String) throws -> Int? {
         // A key sorts before all longer keys that begin with it, so it is the first of its listing.
         struct Found: Error {}
