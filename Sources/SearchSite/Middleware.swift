@@ -53,8 +53,7 @@ struct RequestLog: RouterMiddleware {
     }
 }
 
-/// What every answer carries, whatever made it: the headers that keep a browser from doing more
-/// than was meant, and no body for HEAD.
+/// Headers of every answer that restrict what a browser does with it, and no body for HEAD.
 struct ResponseHeaders: RouterMiddleware {
     /// Whether the site answers over TLS itself.
     let isSecure: Bool

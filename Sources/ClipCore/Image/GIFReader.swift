@@ -105,7 +105,7 @@ struct GIFReader {
 }
 
 /// The variable-length-code LZW of GIF89a, appendix F, with the liberties that Pillow takes: an end code
-/// before the last pixel and empty blocks are passed over.
+/// before the last pixel and empty blocks are skipped.
 private struct GIFDecoder {
     private var cursor: ByteCursor
     private let width: Int

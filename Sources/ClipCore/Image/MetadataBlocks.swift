@@ -164,7 +164,7 @@ struct MetadataBlocks {
 
     // MARK: JPEG XL
 
-    /// Reads the boxes of a container (ISO/IEC 18181-2); compressed ones are passed over.
+    /// Reads the boxes of a container (ISO/IEC 18181-2); compressed ones are skipped.
     private mutating func readJPEGXL(_ file: UnsafeRawBufferPointer) {
         guard file.first == 0 else { return }
         var place = 0

@@ -7,16 +7,14 @@ extension PicturesTable {
         public let hasMore: Bool
     }
 
-    /// The `limit` pictures whose embeddings make the smallest angle with a unit vector.
+    /// The `limit` pictures nearest to a unit vector.
     /// - Throws: as ``nearest(to:_:)``.
     public func nearest(to embedding: [Float], limit: Int) throws -> [SearchHit] {
         try nearest(to: embedding, SearchQuery(limit: limit)).hits
     }
 
-    /// The part of the answer that a query wants: the pictures whose embeddings make the smallest angle
-    /// with a unit vector (the query's terms are not used), by the index that is
-    /// there or by comparing every row. Scores are exact either way; pictures with equal scores come
-    /// in the order of their keys.
+    /// The pictures nearest to a unit vector that a query wants (its terms are not used), by the index or by comparing
+    /// every row. Scores are exact either way; pictures with equal scores come in the order of their keys.
     /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
     ///   otherwise.
     public func nearest(to embedding: [Float], _ query: SearchQuery) throws -> Nearest {
@@ -38,8 +36,7 @@ extension PicturesTable {
                     score: try row.double(1),
                     facts: state.hasFacts ? try PictureFacts(row, from: 2) : PictureFacts())
             }
-            // A row that some other program stored with a zero vector has no angle with anything;
-            // PostgreSQL sorts NaN last.
+            // A zero vector, which another program may have stored, has no cosine; PostgreSQL sorts NaN last.
             let near = hits.filter { !$0.score.isNaN && $0.score >= query.minimumScore ?? -2 }
             return Nearest(
                 hits: Array(near.prefix(query.limit)), hasMore: near.count > query.limit)

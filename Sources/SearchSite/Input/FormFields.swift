@@ -6,7 +6,7 @@ struct FormFields {
     /// Names and values in the order in which they came, percent-decoded and otherwise unchecked.
     private(set) var fields: [(name: [UInt8], value: [UInt8])] = []
 
-    /// More fields than any page has; those after them are passed over.
+    /// More fields than any page has; the rest is ignored.
     private static let maximumCount = 256
 
     /// - Parameter text: the encoded fields.
