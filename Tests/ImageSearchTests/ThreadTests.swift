@@ -1,5 +1,6 @@
 import Foundation
 import ImageSearch
+import S3Client
 import Testing
 
 /// The mechanisms between threads, and the search path that is built from them, without sockets.
@@ -232,6 +233,12 @@ import Testing
         let pauses = (1...12).map { Ingest.pause(afterFailures: $0) }
         #expect(pauses.prefix(4) == [.seconds(1), .seconds(2), .seconds(4), .seconds(8)])
         #expect(pauses.last == .seconds(300))
+    }
+
+    @Test func ownLimitsAreWaitedOut() {
+        #expect(S3Error(.file(EMFILE), "").isWorthRetrying)
+        #expect(S3Error(.connection(.localLimit), "").isWorthRetrying)
+        #expect(!S3Error(.file(EIO), "").isWorthRetrying)
     }
 
     @Test func waitsEndWithTheRun() async throws {

@@ -125,9 +125,11 @@ extension PGError {
 }
 
 extension S3Error {
-    /// Whether the same request may work a little later: the store is away, slow or overloaded.
-    var isWorthRetrying: Bool {
+    /// Whether the same request may work a little later: the store is away, slow or overloaded, or this process has
+    /// too many files open.
+    package var isWorthRetrying: Bool {
         switch reason {
+        case .file: isLocalLimit
         case .connection(.tls), .connection(.other): false
         case .connection: true
         case .service(let status, let code, _):
