@@ -13,13 +13,13 @@ public enum Build {
 
     /// The names of the image formats that it reads.
     public static var formats: [String] {
-        PictureFormat.allCases.filter(\.isBuiltIn).map(\.rawValue)
+        ImageFormat.allCases.filter(\.isBuiltIn).map(\.rawValue)
     }
 
     /// The formats, with the library and its version where it is loaded on first use:
     /// `HEIC (libheif 1.15.1)`.
     private static var formatsWithLibraries: [String] {
-        PictureFormat.allCases.filter(\.isBuiltIn).map { format in
+        ImageFormat.allCases.filter(\.isBuiltIn).map { format in
             format.rawValue + (LibraryReader.library(format).map { " (\($0))" } ?? "")
         }
     }

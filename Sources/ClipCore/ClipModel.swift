@@ -1,14 +1,14 @@
-/// A CLIP or SigLIP model, ready to turn pictures and texts into embeddings that can be compared.
+/// A CLIP or SigLIP model, ready to turn images and texts into embeddings that can be compared.
 ///
 ///     let model = try ClipModel.load("ViT-B-32.pt")
-///     let picture = try model.embed(image: bytes)
+///     let image = try model.embed(image: bytes)
 ///     let text = try model.embed(text: "a beach at sunset")
-///     ClipModel.similarity(picture, text)
+///     ClipModel.similarity(image, text)
 ///
-/// For many pictures at once, and for control over memory, use ``ImageEncoder`` and ``TextEncoder``.
+/// For many images at once, and for control over memory, use ``ImageEncoder`` and ``TextEncoder``.
 public final class ClipModel: Sendable {
     public let configuration: ClipConfiguration
-    /// What a picture may cost to decode.
+    /// What an image may cost to decode.
     public let limits: ImageLimits
 
     private let imageEncoder: ImageEncoder
@@ -20,9 +20,9 @@ public final class ClipModel: Sendable {
     ///
     /// - Parameters:
     ///   - path: a file of weights, or a directory with one and its configuration; see MODEL.md.
-    ///   - precision: of pictures; texts are always embedded in fp32.
+    ///   - precision: of images; texts are always embedded in fp32.
     ///   - activation: for weights whose activation nothing else tells.
-    ///   - limits: what a picture may cost to decode.
+    ///   - limits: what an image may cost to decode.
     /// - Throws: ``CheckpointError``, one sentence that names the file and the fault.
     public static func load(
         _ path: String, precision: Precision = .fp32, activation: Activation? = nil,
@@ -46,11 +46,11 @@ public final class ClipModel: Sendable {
         preprocessor = ImagePreprocessor(imageEncoder.configuration)
     }
 
-    /// A picture's embedding, computed on the calling thread, in some tens of milliseconds for ViT-B/32.
+    /// An image's embedding, computed on the calling thread, in some tens of milliseconds for ViT-B/32.
     ///
-    /// - Parameter file: the bytes of a picture file, in any format of ``Build/formats``.
+    /// - Parameter file: the bytes of an image file, in any format of ``Build/formats``.
     /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
-    /// - Throws: ``ImageError``, why the picture cannot be decoded.
+    /// - Throws: ``ImageError``, why the image cannot be decoded.
     public func embed(image file: [UInt8]) throws -> [Float] {
         let pixels = try preprocessor.values(encoded: file, decoder: ImageDecoder(limits: limits))
         let session = ImageEncoder.Session(imageEncoder, capacity: 1)
@@ -66,8 +66,8 @@ public final class ClipModel: Sendable {
         return try textEncoder.encode(tokens.ids)
     }
 
-    /// The cosine of two embeddings of one model, -1 to 1. A picture and a text that describes it well
-    /// have 0.2 to 0.35, similar pictures 0.5 to 1.
+    /// The cosine of two embeddings of one model, -1 to 1. An image and a text that describes it well
+    /// have 0.2 to 0.35, similar images 0.5 to 1.
     public static func similarity(_ a: [Float], _ b: [Float]) -> Double {
         precondition(a.count == b.count, "embeddings of one model have one dimension")
         return zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }

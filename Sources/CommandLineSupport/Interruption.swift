@@ -21,7 +21,7 @@ public enum Interruption {
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         signalPipe = ends[1]
         let reading = ends[0]
-        try WorkerThread.start {
+        try SystemThread.start {
             let first = next(reading)
             received.update { $0 = first }
             handler()

@@ -223,7 +223,7 @@ struct ProcessImages: ParsableCommand {
 
     private var options: Ingest.Options {
         var options = Ingest.Options()
-        options.workers = workers
+        options.encoders = workers
         options.batchSize = batchSize
         options.limits.maximumPixels = maxPixels
         options.maximumObjectBytes = maxBytes

@@ -14,7 +14,7 @@ guard arguments.count >= 3, let count = Int(arguments[1]), let seed = UInt64(arg
     exit(64)
 }
 
-var files: [PictureFormat: [[UInt8]]] = [:]
+var files: [ImageFormat: [[UInt8]]] = [:]
 for folder in arguments.dropFirst(2) {
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     for name in names {
@@ -40,7 +40,7 @@ func peakMemory() -> Int {
 
 let preprocessor = ImagePreprocessor(resolution: 224)
 var isBad = false
-for format in PictureFormat.allCases {
+for format in ImageFormat.allCases {
     guard let seeds = files[format] else { continue }
     var damage = PictureDamage(seed: seed)
     var (read, slowest, slowestAt) = (0, 0.0, 0)

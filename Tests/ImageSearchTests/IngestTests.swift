@@ -64,7 +64,7 @@ struct IngestTests {
                 try Self.picture(name).write(to: bucket.appending(path: name))
             }
             var options = Ingest.Options()
-            (options.workers, options.batchSize) = (workers, batchSize)
+            (options.encoders, options.batchSize) = (workers, batchSize)
             let result = try Self.run(settings, options: options)
             #expect(result.failures == [])
             #expect(result.progress.stored == golden.count)
@@ -432,7 +432,7 @@ struct IngestTests {
             let good = try Self.picture("grey.jpg")
             for index in 0..<300 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
             var options = Ingest.Options()
-            (options.workers, options.batchSize) = (1, 1)
+            (options.encoders, options.batchSize) = (1, 1)
             let survivor = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
             let stopped = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
             let brake = try Brake(database)
@@ -608,7 +608,7 @@ struct IngestTests {
             let good = try Self.picture("grey.jpg")
             for index in 0..<2_000 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
             var options = Ingest.Options()
-            (options.workers, options.batchSize) = (1, 1)
+            (options.encoders, options.batchSize) = (1, 1)
             let ingest = try Ingest(settings, modelPath: Fixtures.tinyModel, options: options)
             let brake = try Brake(database)
             let interruption = #expect(throws: IngestInterruption.self) {
@@ -636,7 +636,7 @@ struct IngestTests {
             let good = try Self.picture("grey.jpg")
             for index in 0..<300 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
             var options = Ingest.Options()
-            (options.workers, options.batchSize) = (1, 4)
+            (options.encoders, options.batchSize) = (1, 4)
             let encoded = Counter()
             let failures = Failures()
             DispatchQueue.concurrentPerform(iterations: 3) { [options] _ in

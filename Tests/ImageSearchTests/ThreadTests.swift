@@ -155,7 +155,7 @@ import Testing
 
     @Test func queuesHoldABoundedCostInOrder() async throws {
         let queue = BoundedQueue<Int>(capacity: 3)
-        try WorkerThread.start {
+        try SystemThread.start {
             for number in 0..<1_000 { queue.push(number, cost: 1 + number % 4) }
             queue.finish()
         }
@@ -176,7 +176,7 @@ import Testing
         let queue = BoundedQueue<Int>(capacity: 2)
         let pushed = Monitor(0)
         let results = Monitor([Bool]())
-        try WorkerThread.start {
+        try SystemThread.start {
             for number in 0..<5 {
                 let isTaken = queue.push(number)
                 pushed.update { $0 += 1 }

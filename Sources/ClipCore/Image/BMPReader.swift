@@ -1,7 +1,7 @@
 /// A Windows or OS/2 bitmap, read as Pillow reads it (`BmpImagePlugin.py`); there is no library for it.
 ///
-/// Colour tables that hold black and white, or the grey ramp, make bilevel and grey pictures. 32 bits
-/// have alpha only where masks say so. Lines stay in the file; a run-length-coded picture takes a byte
+/// Colour tables that hold black and white, or the grey ramp, make bilevel and grey images. 32 bits
+/// have alpha only where masks say so. Lines stay in the file; a run-length-coded image takes a byte
 /// a pixel.
 struct BMPReader {
     /// How a pixel is stored, named as in Pillow: from the low byte up.
@@ -38,11 +38,11 @@ struct BMPReader {
     private mutating func read(_ limits: ImageLimits) throws(ImageError) -> any LineReader {
         try readHeader()
         let pixels = try limits.pixels(width: width, height: height)
-        let shape = PictureShape(width: width, height: height, mode: mode, palette: palette)
+        let shape = ImageShape(width: width, height: height, mode: mode, palette: palette)
         if compression == 1 || compression == 2 {
             try limits.checkMemory(pixels)
             let runs = self
-            return WholePictureReader(shape) { canvas throws(ImageError) in
+            return WholeImageReader(shape) { canvas throws(ImageError) in
                 try runs.readRuns(into: canvas)
             }
         }
@@ -213,7 +213,7 @@ struct BMPReader {
 
     // MARK: Runs
 
-    /// Run-length-coded pictures (`BmpRleDecoder`).
+    /// Run-length-coded images (`BmpRleDecoder`).
     private func readRuns(into canvas: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
         let isNibbles = compression == 2
         var cursor = ByteCursor(bytes, at: dataOffset)
@@ -271,7 +271,7 @@ struct BMPReader {
 private final class BMPLines: LineReader {
     typealias Unpacker = (UnsafeRawBufferPointer, Range<Int>, UnsafeMutablePointer<UInt8>) -> Void
 
-    let shape: PictureShape
+    let shape: ImageShape
     private let unpack: Unpacker
     private let lineBytes: Int
     private let stride: Int
@@ -283,7 +283,7 @@ private final class BMPLines: LineReader {
     private let line: UnsafeMutablePointer<UInt8>
 
     init(
-        _ shape: PictureShape, unpack: @escaping Unpacker, lineBits: Int, stride: Int,
+        _ shape: ImageShape, unpack: @escaping Unpacker, lineBits: Int, stride: Int,
         offset: Int, isTopDown: Bool, bytes: UnsafeRawBufferPointer, limits: ImageLimits
     ) throws(ImageError) {
         lineBytes = (lineBits + 7) / 8

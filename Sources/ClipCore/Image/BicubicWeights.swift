@@ -1,4 +1,4 @@
-/// The weights with which samples along one axis of a picture make the samples of a shorter or
+/// The weights with which samples along one axis of an image make the samples of a shorter or
 /// longer axis: bicubic convolution (Keys, a = -0.5), widened by the scale when it shrinks, so that
 /// every source sample counts. The arithmetic is Pillow's (`precompute_coeffs` and
 /// `normalize_coeffs_8bpc` in `Resample.c`), operation by operation, since a weight that differs in

@@ -1,6 +1,6 @@
 import CPixels
 
-/// A window of a picture with samples of 8 bits, resampled as its lines come: Pillow's
+/// A window of an image with samples of 8 bits, resampled as its lines come: Pillow's
 /// `ImagingResampleHorizontal_8bpc` and `…Vertical_8bpc`.
 final class BicubicWindow: LineConsumer {
     let sourceRows: Range<Int>
@@ -10,7 +10,7 @@ final class BicubicWindow: LineConsumer {
     private let horizontal: HorizontalPass?
     private let verticalWeights: [Int32]
     private var vertical: VerticalPass?
-    /// Pillow does not touch alpha in a picture that keeps its size.
+    /// Pillow does not touch alpha in an image that keeps its size.
     private let isPremultiplied: Bool
 
     /// Samples of a line between the passes.

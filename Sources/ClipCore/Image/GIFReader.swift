@@ -2,8 +2,8 @@
 /// is GIF89a). It is short enough not to need a library, and giflib refuses and mends other files
 /// than Pillow does.
 ///
-/// A picture whose colours are the grey ramp (or which has none) is grey, any other one a palette
-/// picture. The canvas grows to hold the frame, and what the frame leaves free has the transparent
+/// An image whose colours are the grey ramp (or which has none) is grey, any other one a palette
+/// image. The canvas grows to hold the frame, and what the frame leaves free has the transparent
 /// index, or 0. Transparency changes nothing else. Takes 1 byte a pixel.
 struct GIFReader {
     private var cursor: ByteCursor
@@ -43,13 +43,13 @@ struct GIFReader {
         guard frameWidth > 0, frameHeight > 0 else { throw .corrupt("its frame has no pixels") }
         guard codeBits <= 12 else { throw .corrupt("its code size is \(codeBits)") }
 
-        let shape = PictureShape(
+        let shape = ImageShape(
             width: width, height: height, mode: palette == nil ? .grey : .palette,
             palette: palette ?? [])
         let frame = GIFDecoder(
             cursor, codeBits: Int(codeBits), width: frameWidth, height: frameHeight,
             isInterlaced: flags & 64 != 0)
-        return WholePictureReader(shape) { canvas throws(ImageError) in
+        return WholeImageReader(shape) { canvas throws(ImageError) in
             if transparentIndex != 0 { canvas.update(repeating: transparentIndex) }
             var decoder = frame
             try decoder.decode(into: canvas, at: top * width + left, stride: width)

@@ -35,7 +35,7 @@ public struct ImageDecoder: Sendable {
     ///
     /// - Throws: ``ImageError``
     public func decode(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> PixelImage {
-        try read(bytes) { WholePicture($0) }.image
+        try read(bytes) { WholeImage($0) }.image
     }
 
     /// Decodes a whole file held in memory.
@@ -63,7 +63,7 @@ public struct ImageDecoder: Sendable {
     /// - Throws: ``ImageError``
     func read(
         _ bytes: UnsafeRawBufferPointer,
-        into consumer: (PictureShape) throws(ImageError) -> any LineConsumer
+        into consumer: (ImageShape) throws(ImageError) -> any LineConsumer
     ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata, profile: [UInt8]) {
         do throws(ImageError) {
             let file = try open(bytes)
@@ -119,21 +119,21 @@ public struct ImageDecoder: Sendable {
     /// - Throws: ``ImageError`` when this build does not read it
     package static func format(
         of bytes: UnsafeRawBufferPointer
-    ) throws(ImageError) -> PictureFormat {
+    ) throws(ImageError) -> ImageFormat {
         guard !bytes.isEmpty else { throw .empty }
-        let prefix = bytes.prefix(PictureFormat.prefixLength)
-        guard let format = PictureFormat(prefix: prefix) else {
-            throw PictureFormat.unsupportedName(prefix: prefix).map { .unsupportedFormat($0) }
-                ?? .notAPicture
+        let prefix = bytes.prefix(ImageFormat.prefixLength)
+        guard let format = ImageFormat(prefix: prefix) else {
+            throw ImageFormat.unsupportedName(prefix: prefix).map { .unsupportedFormat($0) }
+                ?? .notAnImage
         }
         guard format == .tiff, TIFFDirectory(bytes)?.isRaw == true else { return format }
-        guard PictureFormat.raw.isBuiltIn else { throw .unsupportedFormat("RAW") }
+        guard ImageFormat.raw.isBuiltIn else { throw .unsupportedFormat("RAW") }
         return .raw
     }
 
     private func run(
         _ reader: any LineReader,
-        into makeConsumer: (PictureShape) throws(ImageError) -> any LineConsumer
+        into makeConsumer: (ImageShape) throws(ImageError) -> any LineConsumer
     ) throws(ImageError) -> PixelImage {
         let consumer = try makeConsumer(reader.shape)
         try reader.start(rows: consumer.sourceRows, columns: consumer.sourceColumns)

@@ -1,34 +1,34 @@
-/// Why a picture could not be decoded. The description is one clause for a person, to be put after
-/// the picture's name.
+/// Why an image could not be decoded. The description is one clause for a person, to be put after
+/// the image's name.
 public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     /// There are no bytes at all.
     case empty
-    /// The first bytes belong to no known picture format.
-    case notAPicture
-    /// A picture of a format that this project does not read; the text names it.
+    /// The first bytes belong to no known image format.
+    case notAnImage
+    /// An image of a format that this project does not read; the text names it.
     case unsupportedFormat(String)
     /// A variant of a format that this project does not read; the text names it.
-    case unsupportedVariant(PictureFormat, String)
+    case unsupportedVariant(ImageFormat, String)
     /// The library that reads the format is not installed; the text is its file's name.
-    case missingLibrary(PictureFormat, String)
+    case missingLibrary(ImageFormat, String)
     /// A file that the installed version of a library does not read; the texts are the library with its
     /// version and its reason.
     case unsupportedByLibrary(String, String)
     /// A JPEG with neither 1, 3 nor 4 components.
     case unsupportedComponents(Int)
-    /// The bytes end before the picture does.
+    /// The bytes end before the image does.
     case truncated
     /// The decoder gave up; the text is the codec library's own message.
     case corrupt(String)
     /// Width and height in pixels are beyond ``ImageLimits``.
     case tooLarge(width: Int, height: Int, limit: Int)
-    /// One side is so short against the other that the resized picture could not be made.
+    /// One side is so short against the other that the resized image could not be made.
     case tooNarrow(width: Int, height: Int)
     /// Decoding would take more bytes than ``ImageLimits/maximumMemory``.
     case tooMuchMemory(limit: Int)
-    /// More scans than ``ImageLimits`` allows for a picture of this size.
+    /// More scans than ``ImageLimits`` allows for an image of this size.
     case tooManyScans(limit: Int)
-    /// The system has no memory for the picture.
+    /// The system has no memory for the image.
     case outOfMemory
 
     /// What another build, or a newer library, may read; nil when the file itself is to blame. The name of a
@@ -46,7 +46,7 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .empty:
             return "the file is empty"
-        case .notAPicture:
+        case .notAnImage:
             return "not a picture"
         case .unsupportedFormat(let name):
             return "\(name) is not supported"

@@ -18,7 +18,7 @@ public struct ImageMetadata: Equatable, Sendable {
     /// - Parameters:
     ///   - shape: of the image as its reader gives it
     ///   - isUpright: whether the reader turns the image itself
-    init(_ exif: EXIF, of shape: PictureShape, isUpright: Bool) {
+    init(_ exif: EXIF, of shape: ImageShape, isUpright: Bool) {
         orientation = isUpright ? 1 : exif.orientation
         (width, height) =
             orientation >= 5 ? (shape.height, shape.width) : (shape.width, shape.height)

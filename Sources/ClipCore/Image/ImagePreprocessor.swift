@@ -30,10 +30,10 @@ public struct ImagePreprocessing: Sendable, Equatable {
     }
 }
 
-/// Turns a picture of any size into the square that CLIP's image encoder takes, byte for byte as
+/// Turns an image of any size into the square that CLIP's image encoder takes, byte for byte as
 /// upstream's `clip._transform(n_px)` does: `Resize(n_px, BICUBIC)`, `CenterCrop(n_px)`,
 /// `convert("RGB")`, `ToTensor()`, `Normalize(mean, std)`, in this order. The resize therefore happens
-/// in the picture's own mode.
+/// in the image's own mode.
 ///
 /// A value holds only constants; any number of threads may share it.
 public struct ImagePreprocessor: Sendable {
@@ -60,7 +60,7 @@ public struct ImagePreprocessor: Sendable {
     /// Resize, centre crop and conversion.
     ///
     /// - Returns: `[resolution, resolution, 3]`, red, green and blue bytes
-    /// - Precondition: the picture is not so narrow that ``write(encoded:decoder:into:)`` would refuse
+    /// - Precondition: the image is not so narrow that ``write(encoded:decoder:into:)`` would refuse
     ///   it.
     public func rgb(_ image: PixelImage) -> [UInt8] {
         let (size, columns, rows) = window(width: image.width, height: image.height)
@@ -80,7 +80,7 @@ public struct ImagePreprocessor: Sendable {
         return (file.image.convertedToRGB().pixels, file.metadata)
     }
 
-    private func consumer(_ shape: PictureShape) throws(ImageError) -> any LineConsumer {
+    private func consumer(_ shape: ImageShape) throws(ImageError) -> any LineConsumer {
         // Pillow would want hundreds of gigabytes for these.
         let sides = (min(shape.width, shape.height), max(shape.width, shape.height))
         guard sides.1 / sides.0 <= Self.maximumAspect else {
@@ -90,7 +90,7 @@ public struct ImagePreprocessor: Sendable {
         return resampler(size).window(of: shape, columns: columns, rows: rows)
     }
 
-    /// How many times as long as the other a picture's side may be.
+    /// How many times as long as the other an image's side may be.
     private static let maximumAspect = 1_000_000
 
     /// Resize, centre crop, conversion and normalisation.
@@ -113,7 +113,7 @@ public struct ImagePreprocessor: Sendable {
         }
     }
 
-    /// Decodes a picture file and writes it normalised.
+    /// Decodes an image file and writes it normalised.
     ///
     /// - Parameters:
     ///   - encoded: the whole file
@@ -155,7 +155,7 @@ public struct ImagePreprocessor: Sendable {
         return (file.metadata, thumbnail)
     }
 
-    /// Decodes a picture file and normalises it.
+    /// Decodes an image file and normalises it.
     ///
     /// - Returns: `[3, resolution, resolution]`, planes of red, green and blue
     /// - Throws: ``ImageError``
@@ -171,7 +171,7 @@ public struct ImagePreprocessor: Sendable {
         }
     }
 
-    /// The size that a picture is resized to, and what is cut out of it.
+    /// The size that an image is resized to, and what is cut out of it.
     private func window(
         width: Int, height: Int
     ) -> (size: (width: Int, height: Int), columns: Range<Int>, rows: Range<Int>) {

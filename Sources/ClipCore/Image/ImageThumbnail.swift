@@ -5,7 +5,7 @@ import CWebP
 public struct Thumbnail: Equatable, Sendable {
     public let bytes: [UInt8]
     /// JPEG, or WebP for an image with transparent parts.
-    public let format: PictureFormat
+    public let format: ImageFormat
     /// Pixels.
     public let width: Int
     public let height: Int
@@ -36,7 +36,7 @@ public struct ThumbnailEncoder: Sendable {
     }
 
     /// What takes the lines of an image; its result is for ``encode(_:profile:)``.
-    func consumer(of shape: PictureShape) -> any LineConsumer {
+    func consumer(of shape: ImageShape) -> any LineConsumer {
         let scale = min(
             1, Double(shortSide) / Double(min(shape.width, shape.height)),
             Double(longSide) / Double(max(shape.width, shape.height)))

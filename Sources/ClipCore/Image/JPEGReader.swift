@@ -7,14 +7,14 @@ import CJPEG
 /// JFIF and Adobe markers and the components' names. Four-component files hold inverted samples,
 /// with or without an Adobe marker: Pillow inverts them all, and so does this.
 ///
-/// A sequential picture takes no memory beyond some lines; one of several scans (progressive, or a
+/// A sequential image takes no memory beyond some lines; one of several scans (progressive, or a
 /// component at a time) 2 bytes for each stored sample, so 3 to 8 a pixel.
 final class JPEGReader: LineReader {
     /// What a saving reader throws when one that does not save should be asked.
     static let damage = ImageError.corrupt(damaged)
     private static let damaged = "it is damaged"
 
-    let shape: PictureShape
+    let shape: ImageShape
     private let handle: OpaquePointer
     private let limits: ImageLimits
     private let isSaving: Bool
@@ -46,7 +46,7 @@ final class JPEGReader: LineReader {
             case 4: mode = .cmyk
             default: throw .unsupportedComponents(Int(header.components))
             }
-            shape = PictureShape(width: width, height: height, mode: mode)
+            shape = ImageShape(width: width, height: height, mode: mode)
         } catch {
             cjpeg_destroy(handle)
             throw error

@@ -14,14 +14,14 @@ import CCodecs
 final class LibraryReader: LineReader {
     /// What the file says besides the pixels.
     struct Header {
-        var shape: PictureShape
+        var shape: ImageShape
         var blocks = MetadataBlocks()
         /// EXIF's number for what an AVIF or raw file says about its pixels.
         var orientation = 1
     }
 
     let header: Header
-    var shape: PictureShape { header.shape }
+    var shape: ImageShape { header.shape }
     private let image: Handle
     private let reader: any LineReader
 
@@ -29,14 +29,14 @@ final class LibraryReader: LineReader {
     ///   - bytes: the whole file; must outlive the reader
     ///   - isSavingJPEG: see ``JPEGReader``; for a preview that is a JPEG
     init(
-        _ bytes: UnsafeRawBufferPointer, _ format: PictureFormat, limits: ImageLimits,
+        _ bytes: UnsafeRawBufferPointer, _ format: ImageFormat, limits: ImageLimits,
         isSavingJPEG: Bool
     ) throws(ImageError) {
         let image = try Handle(bytes, format)
         self.image = image
         if let start = image.header.jpeg {
             let jpeg = UnsafeRawBufferPointer(start: start, count: image.header.jpeg_count)
-            guard PictureFormat(prefix: jpeg.prefix(PictureFormat.prefixLength)) == .jpeg else {
+            guard ImageFormat(prefix: jpeg.prefix(ImageFormat.prefixLength)) == .jpeg else {
                 throw .corrupt("its preview is not a JPEG")
             }
             reader = try JPEGReader(jpeg, limits: limits, isSaving: isSavingJPEG)
@@ -55,12 +55,12 @@ final class LibraryReader: LineReader {
             Array(UnsafeBufferPointer(start: start, count: start == nil ? 0 : count))
         }
         header = Header(
-            shape: PictureShape(width: width, height: height, mode: mode),
+            shape: ImageShape(width: width, height: height, mode: mode),
             blocks: MetadataBlocks(
                 exif: copy(image.header.exif, image.header.exif_count),
                 profile: copy(image.header.profile, image.header.profile_count)),
             orientation: max(1, Int(image.header.orientation)))
-        reader = WholePictureReader(header.shape) { canvas throws(ImageError) in
+        reader = WholeImageReader(header.shape) { canvas throws(ImageError) in
             try image.decode(into: canvas)
         }
     }
@@ -75,7 +75,7 @@ final class LibraryReader: LineReader {
 
     /// The library that reads a format and its version, such as `libheif 1.15.1`, or that it is missing; nil
     /// for formats that need none of these.
-    static func library(_ format: PictureFormat) -> String? {
+    static func library(_ format: ImageFormat) -> String? {
         guard let codec = format.codec?.pointee else { return nil }
         return codec.load() == 0
             ? "\(String(cString: codec.soname)) is not installed" : Handle.name(codec)
@@ -102,11 +102,11 @@ final class LibraryReader: LineReader {
     /// An image that a library has opened.
     private final class Handle {
         var header = ccodec_header()
-        private let format: PictureFormat
+        private let format: ImageFormat
         private let codec: ccodec
         private var image: UnsafeMutableRawPointer?
 
-        init(_ bytes: UnsafeRawBufferPointer, _ format: PictureFormat) throws(ImageError) {
+        init(_ bytes: UnsafeRawBufferPointer, _ format: ImageFormat) throws(ImageError) {
             guard let codec = format.codec?.pointee else {
                 throw .unsupportedFormat(format.rawValue)
             }
@@ -155,7 +155,7 @@ final class LibraryReader: LineReader {
     }
 }
 
-extension PictureFormat {
+extension ImageFormat {
     fileprivate var codec: UnsafePointer<ccodec>? {
         switch self {
         case .heic: ccodec_heif()

@@ -1,7 +1,7 @@
 import Glibc
 
-/// What a picture file's header says.
-package struct PictureShape: Equatable, Sendable {
+/// What an image file's header says.
+package struct ImageShape: Equatable, Sendable {
     /// Pixels in a row, at least 1.
     package var width: Int
     /// Rows, at least 1.
@@ -18,16 +18,16 @@ package struct PictureShape: Equatable, Sendable {
     }
 }
 
-/// A picture being decoded, a line at a time: so a large picture need not be in memory as a whole,
+/// An image being decoded, a line at a time: so a large image need not be in memory as a whole,
 /// unless its format scatters its lines.
 ///
 /// The calls come in the order of declaration, the middle one once for each line of ``start``'s rows.
 /// Readers are used by one thread at a time and share nothing.
 package protocol LineReader: AnyObject {
-    var shape: PictureShape { get }
+    var shape: ImageShape { get }
 
-    /// Names the part of the picture that is wanted. What lies outside is decoded only as far as the
-    /// format needs it, and as far as an error in it makes Pillow refuse the picture.
+    /// Names the part of the image that is wanted. What lies outside is decoded only as far as the
+    /// format needs it, and as far as an error in it makes Pillow refuse the image.
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError)
 
     /// - Returns: the wanted columns' pixels of the next wanted row. They live until the next call,
@@ -38,7 +38,7 @@ package protocol LineReader: AnyObject {
     func finish() throws(ImageError)
 }
 
-/// Takes a picture's lines.
+/// Takes an image's lines.
 package protocol LineConsumer: AnyObject {
     /// Which rows and which columns of them it wants.
     var sourceRows: Range<Int> { get }
@@ -54,12 +54,12 @@ package protocol LineConsumer: AnyObject {
 /// Bytes that the passes over a line may read beyond its end; what they hold does not matter.
 package let linePadding = 64
 
-/// A reader of a picture that its format, or its decoder, gives only as a whole. It is decoded when lines
+/// A reader of an image that its format, or its decoder, gives only as a whole. It is decoded when lines
 /// are asked for.
-package final class WholePictureReader: LineReader {
+package final class WholeImageReader: LineReader {
     package typealias Decode = (UnsafeMutableBufferPointer<UInt8>) throws(ImageError) -> Void
 
-    package let shape: PictureShape
+    package let shape: ImageShape
     private let decode: Decode
     private let rowBytes: Int
     private var pixels: UnsafeMutablePointer<UInt8>?
@@ -67,7 +67,7 @@ package final class WholePictureReader: LineReader {
 
     /// - Parameter decode: writes `[height, width]` pixels into a buffer of exactly that size, which
     ///   holds zeros.
-    package init(_ shape: PictureShape, decode: @escaping Decode) {
+    package init(_ shape: ImageShape, decode: @escaping Decode) {
         self.shape = shape
         self.decode = decode
         rowBytes = shape.width * shape.mode.bytesPerPixel
@@ -97,15 +97,15 @@ package final class WholePictureReader: LineReader {
     package func finish() {}
 }
 
-/// Gathers the whole picture.
-final class WholePicture: LineConsumer {
+/// Gathers the whole image.
+final class WholeImage: LineConsumer {
     let sourceRows: Range<Int>
     let sourceColumns: Range<Int>
-    private let shape: PictureShape
+    private let shape: ImageShape
     private let rowBytes: Int
     private var pixels: [UInt8] = []
 
-    init(_ shape: PictureShape) {
+    init(_ shape: ImageShape) {
         self.shape = shape
         sourceRows = 0..<shape.height
         sourceColumns = 0..<shape.width

@@ -17,7 +17,7 @@ struct MetadataBlocks {
         self.profile = profile
     }
 
-    init(_ file: UnsafeRawBufferPointer, _ format: PictureFormat) {
+    init(_ file: UnsafeRawBufferPointer, _ format: ImageFormat) {
         switch format {
         case .jpeg: readJPEG(file)
         case .png: readPNG(file)

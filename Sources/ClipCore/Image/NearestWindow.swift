@@ -1,4 +1,4 @@
-/// A window of a picture resized to the nearest pixels: Pillow's `ImagingScaleAffine`, which adds up
+/// A window of an image resized to the nearest pixels: Pillow's `ImagingScaleAffine`, which adds up
 /// the scale from the middle of the first pixel on, in fp64.
 final class NearestWindow: LineConsumer {
     let sourceRows: Range<Int>

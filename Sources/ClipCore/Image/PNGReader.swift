@@ -13,9 +13,9 @@ import CPNG
 /// | RGB, RGBA | RGB, RGBA; of 16 bits the high byte |
 ///
 /// Transparency in a `tRNS` chunk, gamma and colour profiles change no pixel. Of an animation the
-/// default picture counts. A line is in memory at a time; of an interlaced picture all are.
+/// default image counts. A line is in memory at a time; of an interlaced image all are.
 final class PNGReader: LineReader {
-    let shape: PictureShape
+    let shape: ImageShape
     private let handle: OpaquePointer
     /// 16 bits of grey and alpha become four samples a pixel.
     private let isWideGreyAlpha: Bool
@@ -47,7 +47,7 @@ final class PNGReader: LineReader {
             let stored = Int(header.channels) * (isWide ? 2 : 1)
             let lines = header.is_interlaced != 0 ? height : 1
             try limits.checkMemory(width * (2 * stored + lines * min(stored, 4)))
-            shape = PictureShape(
+            shape = ImageShape(
                 width: width, height: height, mode: mode,
                 palette: mode == .palette
                     ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
@@ -97,7 +97,7 @@ final class PNGReader: LineReader {
         return line!
     }
 
-    /// Pillow reads on to the end, or to an animation's next frame, and refuses a picture with an
+    /// Pillow reads on to the end, or to an animation's next frame, and refuses an image with an
     /// incomplete chunk between its data and there; the end itself may be missing.
     private static func checkTail(_ bytes: UnsafeRawBufferPointer) throws(ImageError) {
         var at = 8

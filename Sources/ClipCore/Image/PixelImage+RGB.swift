@@ -1,7 +1,7 @@
 import CPixels
 
 extension PixelImage {
-    /// The picture in red, green and blue, as Pillow's `convert("RGB")` gives it (`Convert.c`): grey
+    /// The image in red, green and blue, as Pillow's `convert("RGB")` gives it (`Convert.c`): grey
     /// three times; alpha left out; CMYK without a colour profile by `cmyk2rgb`; samples wider than a
     /// byte clipped at 0 and 255, not scaled (`I16_RGB`, `i2rgb`, `f2l`).
     package func convertedToRGB() -> PixelImage {

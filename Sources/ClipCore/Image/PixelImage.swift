@@ -1,4 +1,4 @@
-/// A decoded picture: samples interleaved, rows top to bottom without padding.
+/// A decoded image: samples interleaved, rows top to bottom without padding.
 public struct PixelImage: Equatable, Sendable {
     /// What a pixel's samples are; named as Pillow names its modes.
     public enum Mode: String, CaseIterable, Sendable {
@@ -70,7 +70,7 @@ public struct PixelImage: Equatable, Sendable {
         self.pixels = pixels
     }
 
-    package var shape: PictureShape {
-        PictureShape(width: width, height: height, mode: mode, palette: palette)
+    package var shape: ImageShape {
+        ImageShape(width: width, height: height, mode: mode, palette: palette)
     }
 }

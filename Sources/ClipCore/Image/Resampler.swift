@@ -1,20 +1,20 @@
-/// Resizes a picture as Pillow's `Image.resize(size, BICUBIC)` does, in its own mode
+/// Resizes an image as Pillow's `Image.resize(size, BICUBIC)` does, in its own mode
 /// (`Image.resize` and `ImagingResample` of Pillow 13):
 ///
-/// - One pass along the rows and one along the columns, with samples of the picture's own width in
+/// - One pass along the rows and one along the columns, with samples of the image's own width in
 ///   between; an axis that keeps its length is left alone. ``isVerticalFirst`` says which pass comes
 ///   first.
-/// - Palette and bilevel pictures take the nearest pixel instead.
-/// - With alpha, colours are premultiplied before and divided after. A picture that keeps its size is
+/// - Palette and bilevel images take the nearest pixel instead.
+/// - With alpha, colours are premultiplied before and divided after. An image that keeps its size is
 ///   left alone.
 ///
-/// Only a window of the resized picture is made. Every sample depends on its own weights and
-/// sources alone, so the window is the same bytes as a crop of the whole would be, and a picture of
+/// Only a window of the resized image is made. Every sample depends on its own weights and
+/// sources alone, so the window is the same bytes as a crop of the whole would be, and an image of
 /// 10,000 × 3, whose whole would be 746,666 × 224, costs no more than any other.
 ///
 /// Tests compare it with the same rule written for reading.
 package struct Resampler {
-    /// The size that the whole picture would be resized to.
+    /// The size that the whole image would be resized to.
     package let width: Int
     package let height: Int
     package let interpolation: ImagePreprocessing.Interpolation
@@ -28,21 +28,21 @@ package struct Resampler {
     }
 
     /// Pillow 13 starts with the columns when the height loses more than twice the pixels that the
-    /// width loses; it shows in the rounding. In CLIP's preprocessing those are the pictures more
+    /// width loses; it shows in the rounding. In CLIP's preprocessing those are the images more
     /// than about twice as high as wide. (Pillow up to 12.1 always starts with the rows; 12.2 and
-    /// 12.3 do so except for pictures more than 100 times as high as wide.)
-    package func isVerticalFirst(from shape: PictureShape) -> Bool {
+    /// 12.3 do so except for images more than 100 times as high as wide.)
+    package func isVerticalFirst(from shape: ImageShape) -> Bool {
         let lost = (width: shape.width - width, height: shape.height - height)
         return lost.height > 0 && lost.height > 2 * lost.width
     }
 
-    /// Makes the window of a picture whose lines come one by one.
+    /// Makes the window of an image whose lines come one by one.
     ///
     /// - Parameters:
     ///   - columns: the window's columns, within `0..<width`, not empty
     ///   - rows: the window's rows, within `0..<height`, not empty
     package func window(
-        of shape: PictureShape, columns: Range<Int>, rows: Range<Int>
+        of shape: ImageShape, columns: Range<Int>, rows: Range<Int>
     ) -> any LineConsumer {
         let window = ResampledWindow(self, of: shape, columns: columns, rows: rows)
         return switch shape.mode {
@@ -79,10 +79,10 @@ package struct Resampler {
     }
 }
 
-/// A window of a picture to be resized, and which pass makes what of it.
+/// A window of an image to be resized, and which pass makes what of it.
 struct ResampledWindow {
-    let shape: PictureShape
-    /// The size that the whole picture would be resized to.
+    let shape: ImageShape
+    /// The size that the whole image would be resized to.
     let width: Int
     let height: Int
     let columns: Range<Int>
@@ -91,7 +91,7 @@ struct ResampledWindow {
     let interpolation: ImagePreprocessing.Interpolation
 
     init(
-        _ resampler: Resampler, of shape: PictureShape, columns: Range<Int>, rows: Range<Int>
+        _ resampler: Resampler, of shape: ImageShape, columns: Range<Int>, rows: Range<Int>
     ) {
         self.shape = shape
         interpolation = resampler.interpolation

@@ -1,10 +1,10 @@
 import CTIFF
 import Glibc
 
-/// The first picture of a TIFF, decoded by libtiff, in Pillow's modes (`OPEN_INFO` in
+/// The first image of a TIFF, decoded by libtiff, in Pillow's modes (`OPEN_INFO` in
 /// `TiffImagePlugin.py`). The orientation tag is applied, as Pillow does for TIFF and for no other
-/// format. A picture in strips takes a few lines, one in tiles a row of tiles; separate planes, YCbCr
-/// other than JPEG's and pictures that are not upright take 1 to 4 bytes a pixel.
+/// format. An image in strips takes a few lines, one in tiles a row of tiles; separate planes, YCbCr
+/// other than JPEG's and images that are not upright take 1 to 4 bytes a pixel.
 final class TIFFReader: LineReader {
     /// How a pixel is stored.
     private enum Samples {
@@ -19,11 +19,11 @@ final class TIFFReader: LineReader {
         /// 16 bits, signed, to 32; 16 bits; or 32 bits as they are.
         case signed16
         case wide(bytes: Int)
-        /// libtiff converts the whole picture to RGBA; alpha is dropped.
+        /// libtiff converts the whole image to RGBA; alpha is dropped.
         case converted
     }
 
-    let shape: PictureShape
+    let shape: ImageShape
     private let handle: OpaquePointer
     private let header: ctiff_header
     private let samples: Samples
@@ -79,7 +79,7 @@ final class TIFFReader: LineReader {
             // libtiff fills in a missing tag.
             let hasExtraSamples = TIFFDirectory(bytes)?.contains(338) == true
             (mode, samples) = try Self.kind(header, hasExtraSamples: hasExtraSamples)
-            shape = PictureShape(
+            shape = ImageShape(
                 width: width, height: height, mode: mode,
                 palette: mode == .palette
                     ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
@@ -174,7 +174,7 @@ final class TIFFReader: LineReader {
         return .corrupt(message.isEmpty ? "libtiff found damage" : message)
     }
 
-    // MARK: Whole pictures
+    // MARK: Whole images
 
     private func separatePlanes(_ limits: ImageLimits) throws(ImageError) -> any LineReader {
         guard case .bytes(let channels, let isWide) = samples else {
@@ -182,7 +182,7 @@ final class TIFFReader: LineReader {
         }
         let size = shape.width * shape.height
         try limits.checkMemory(size * channels + Int(header.line_bytes) * Int(header.tile_height))
-        return WholePictureReader(shape) { [self] canvas throws(ImageError) in
+        return WholeImageReader(shape) { [self] canvas throws(ImageError) in
             /// - Parameter line: `count` samples of a channel, stored
             func put(_ line: UnsafePointer<UInt8>, _ count: Int, _ channel: Int, x: Int, y: Int) {
                 for i in 0..<count {
@@ -220,7 +220,7 @@ final class TIFFReader: LineReader {
     private func converted(_ limits: ImageLimits) throws(ImageError) -> any LineReader {
         let count = shape.width * shape.height
         try limits.checkMemory(count * 7)
-        return WholePictureReader(shape) { [self] canvas throws(ImageError) in
+        return WholeImageReader(shape) { [self] canvas throws(ImageError) in
             guard let memory = malloc(count * 4) else { throw .outOfMemory }
             defer { free(memory) }
             let pixels = memory.assumingMemoryBound(to: UInt8.self)

@@ -4,11 +4,11 @@ import Glibc
 /// Turns what another reader gives as EXIF's orientation says (Exif 2.32, 4.6.4): the pixels of
 /// `ImageOps.exif_transpose`. Only the wanted part is decoded; it is held as a whole.
 final class UprightReader: LineReader {
-    let shape: PictureShape
+    let shape: ImageShape
     private let stored: any LineReader
     private let orientation: Int
     private let limits: ImageLimits
-    private var turned: WholePictureReader?
+    private var turned: WholeImageReader?
 
     /// - Parameter orientation: 1 to 8
     static func open(
@@ -40,7 +40,7 @@ final class UprightReader: LineReader {
         (part.width, part.height) = (columns.count, rows.count)
         let pixelBytes = part.mode.bytesPerPixel
         try limits.checkMemory(part.width * part.height * pixelBytes)
-        let turned = WholePictureReader(part) { [stored, orientation] canvas throws(ImageError) in
+        let turned = WholeImageReader(part) { [stored, orientation] canvas throws(ImageError) in
             let (right, bottom) = (storedColumns.count - 1, storedRows.count - 1)
             // The place of the part's stored pixel (0, 0), and how it changes along a stored row and
             // from row to row.

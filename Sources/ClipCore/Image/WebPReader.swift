@@ -4,7 +4,7 @@ import CWebP
 /// decoder): RGBA when the file says at its beginning that it has alpha, else RGB; of an animation
 /// the first frame, on a canvas of zeros. Profiles and metadata are not read.
 ///
-/// Takes 3 or 4 bytes a pixel, and inside libwebp 4 more for a lossless picture, 2 for lossy alpha.
+/// Takes 3 or 4 bytes a pixel, and inside libwebp 4 more for a lossless image, 2 for lossy alpha.
 enum WebPReader {
     static func open(
         _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
@@ -18,8 +18,8 @@ enum WebPReader {
         let channels = hasAlpha ? 4 : 3
         let inside = header.is_lossless != 0 ? 4 : hasAlpha ? 2 : 0
         try limits.checkMemory(pixels * (channels + inside))
-        let shape = PictureShape(width: width, height: height, mode: hasAlpha ? .rgba : .rgb)
-        return WholePictureReader(shape) { [header] canvas throws(ImageError) in
+        let shape = ImageShape(width: width, height: height, mode: hasAlpha ? .rgba : .rgb)
+        return WholeImageReader(shape) { [header] canvas throws(ImageError) in
             var header = header
             try check(
                 cwebp_read_pixels(

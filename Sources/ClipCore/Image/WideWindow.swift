@@ -4,7 +4,7 @@ protocol WideSample: BitwiseCopyable {
     var asDouble: Double { get }
 }
 
-/// A window of a picture with wide samples, resampled as its lines come: Pillow's
+/// A window of an image with wide samples, resampled as its lines come: Pillow's
 /// `ImagingResampleHorizontal_16bpc`, `…_32bpc` and their vertical twins. Sums are taken in the order
 /// of the sources, because here it shows.
 final class WideWindow<Sample: WideSample>: LineConsumer {

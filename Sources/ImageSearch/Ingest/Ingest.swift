@@ -13,7 +13,7 @@ public struct Ingest: Sendable {
     /// What may be set; the defaults fit the machine.
     public struct Options: Sendable {
         /// Threads that decode and encode; nil for one per processor.
-        public var workers: Int?
+        public var encoders: Int?
         /// Pictures that a thread encodes at once.
         public var batchSize = 16
         /// Objects fetched at the same time. They mostly wait for the network.

@@ -3,9 +3,9 @@ import S3Client
 
 extension IngestPipeline {
     func startEncoding() throws {
-        for _ in 0..<(options.workers ?? WorkerThread.processorCount) {
-            state.update { $0.workers += 1 }
-            try WorkerThread.start { self.encode() }
+        for _ in 0..<(options.encoders ?? SystemThread.processorCount) {
+            state.update { $0.encoders += 1 }
+            try SystemThread.start { self.encode() }
         }
     }
 
@@ -16,8 +16,8 @@ extension IngestPipeline {
             stop(error, canStore: true)
         }
         if state.update({
-            $0.workers -= 1
-            return $0.workers == 0
+            $0.encoders -= 1
+            return $0.encoders == 0
         }) {
             found.finish()
         }

@@ -9,7 +9,7 @@ extension IngestPipeline {
     func startFetching() throws {
         for _ in 0..<options.fetchers {
             state.update { $0.fetchers += 1 }
-            try WorkerThread.start { self.fetch() }
+            try SystemThread.start { self.fetch() }
         }
     }
 

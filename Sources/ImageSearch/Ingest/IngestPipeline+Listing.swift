@@ -9,14 +9,14 @@ extension IngestPipeline {
     /// Pictures that are claimed and not yet encoded, at most: enough to keep every thread busy, and
     /// few enough that several machines finish at about the same time.
     private var maximumInHand: Int {
-        let workers = options.workers ?? WorkerThread.processorCount
-        return 2 * workers * options.batchSize + 2 * options.fetchers
+        let encoders = options.encoders ?? SystemThread.processorCount
+        return 2 * encoders * options.batchSize + 2 * options.fetchers
     }
 
     private var claimedAtOnce: Int { max(16, maximumInHand / 4) }
 
     func startListing() throws {
-        try WorkerThread.start { [self] in
+        try SystemThread.start { [self] in
             do {
                 try list()
             } catch is Stopped {
@@ -25,7 +25,7 @@ extension IngestPipeline {
             }
             candidates.finish()
         }
-        try WorkerThread.start { [self] in
+        try SystemThread.start { [self] in
             do {
                 let others = try claimCandidates()
                 try waitForOthers(others)
@@ -219,7 +219,7 @@ extension IngestPipeline {
                 return wanted
             })
         else { return }
-        try WorkerThread.start { [encoder] in _ = try? encoder.get() }
+        try SystemThread.start { [encoder] in _ = try? encoder.get() }
     }
 
     // MARK: Other workers' pictures

@@ -8,7 +8,7 @@ extension IngestPipeline {
     private static let longestWait = Duration.milliseconds(500)
 
     func startStoring() throws {
-        try WorkerThread.start { [self] in
+        try SystemThread.start { [self] in
             do {
                 try storeResults()
                 if options.replacesModel { try finishReplacement() }

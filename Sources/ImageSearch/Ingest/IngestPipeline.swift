@@ -23,7 +23,7 @@ final class IngestPipeline: Sendable {
         var doubtful = 0
         /// Threads of each stage that still run; the last one closes the next stage's queue.
         var fetchers = 0
-        var workers = 0
+        var encoders = 0
         /// Set once only cleanup remains; outages are no longer waited out.
         var isOver = false
         var isFinished = false

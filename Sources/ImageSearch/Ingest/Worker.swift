@@ -39,7 +39,7 @@ final class Worker: Sendable {
             return try table.now()
         }
         started.update { $0 = now }
-        try WorkerThread.start { [self] in
+        try SystemThread.start { [self] in
             let milliseconds = Int(Self.renewal / .milliseconds(1))
             while isGone.wait(milliseconds: milliseconds, { $0 ? true : nil }) == nil {
                 // Without a database there is nothing to renew, and the other threads notice too.

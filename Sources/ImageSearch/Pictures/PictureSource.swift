@@ -3,7 +3,7 @@ import S3Client
 
 /// An open file of a store that is a directory.
 public typealias OpenedFile = S3Client.OpenedFile
-public typealias PictureFormat = ClipCore.PictureFormat
+public typealias PictureFormat = ClipCore.ImageFormat
 public typealias ObjectHead = S3Client.ObjectHead
 
 /// Why a picture could not be read from the store.

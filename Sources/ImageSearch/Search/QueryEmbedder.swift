@@ -60,7 +60,7 @@ public final class QueryEmbedder: Sendable {
         self.limits = limits
         cache = ComputedCache(capacity: cachedTexts)
         threads = ThreadPool(
-            threads: WorkerThread.processorCount, waiting: 256, longestWait: .seconds(10))
+            threads: SystemThread.processorCount, waiting: 256, longestWait: .seconds(10))
     }
 
     /// Loads the text tower now instead of with the first text.

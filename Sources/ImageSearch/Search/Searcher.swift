@@ -125,7 +125,7 @@ public final class Searcher: PictureSearch {
         store = try settings.objectStore()
         precision = try settings.precision()
         activation = try settings.activation()
-        self.threads = threads ?? min(2 * WorkerThread.processorCount, 16)
+        self.threads = threads ?? min(2 * SystemThread.processorCount, 16)
         connections = ThreadPool(threads: self.threads, waiting: 256, longestWait: .seconds(10)) {
             SearchConnection(route, now: now, connect: connect)
         }

@@ -84,7 +84,7 @@ final class IndexWatch: Sendable {
     init(
         uri: String, process: Int, _ report: @escaping @Sendable (IndexProgress) -> Void
     ) throws {
-        try WorkerThread.start { [state] in
+        try SystemThread.start { [state] in
             // The build goes on without progress if this connection fails.
             let connection = try? PGConnection(
                 uri: uri, applicationName: "create-table", responseTimeout: .seconds(30))

@@ -11,7 +11,7 @@ package struct ThreadError: Error, CustomStringConvertible {
 }
 
 /// Threads for blocking work, which must not run on Swift's cooperative threads.
-package enum WorkerThread {
+package enum SystemThread {
     /// Starts a detached thread with a stack of 8 MiB.
     package static func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) {
         final class Box {

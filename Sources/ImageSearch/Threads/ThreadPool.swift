@@ -86,7 +86,7 @@ package final class ThreadPool<Resource>: Sendable {
             guard state.load < maximumThreads + maximumWaiting else { throw Overload() }
             if state.threads <= state.load, state.threads < maximumThreads {
                 do {
-                    try WorkerThread.start { [jobs, makeResource] in
+                    try SystemThread.start { [jobs, makeResource] in
                         let resource = makeResource()
                         while let job = jobs.pop() { job(resource) }
                     }

@@ -130,8 +130,8 @@ struct GoldenFormat: GoldenPicture {
     }
 
     /// `scripts/fuzz-images` does this with thousands, under sanitizers.
-    @Test("Damage is an error or a picture, never a trap", arguments: PictureFormat.allCases)
-    func damage(_ format: PictureFormat) throws {
+    @Test("Damage is an error or a picture, never a trap", arguments: ImageFormat.allCases)
+    func damage(_ format: ImageFormat) throws {
         guard format.isBuiltIn else { return }
         let libraries = GoldenLibraryImage.folder
         let folders = [

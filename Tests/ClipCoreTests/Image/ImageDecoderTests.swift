@@ -19,7 +19,7 @@ import Testing
         let bytes = try expected.bytes()
         let error = try #require(throws: ImageError.self) { try ImageDecoder().decode(bytes) }
         if expected.isOnlyCut {
-            let names: [ImageError] = [.empty, .notAPicture, .notAPicture]
+            let names: [ImageError] = [.empty, .notAnImage, .notAnImage]
             #expect(error == (bytes.count < 3 ? names[bytes.count] : .truncated))
         } else if expected.error == "corrupt" {
             guard case .corrupt = error else {
@@ -52,8 +52,8 @@ import Testing
             #expect(throws: ImageError.self) { try ImageDecoder().decode(bytes) }
         }
         #expect(error([]) == .empty)
-        #expect(error([0xFF, 0xD8]) == .notAPicture)
-        #expect(error(Array("Just a text.".utf8)) == .notAPicture)
+        #expect(error([0xFF, 0xD8]) == .notAnImage)
+        #expect(error(Array("Just a text.".utf8)) == .notAnImage)
         #expect(error(Array("GIF89a...".utf8)) == .truncated)
         #expect(error([0xFF, 0xD8, 0xFF]) == .truncated)
         #expect(

@@ -28,12 +28,12 @@ import Testing
     }
 
     @Test func everyImageHasAnUprightThumbnailThatBrowsersShow() throws {
-        var formats: Set<PictureFormat> = []
+        var formats: Set<ImageFormat> = []
         for (index, (name, bytes)) in try Self.files().enumerated() where index % 2 == 0 {
             guard let image = try? ImageDecoder().decode(bytes) else { continue }
             let small = try Self.thumbnail(bytes)
             formats.insert(small.format)
-            #expect(PictureFormat(prefix: small.bytes) == small.format, "\(name)")
+            #expect(ImageFormat(prefix: small.bytes) == small.format, "\(name)")
             let decoded = try ImageDecoder(orientation: .stored).decode(small.bytes)
             #expect(decoded.width == small.width && decoded.height == small.height, "\(name)")
             #expect(min(small.width, small.height) <= 30 && max(small.width, small.height) <= 90)

@@ -55,7 +55,7 @@ struct GoldenLibraryImage: GoldenPicture {
         for name in ["turned", "mirrored"] {
             let expected = try #require(
                 GoldenLibraryImage.all.first { $0.file == "\(name).\(kind)" })
-            guard (try? PictureFormat(prefix: expected.bytes())) != nil else { return }
+            guard (try? ImageFormat(prefix: expected.bytes())) != nil else { return }
             let bytes = try expected.bytes()
             let stored = try ImageDecoder(orientation: .stored).decode(bytes)
             #expect(stored == (try ImageDecoder().decode(bytes)))
@@ -66,7 +66,7 @@ struct GoldenLibraryImage: GoldenPicture {
     }
 
     @Test func aLibraryThatIsTooOldIsNamed() throws {
-        guard PictureFormat.heic.isBuiltIn else { return }
+        guard ImageFormat.heic.isBuiltIn else { return }
         let file = try #require(
             GoldenLibraryImage.all.first { $0.file == "two-references.heic" })
         do {
@@ -116,10 +116,10 @@ struct GoldenLibraryImage: GoldenPicture {
     @Test func versionsNameTheLibraries() {
         let formats = Build.summary.split(separator: "\n").first { $0.hasPrefix("formats: ") } ?? ""
         #expect(formats.contains("JPEG, PNG, WebP, GIF, BMP, TIFF"))
-        for format in PictureFormat.allCases {
+        for format in ImageFormat.allCases {
             #expect(formats.contains(format.rawValue) == format.isBuiltIn)
         }
-        if PictureFormat.heic.isBuiltIn {
+        if ImageFormat.heic.isBuiltIn {
             #expect(formats.firstMatch(of: /HEIC \(libheif 1\.\d+\.\d+\)/) != nil)
         }
     }

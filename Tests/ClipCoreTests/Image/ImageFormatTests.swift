@@ -1,8 +1,8 @@
 import ClipCore
 import Testing
 
-@Suite struct PictureFormatTests {
-    static let signatures: [(PictureFormat, [UInt8])] = [
+@Suite struct ImageFormatTests {
+    static let signatures: [(ImageFormat, [UInt8])] = [
         (.jpeg, [0xFF, 0xD8, 0xFF, 0xE0]),
         (.png, [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]),
         (.webP, Array("RIFF".utf8) + [1, 2, 3, 4] + Array("WEBPVP8 ".utf8)),
@@ -26,18 +26,18 @@ import Testing
     @Test func signaturesAreTold() {
         for (format, start) in Self.signatures {
             guard format.isBuiltIn else {
-                #expect(PictureFormat(prefix: start) == nil)
-                #expect(PictureFormat.unsupportedName(prefix: start) == format.rawValue)
+                #expect(ImageFormat(prefix: start) == nil)
+                #expect(ImageFormat.unsupportedName(prefix: start) == format.rawValue)
                 continue
             }
-            #expect(PictureFormat(prefix: start) == format)
-            #expect(PictureFormat(prefix: start + [UInt8](repeating: 7, count: 100)) == format)
-            #expect(PictureFormat(prefix: start.dropFirst()) == nil)
+            #expect(ImageFormat(prefix: start) == format)
+            #expect(ImageFormat(prefix: start + [UInt8](repeating: 7, count: 100)) == format)
+            #expect(ImageFormat(prefix: start.dropFirst()) == nil)
         }
-        #expect(PictureFormat(prefix: []) == nil)
-        #expect(PictureFormat(prefix: Array("BM is where this text starts.".utf8)) == nil)
-        #expect(PictureFormat(prefix: Array("RIFF....WAVEfmt ".utf8)) == nil)
-        #expect(PictureFormat(prefix: Array("%PDF-1.7".utf8)) == nil)
+        #expect(ImageFormat(prefix: []) == nil)
+        #expect(ImageFormat(prefix: Array("BM is where this text starts.".utf8)) == nil)
+        #expect(ImageFormat(prefix: Array("RIFF....WAVEfmt ".utf8)) == nil)
+        #expect(ImageFormat(prefix: Array("%PDF-1.7".utf8)) == nil)
     }
 
     /// The formats that Pillow with its plugins reads, and this project does not.
@@ -49,7 +49,7 @@ import Testing
         ] as [(String, [UInt8])])
     func unsupportedFormatsAreNamed(_ name: String, _ start: [UInt8]) throws {
         let bytes = start + [UInt8](repeating: 7, count: 100)
-        #expect(PictureFormat(prefix: bytes) == nil)
+        #expect(ImageFormat(prefix: bytes) == nil)
         let error = try #require(throws: ImageError.self) { try ImageDecoder().decode(bytes) }
         #expect("\(error)" == "\(name) is not supported")
     }
@@ -57,10 +57,10 @@ import Testing
     @Test func filmsAndTextsAreNotPictures() {
         for brand in ["isom", "mp42", "qt  ", "M4V "] {
             let film = [0, 0, 0, 24] + Array("ftyp\(brand)\0\0\0\0isommp41".utf8)
-            #expect(PictureFormat.unsupportedName(prefix: film) == nil)
+            #expect(ImageFormat.unsupportedName(prefix: film) == nil)
         }
-        #expect(PictureFormat.unsupportedName(prefix: Array("A text.".utf8)) == nil)
-        #expect(PictureFormat.unsupportedName(prefix: []) == nil)
+        #expect(ImageFormat.unsupportedName(prefix: Array("A text.".utf8)) == nil)
+        #expect(ImageFormat.unsupportedName(prefix: []) == nil)
     }
 
     @Test func aSignatureNeedsAllItsBytes() {
@@ -70,16 +70,16 @@ import Testing
                 start[0] == 0xFF && format == .jpeg
                 ? 3 : start.starts(with: Array("RIFF".utf8)) ? 12 : start.count
             for length in 0..<needed {
-                #expect(PictureFormat(prefix: start.prefix(length)) == nil)
+                #expect(ImageFormat(prefix: start.prefix(length)) == nil)
             }
-            #expect(start.count <= PictureFormat.prefixLength)
+            #expect(start.count <= ImageFormat.prefixLength)
         }
     }
 
     @Test func everyCommittedPictureIsAJPEG() throws {
         for name in Set(GoldenImages.shared.decode.map(\.file)) {
             let bytes = try GoldenImages.picture(name)
-            #expect(PictureFormat(prefix: bytes) == .jpeg)
+            #expect(ImageFormat(prefix: bytes) == .jpeg)
         }
     }
 }

@@ -6,7 +6,7 @@
 /// brands of ISO/IEC 23008-12 and the AV1 Image File Format; JPEG XL and JPEG 2000 are a codestream or a
 /// container (ISO/IEC 18181-2, 15444-1). Cameras' raw files have signatures of their makers; those that are
 /// TIFF files are told apart by ``ImageDecoder``.
-public enum PictureFormat: String, CaseIterable, Sendable {
+public enum ImageFormat: String, CaseIterable, Sendable {
     case jpeg = "JPEG"
     case png = "PNG"
     case webP = "WebP"
