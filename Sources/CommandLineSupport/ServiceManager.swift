@@ -29,7 +29,7 @@ public final class ServiceManager: Sendable {
             isMeant
             ? variable("WATCHDOG_USEC").flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil } : nil
         guard destination != nil, let watchdog else { return }
-        try WorkerThread.start { [weak self] in
+        try SystemThread.start { [weak self] in
             let never = Monitor(())
             while let self {
                 if self.isAlive(at: .now) { self.send(["WATCHDOG=1"]) }

@@ -35,7 +35,7 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     /// format (`HEIC`), or of a library with its version (`libheif 1.15.1`); see ``ImageDecoder/lacks(_:)``.
     public var missingReader: String? {
         switch self {
-        case .unsupportedFormat(let name): PictureFormat(rawValue: name)?.rawValue
+        case .unsupportedFormat(let name): ImageFormat(rawValue: name)?.rawValue
         case .missingLibrary(let format, _): format.rawValue
         case .unsupportedByLibrary(let library, _): library
         default: nil

@@ -98,7 +98,7 @@ public struct ImagePreprocessor: Sendable {
     /// - Parameter values: receives `[3, resolution, resolution]`, planes of red, green and blue
     /// - Precondition: `values` holds ``valueCount`` floats.
     public func write(_ image: PixelImage, into values: UnsafeMutableBufferPointer<Float>) {
-        precondition(values.count == valueCount, "the buffer must hold the normalised picture")
+        precondition(values.count == valueCount, "the buffer must hold the normalised image")
         normalize(rgb(image), into: values)
     }
 
@@ -127,7 +127,7 @@ public struct ImagePreprocessor: Sendable {
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder(),
         into values: UnsafeMutableBufferPointer<Float>
     ) throws(ImageError) -> ImageMetadata {
-        precondition(values.count == valueCount, "the buffer must hold the normalised picture")
+        precondition(values.count == valueCount, "the buffer must hold the normalised image")
         let (square, metadata) = try rgb(encoded: encoded, decoder: decoder)
         normalize(square, into: values)
         return metadata
@@ -142,7 +142,7 @@ public struct ImagePreprocessor: Sendable {
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder(),
         into values: UnsafeMutableBufferPointer<Float>, thumbnail encoder: ThumbnailEncoder
     ) throws(ImageError) -> (metadata: ImageMetadata, thumbnail: Thumbnail) {
-        precondition(values.count == valueCount, "the buffer must hold the normalised picture")
+        precondition(values.count == valueCount, "the buffer must hold the normalised image")
         var small: (any LineConsumer)?
         let file = try decoder.read(encoded) { (shape) throws(ImageError) in
             let second = encoder.consumer(of: shape)

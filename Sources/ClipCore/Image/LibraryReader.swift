@@ -83,7 +83,7 @@ final class LibraryReader: LineReader {
 
     /// See ``ImageDecoder/lacks(_:)``.
     static func lacks(_ reader: String) -> Bool {
-        if let format = PictureFormat(rawValue: reader) {
+        if let format = ImageFormat(rawValue: reader) {
             return !format.isBuiltIn || format.codec?.pointee.load() == 0
         }
         func parts(_ reader: String) -> (name: Substring, version: [Int]) {
@@ -94,7 +94,7 @@ final class LibraryReader: LineReader {
             )
         }
         let wanted = parts(reader)
-        return !PictureFormat.allCases.compactMap(library).map(parts).contains {
+        return !ImageFormat.allCases.compactMap(library).map(parts).contains {
             $0.name == wanted.name && wanted.version.lexicographicallyPrecedes($0.version)
         }
     }

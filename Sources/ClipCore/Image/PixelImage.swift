@@ -59,9 +59,9 @@ public struct PixelImage: Equatable, Sendable {
     /// - Precondition: the sides are positive, `pixels` has `height * width * bytesPerPixel` bytes, and
     ///   a palette is there exactly in mode ``Mode/palette``.
     public init(width: Int, height: Int, mode: Mode, palette: [UInt8] = [], pixels: [UInt8]) {
-        precondition(width > 0 && height > 0, "a picture has pixels")
+        precondition(width > 0 && height > 0, "an image has pixels")
         precondition(
-            pixels.count == width * height * mode.bytesPerPixel, "samples fill the picture")
+            pixels.count == width * height * mode.bytesPerPixel, "samples fill the image")
         precondition(palette.count == (mode == .palette ? 768 : 0), "256 colours, or none")
         self.width = width
         self.height = height
