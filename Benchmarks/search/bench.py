@@ -192,6 +192,7 @@ def binary(q):
 class Postgres:
     def __init__(self, uri, queries):
         self.uri, self.queries = uri, queries
+        self.settings = []
         self.packed = [binary(q) for q in queries]
         self.texts = [str(q.tolist()) for q in queries]
 
@@ -203,6 +204,8 @@ class Postgres:
         values = {"q": q, "limit": limit + 1, "candidates": limit + 1 + (limit + 1) // 4 + 8}
         with connection.pipeline(), connection.cursor() as cursor:
             connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY")
+            for setting in self.settings:
+                connection.execute(setting)
             if width:
                 connection.execute(f"SET LOCAL hnsw.ef_search = {width}")
             cursor.execute(sql, values, binary=True, prepare=False)

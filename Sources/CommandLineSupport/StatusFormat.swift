@@ -30,6 +30,8 @@ public enum StatusFormat {
                 ))
         }
         if status.indexes.isEmpty { lines.append(("index", "none")) }
+        lines.append(("schema", Console.printable(status.schema)))
+        if status.shards > 0 { lines.append(("shards", "\(status.shards), distributed by Citus")) }
         if status.partitions > 0 { lines.append(("partitions", "\(status.partitions)")) }
         lines.append(
             (
@@ -97,8 +99,9 @@ public enum StatusFormat {
                 ))
         }
         members += [
-            ("dimension", .integer(status.dimension)),
+            ("schema", .string(status.schema)), ("dimension", .integer(status.dimension)),
             ("indexes", .array(indexes)), ("partitions", .integer(status.partitions)),
+            ("shards", .integer(status.shards)),
             ("table_bytes", .integer(status.tableBytes)),
             ("index_bytes", .integer(status.indexBytes)),
             ("out_of_line_bytes", .integer(status.outOfLineBytes)),

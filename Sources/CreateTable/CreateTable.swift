@@ -26,6 +26,9 @@ struct CreateTable: ParsableCommand {
     )
     var partitions: Int?
 
+    @Flag(help: "Spread the table over the servers of a Citus cluster, also one that has rows.")
+    var distributed = false
+
     @Option(
         help: ArgumentHelp(
             "Build the index that makes searches fast: hnsw, auto (hnsw from \(IndexOptions.worthAnIndex) pictures on), or none to drop it. Searching and storing go on. Needs a direct connection, not a pool.",
@@ -85,11 +88,15 @@ struct CreateTable: ParsableCommand {
         guard index != nil || (memory == nil && indexWorkers == nil) else {
             throw ValidationError("--memory and --index-workers belong to --index.")
         }
+        guard !distributed || partitions == nil else {
+            throw ValidationError("--distributed and --partitions exclude each other.")
+        }
         let reads = status || recall != nil
-        guard !cancelReplacement || (index == nil && partitions == nil && !reads) else {
+        let changes = index != nil || partitions != nil || distributed
+        guard !cancelReplacement || (!changes && !reads) else {
             throw ValidationError("--cancel-replacement is used alone.")
         }
-        guard !reads || (index == nil && partitions == nil) else {
+        guard !reads || !changes else {
             throw ValidationError("--status and --recall change nothing: leave the others out.")
         }
         guard reads || !json else {
@@ -100,29 +107,35 @@ struct CreateTable: ParsableCommand {
     func run() {
         Console.run("create-table") {
             let settings = try shared.read(for: "create-table")
-            let uri = try settings.databaseURI()
-            let bucket = try settings.bucketIdentity()
             if status || recall != nil {
-                let table = try PicturesTable(
-                    uri: uri, applicationName: "create-table", responseTimeout: nil)
-                if let bucket { try table.check(bucket) }
+                let table = try open(settings, responseTimeout: nil)
                 if status { try show(try table.status()) }
                 if let recall { try measure(table, settings, queries: recall) }
                 return 0
             }
             if cancelReplacement {
-                try cancel(uri, bucket)
+                try cancel(try open(settings))
                 return 0
             }
-            try create(uri, bucket)
-            if let index { try change(index, uri) }
+            try create(try open(settings))
+            if let index { try change(index, settings) }
             return 0
         }
     }
 
-    private func create(_ uri: String, _ bucket: BucketIdentity?) throws {
-        let table = try PicturesTable(uri: uri, applicationName: "create-table")
-        if let bucket { try table.check(bucket) }
+    /// Connects, and refuses the table of another bucket.
+    private func open(
+        _ settings: Settings, responseTimeout: Duration? = .seconds(120)
+    ) throws -> PicturesTable {
+        let table = try PicturesTable(
+            uri: settings.databaseURI(), schema: settings.schema(),
+            applicationName: "create-table", responseTimeout: responseTimeout)
+        if let bucket = try settings.bucketIdentity() { try table.check(bucket) }
+        return table
+    }
+
+    private func create(_ table: PicturesTable) throws {
+        if distributed { try table.checkDistributable() }
         let creation = try table.create(dimension: dimension, partitions: partitions)
         let extensionName = "pgvector \(creation.extensionVersion)"
         Console.line(
@@ -135,12 +148,16 @@ struct CreateTable: ParsableCommand {
                 : creation.upgradedTable
                     ? "\(tableName) was there already, and was brought up to this version."
                     : "\(tableName) was there already.")
+        if distributed {
+            Console.line(
+                try table.distribute()
+                    ? "The table was distributed over the servers of the Citus cluster."
+                    : "The table was distributed already.")
+        }
         if let warning = creation.extensionWarning { Console.note("create-table: \(warning)") }
     }
 
-    private func cancel(_ uri: String, _ bucket: BucketIdentity?) throws {
-        let table = try PicturesTable(uri: uri, applicationName: "create-table")
-        if let bucket { try table.check(bucket) }
+    private func cancel(_ table: PicturesTable) throws {
         guard let model = try table.cancelReplacement() else {
             Console.line("No model is being replaced.")
             return
@@ -148,8 +165,11 @@ struct CreateTable: ParsableCommand {
         Console.line("The embeddings of \(Console.printable(model.name)) were dropped.")
     }
 
-    private func change(_ kind: IndexOptions.Kind, _ uri: String) throws {
-        let table = try PicturesTable(uri: uri, builder: "create-table") { notice in
+    private func change(_ kind: IndexOptions.Kind, _ settings: Settings) throws {
+        let uri = try settings.databaseURI()
+        let table = try PicturesTable(
+            uri: uri, schema: settings.schema(), builder: "create-table"
+        ) { notice in
             Console.note("create-table: PostgreSQL says: \(notice)")
         }
         let options = IndexOptions(

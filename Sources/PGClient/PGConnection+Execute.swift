@@ -196,11 +196,21 @@ extension PGConnection {
                 PQstatus(handle) == CONNECTION_OK ? .protocolViolation : .connectionLost
             return PGError(kind, text, sqlState: sqlState, sql: sql)
         }
+        let isAboutConnection =
+            sqlState.map {
+                $0.hasPrefix("08") && $0 != "08P01" || PGError.endOfConnection.contains($0)
+            } ?? false
         let kind: PGError.Kind =
-            switch sqlState {
-            case "57014": .cancelled
-            case "57P01", "57P02", "57P03", "57P05": .connectionLost
-            default: .server
+            if isAboutConnection || primary.hasPrefix("failure on connection"),
+                field(.severity, of: result) == "ERROR"
+            {
+                // This connection would end with FATAL: the server's own to another one has ended. Citus says
+                // "failure on connection" (XX000) when that happens within a transaction.
+                .node
+            } else if let sqlState, PGError.endOfConnection.contains(sqlState) {
+                .connectionLost
+            } else {
+                sqlState == "57014" ? .cancelled : .server
             }
         return PGError(
             kind, scrubber.scrub(hideValues(of: parameters, in: primary)),

@@ -115,6 +115,7 @@ final class NoticeSink {
 
 /// The fields of an error or notice by their codes (manual, "Error and Notice Message Fields").
 enum MessageField: Unicode.Scalar {
+    case severity = "V"  // never translated
     case sqlState = "C"
     case message = "M"
 }

@@ -10,6 +10,8 @@ public struct PGError: Error, Sendable {
         case connectionLost
         /// The server refused a statement; `sqlState` tells why.
         case server
+        /// The server did not reach another one, on which part of the data is.
+        case node
         /// The statement was cancelled (SQLSTATE 57014: by request, or by `statement_timeout`).
         case cancelled
         /// The server stayed silent for longer than allowed.
@@ -59,16 +61,21 @@ extension PGError {
     public var isUndefinedDatabase: Bool { sqlState == "3D000" }
     /// The whole transaction may be retried (40001 serialization failure, 40P01 deadlock).
     public var isSerializationFailure: Bool { sqlState == "40001" || sqlState == "40P01" }
-    /// The connection is no longer usable: SQLSTATE class 08, 57P01 to 57P05, or libpq lost the socket.
+    /// The connection is no longer usable: SQLSTATE class 08, a state with which the server ends a
+    /// connection, or libpq lost the socket.
     public var isConnectionLost: Bool {
         if kind == .connectionLost || kind == .timeout { return true }
-        guard kind != .connection, let sqlState else { return false }
-        return sqlState.hasPrefix("08")
-            || ["57P01", "57P02", "57P03", "57P05"].contains(sqlState)
+        guard kind != .connection, !isNodeUnreachable, let sqlState else { return false }
+        return sqlState.hasPrefix("08") || Self.endOfConnection.contains(sqlState)
     }
+    /// By an administrator, a crash, a shutdown; after an idle session or transaction (25P03), or a long
+    /// transaction (25P04).
+    static let endOfConnection = ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04"]
     /// The server accepts no connection at the moment: it is starting up or shutting down (57P03), or
     /// out of connection slots (53300).
     public var isTemporarilyUnavailable: Bool { sqlState == "57P03" || sqlState == "53300" }
+    /// The server could not reach another one that it needs, as Citus's coordinator while a node is down.
+    public var isNodeUnreachable: Bool { kind == .node }
     /// The statement was cancelled (57014).
     public var isCancelled: Bool { kind == .cancelled }
 }
@@ -81,9 +88,11 @@ extension PGError: CustomStringConvertible, CustomDebugStringConvertible, Custom
             switch kind {
             case .connection: "cannot connect to PostgreSQL: " + message
             case .connectionLost: "the connection to PostgreSQL was lost: " + message
+            case .node: "a server of the database cluster is down: " + message
             case .protocolViolation: "PostgreSQL's answer violates the protocol: " + message
             case .server, .cancelled, .timeout, .decoding, .invalidUse: message
             }
+        guard kind != .node else { return text }
         var notes: [String] = []
         if let sqlState { notes.append("SQLSTATE " + sqlState) }
         if let sql { notes.append("statement: " + sql) }

@@ -49,7 +49,8 @@ struct PicturesTableTests {
             try database.connect().executeScript(
                 "DROP TABLE pictures; CREATE TABLE pictures (id int, picture bytea)")
             #expect(
-                sentence { _ = try database.table().create() }.contains("another shape"))
+                sentence { _ = try database.table().create() }.contains(
+                    "belongs to another program"))
             try database.connect().executeScript("DROP TABLE pictures")
             #expect(
                 sentence { _ = try database.table().dimension() }
@@ -278,7 +279,9 @@ struct PicturesTableTests {
             (parts.user, parts.password) = (role, "sesame-9")
             let weak = try PicturesTable(
                 uri: try #require(parts.string), applicationName: "tests")
-            #expect(throws: TableError.mayNotWrite(role: role)) { try weak.checkWritable() }
+            #expect(throws: TableError.mayNotWrite(role: role, schema: "public")) {
+                try weak.checkWritable()
+            }
             try database.connect().executeScript(
                 """
                 GRANT SELECT, INSERT, UPDATE ON pictures TO \(role);

@@ -82,6 +82,27 @@ import Testing
         #expect(sentence { _ = try settings.databaseURI() } == "PG_SERVICE_URI \(fault)")
     }
 
+    @Test(arguments: [
+        ("album", nil), ("My Album", nil), ("", nil),
+        (
+            "pg_album",
+            "PG_SCHEMA names \"pg_album\", a schema of PostgreSQL's own: name another one"
+        ),
+        ("\"album\"", "PG_SCHEMA is in quotes, which docker --env-file keeps: remove them"),
+        (
+            String(repeating: "é", count: 32),
+            "PG_SCHEMA is longer than the 63 bytes that PostgreSQL allows"
+        ),
+    ])
+    func schemasAreChecked(name: String, fault: String?) throws {
+        let settings = try settings(["PG_SCHEMA": name])
+        if let fault {
+            #expect(sentence { _ = try settings.schema() } == fault)
+        } else {
+            #expect(try settings.schema() == (name.isEmpty ? nil : name))
+        }
+    }
+
     @Test func storeSettingsAreCheckedToo() throws {
         let good = [
             "S3_ENDPOINT": "https://s3.example.org", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b",

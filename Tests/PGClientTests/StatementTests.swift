@@ -147,6 +147,21 @@ import Testing
         #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
     }
 
+    /// As `idle_in_transaction_session_timeout` makes it do, for example while a program is suspended.
+    @Test func serverEndsAnIdleTransaction() throws {
+        let (connection, other) = (try Server.connect(), try Server.connect())
+        try connection.executeScript("SET idle_in_transaction_session_timeout = '20ms'; BEGIN")
+        let process = PGValue.int32(Int32(connection.backendProcessID))
+        for _ in 0..<500 {
+            let rows = try other.execute(
+                "SELECT pg_sleep(0.02) FROM pg_stat_activity WHERE pid = $1", [process])
+            if rows.isEmpty { break }
+        }
+        let error = try #require(throws: PGError.self) { try connection.execute("SELECT 1") }
+        #expect(error.sqlState == "25P03" && error.isConnectionLost)
+        #expect(!connection.isUsable)
+    }
+
     @Test func serverEndsTheSession() throws {
         let (connection, other) = (try Server.connect(), try Server.connect())
         #expect(connection.isUsable)

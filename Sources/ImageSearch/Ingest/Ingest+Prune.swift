@@ -78,6 +78,7 @@ extension Ingest {
     ) throws -> IngestProgress {
         let table = try connect()
         _ = try table.dimension()
+        try table.checkSideTablesReadable()
         try table.check(bucket)
         let identity = try loadedModel().identity
         let known = try table.models().first { $0.identity.isSame(as: identity) }

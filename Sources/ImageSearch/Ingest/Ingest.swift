@@ -74,8 +74,10 @@ public struct Ingest: Sendable {
         memory = Monitor(Memory(store: try openStore()))
         bucket = try BucketIdentity(
             endpoint: settings.required("S3_ENDPOINT"), bucket: settings.required("S3_BUCKET_NAME"))
-        let databaseURI = try settings.databaseURI()
-        connect = { try PicturesTable(uri: databaseURI, applicationName: "process-images") }
+        let (uri, schema) = (try settings.databaseURI(), try settings.schema())
+        connect = {
+            try PicturesTable(uri: uri, schema: schema, applicationName: "process-images")
+        }
         precision = try settings.precision()
         orientation = try settings.orientation()
         self.modelPath = modelPath
@@ -109,34 +111,21 @@ public struct Ingest: Sendable {
         report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
         onNote: (String) -> Void = { _ in }
     ) throws -> IngestProgress {
-        // What fails fast comes first: the table, its bucket, its model.
-        let table = try connect()
         let loaded = try loadedModel()
-        let identity = loaded.identity
-        _ = try table.dimension()
-        try table.checkWritable()
-        try table.upgrade()
-        try table.checkSideTables()
-        // A bucket that does not exist, or refuses the keys, must not become the table's.
-        if try table.buckets().isEmpty { try store.probe() }
-        let isAdopting =
-            try table.adopt(bucket, addsEndpoint: options.addsEndpoint) && !table.isEmpty()
-        let model =
-            options.replacesModel
-            ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
-        let rule = try table.adopt(orientation, isRefreshing: options.refreshes)
-        if rule.isFormer, memory.update({ $0.notesFormerRule() }) {
+        let collection = try prepare(for: loaded.identity)
+        if collection.rule.isFormer, memory.update({ $0.notesFormerRule() }) {
             onNote(
                 "an earlier version embedded this table's pictures as they are stored, some of them sideways; new ones are embedded alike until process-images --refresh turns them upright"
             )
         }
         var earlier = IngestProgress()
-        earlier.isAdopting = isAdopting
+        earlier.isAdopting = collection.isAdopting
         var told: Set<String> = []
         // Other programs may store pictures while the model is replaced: then the bucket is listed again.
         for _ in 0..<Self.maximumPasses {
             let pipeline = IngestPipeline(
-                self, model: model, encoder: loaded.encoder, orientation: rule.orientation)
+                self, model: collection.model, encoder: loaded.encoder,
+                orientation: collection.rule.orientation, isPooled: collection.isPooled)
             try pipeline.start()
             func total(_ progress: IngestProgress) -> IngestProgress {
                 var progress = progress
@@ -181,6 +170,33 @@ public struct Ingest: Sendable {
             memory.model = model
             return model
         }
+    }
+
+    /// What a run finds out about the tables before it begins.
+    private struct Collection {
+        /// The model's number.
+        let model: Int
+        let rule: DecodingRule
+        let isAdopting: Bool
+        let isPooled: Bool
+    }
+
+    /// What fails fast: the table, its bucket, its model. The connection is closed afterwards.
+    private func prepare(for identity: ModelIdentity) throws -> Collection {
+        let table = try connect()
+        _ = try table.dimension()
+        try table.checkWritable()
+        try table.upgrade()
+        try table.checkSideTables()
+        // A bucket that does not exist, or refuses the keys, must not become the table's.
+        if try table.buckets().isEmpty { try store.probe() }
+        let isAdopting =
+            try table.adopt(bucket, addsEndpoint: options.addsEndpoint) && !table.isEmpty()
+        return Collection(
+            model: options.replacesModel
+                ? try table.prepareReplacement(by: identity) : try table.adopt(identity),
+            rule: try table.adopt(orientation, isRefreshing: options.refreshes),
+            isAdopting: isAdopting, isPooled: table.isPooled)
     }
 
     /// Passes over the bucket while other programs store pictures.

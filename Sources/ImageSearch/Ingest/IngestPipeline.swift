@@ -85,7 +85,8 @@ final class IngestPipeline: Sendable {
     let room: Monitor<Int>
 
     init(
-        _ ingest: Ingest, model: Int, encoder: LazyEncoder, orientation: ImageDecoder.Orientation
+        _ ingest: Ingest, model: Int, encoder: LazyEncoder, orientation: ImageDecoder.Orientation,
+        isPooled: Bool
     ) {
         store = ingest.store
         options = ingest.options
@@ -104,7 +105,9 @@ final class IngestPipeline: Sendable {
             isOver: { isStopping.read { $0 } || state.read { $0.isOver || $0.error != nil } },
             note: { sentence in state.update { $0.notes.append(sentence) } })
         worker = Worker(connect: ingest.connect, budget: budget)
-        storing = RetryingTable(budget: budget, connect: ingest.connect)
+        // A pool in session mode may have no second connection to give.
+        storing =
+            isPooled ? worker.table : RetryingTable(budget: budget, connect: ingest.connect)
         candidates = BoundedQueue(capacity: 2_000)
         // Bounded by `maximumInHand`.
         claimed = BoundedQueue(capacity: .max)

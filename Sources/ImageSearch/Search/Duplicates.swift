@@ -132,6 +132,36 @@ extension PicturesTable {
         let type = index.map { $0.holdsVectors ? "" : "::\(names.vectorSchema).\($0.type)" } ?? ""
         let nearer = names.vectorOperator(index?.distance.sqlOperator ?? "<=>")
         let cosine = names.vectorOperator("<=>")
+        let settings =
+            index == nil
+            ? [] : names.settingsReachEveryServer + [PGQuery("SET LOCAL enable_seqscan = off")]
+        if names.isDistributed {
+            // Citus joins rows of the same server only: each picture's neighbours are asked for by itself.
+            let pictures = try read(
+                """
+                SELECT filename, embedding FROM \(names.pictures)
+                WHERE filename = ANY ($1::text[]) AND embedding IS NOT NULL
+                """, [.textArray(keys)]
+            ).map { (key: try $0.string(0), embedding: try $0.vector(1)) }
+            let vector = "$1::\(names.vector)"
+            let searches = pictures.map { picture in
+                PGQuery(
+                    """
+                    SELECT filename FROM (
+                        SELECT filename, embedding FROM \(names.pictures)
+                        WHERE embedding IS NOT NULL
+                        ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
+                        LIMIT \(Self.neighbours)
+                    ) AS near
+                    WHERE filename <> $3 AND 1 - (embedding \(cosine) \(vector)) >= $2
+                    """, [.vector(picture.embedding), .double(minimumScore), .text(picture.key)])
+            }
+            let before = beginReading + settings
+            let answers = try connection.pipeline(before + searches + [PGQuery("COMMIT")])
+            return try zip(pictures, answers[before.count...]).flatMap { picture, rows in
+                try rows.map { (picture.key, try $0.string(0)) }
+            }
+        }
         // Each row's neighbours come from the index; the cosine is that of the whole vectors.
         let search = PGQuery(
             """
@@ -146,7 +176,6 @@ extension PicturesTable {
                 AND near.filename <> picture.filename
                 AND 1 - (near.embedding \(cosine) picture.embedding) >= $2
             """, [.textArray(keys), .double(minimumScore)])
-        let settings = (index == nil ? [] : [PGQuery("SET LOCAL enable_seqscan = off")])
         let queries = beginReading + settings + [search]
         return try connection.pipeline(queries + [PGQuery("COMMIT")])[queries.count - 1].map {
             (try $0.string(0), try $0.string(1))

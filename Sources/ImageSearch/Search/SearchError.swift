@@ -78,6 +78,7 @@ extension SearchError {
 extension PGError {
     /// Whether the server is unavailable, full, starting, or too slow, so that a retry may succeed.
     var isAboutAvailability: Bool {
-        kind == .connection || isConnectionLost || isTemporarilyUnavailable || isCancelled
+        kind == .connection || isConnectionLost || isNodeUnreachable || isTemporarilyUnavailable
+            || isCancelled
     }
 }

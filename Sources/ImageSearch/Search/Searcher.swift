@@ -110,7 +110,8 @@ public final class Searcher: PictureSearch {
         try self.init(
             settings, threads: threads,
             connect: SearchConnection.connect(
-                applicationName: applicationName, responseTimeout: longestStatement))
+                schema: settings.schema(), applicationName: applicationName,
+                responseTimeout: longestStatement))
     }
 
     /// - Parameters:
@@ -299,13 +300,15 @@ final class SearchConnection {
     }
 
     /// Connects to a real server.
-    static func connect(applicationName: String, responseTimeout: Duration) -> Connect {
+    static func connect(
+        schema: String?, applicationName: String, responseTimeout: Duration
+    ) -> Connect {
         { uri, isReplica in
             let table = try PicturesTable(
                 PGConnection(
                     uri: uri, applicationName: applicationName,
                     connectTimeout: isReplica ? longestConnecting : .seconds(10),
-                    responseTimeout: responseTimeout, shufflesHosts: isReplica))
+                    responseTimeout: responseTimeout, shufflesHosts: isReplica), schema: schema)
             // The server cancels a statement before the client stops waiting: none outlives its search.
             table.limitStatements(to: responseTimeout - .milliseconds(500))
             return table

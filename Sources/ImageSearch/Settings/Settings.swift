@@ -77,7 +77,8 @@ public struct Settings: Sendable {
     /// - Throws: ``SettingsError``, or the database's error.
     public func withRecordedFolder(applicationName: String) throws -> Settings {
         guard self["S3_ENDPOINT"] == nil, self["S3_BUCKET_NAME"] == nil else { return self }
-        let table = try PicturesTable(uri: databaseURI(), applicationName: applicationName)
+        let table = try PicturesTable(
+            uri: databaseURI(), schema: schema(), applicationName: applicationName)
         guard let store = try table.buckets().first, store.kind == .directory else { return self }
         return withDirectory(parent: store.endpoint, bucket: store.bucket)
     }
@@ -118,6 +119,21 @@ public struct Settings: Sendable {
     /// `PG_SERVICE_URI`: where PostgreSQL is, with user and password.
     public func databaseURI() throws(SettingsError) -> String {
         try Self.checkURI(required("PG_SERVICE_URI"), "PG_SERVICE_URI")
+    }
+
+    /// `PG_SCHEMA`: the schema of `pictures` and of the tables beside it, as the catalog has its name; nil
+    /// for the one in which the search path finds `pictures`.
+    /// - Throws: ``SettingsError`` for a name that no schema can have, or one of PostgreSQL's own.
+    public func schema() throws(SettingsError) -> String? {
+        guard let name = try optional("PG_SCHEMA") else { return nil }
+        guard !name.hasPrefix("pg_"), name != "information_schema" else {
+            throw SettingsError(
+                "PG_SCHEMA names \(quoted(name)), a schema of PostgreSQL's own: name another one")
+        }
+        guard name.utf8.count <= 63, !name.utf8.contains(0) else {
+            throw SettingsError("PG_SCHEMA is longer than the 63 bytes that PostgreSQL allows")
+        }
+        return name
     }
 
     /// Refuses other libraries' ways to write a PostgreSQL URI.

@@ -182,20 +182,18 @@ extension PicturesTable {
     func rule(
         _ wanted: ImageDecoder.Orientation?, isRefreshing: Bool, isLocked: Bool = false
     ) throws -> DecodingRule {
-        let rows = try connection.execute(
-            """
-            SELECT coalesce(decoding, ''), CASE WHEN decoding IS NULL THEN EXISTS (
-                SELECT FROM \(names.pictures)
-                WHERE model IS NOT NULL AND decoding IS NULL AND embedding IS NOT NULL)
-                ELSE false END
-            FROM \(names["picture_collection"]) \(isLocked ? "FOR UPDATE" : "")
-            """)
-        var known: ImageDecoder.Orientation?
+        let row = try connection.execute(
+            "SELECT decoding FROM \(names["picture_collection"]) \(isLocked ? "FOR UPDATE" : "")"
+        ).first
+        let known = try row.flatMap { try $0.isNull(0) ? nil : Self.orientation($0.string(0)) }
         var isFormer = false
-        if let row = rows.first {
-            let name = try row.string(0)
-            known = name.isEmpty ? nil : try Self.orientation(name)
-            isFormer = try row.bool(1)
+        if row != nil, known == nil {
+            isFormer = try !connection.execute(
+                """
+                SELECT 1 FROM \(names.pictures)
+                WHERE model IS NOT NULL AND decoding IS NULL AND embedding IS NOT NULL LIMIT 1
+                """
+            ).isEmpty
         }
         if isRefreshing {
             return DecodingRule(orientation: wanted ?? known ?? .upright, isFormer: false)

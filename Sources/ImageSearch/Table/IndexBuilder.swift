@@ -78,11 +78,18 @@ final class IndexWatch: Sendable {
         var parts = 1
     }
 
+    /// Where the build can be seen.
+    enum Place: Sendable {
+        /// The server process that builds.
+        case process(Int)
+        /// The servers of a Citus cluster, each of which builds the index of its shards.
+        case shards(table: String, index: String, schema: String)
+    }
+
     private let state = Monitor(State())
 
-    /// - Parameter process: the server process that builds.
     init(
-        uri: String, process: Int, _ report: @escaping @Sendable (IndexProgress) -> Void
+        uri: String, _ place: Place, _ report: @escaping @Sendable (IndexProgress) -> Void
     ) throws {
         try SystemThread.start { [state] in
             // The build goes on without progress if this connection fails.
@@ -92,9 +99,13 @@ final class IndexWatch: Sendable {
                 let isOver = state.wait(milliseconds: 500) { $0.isOver ? true : nil } ?? false
                 if isOver { break }
                 let (part, parts) = state.read { ($0.part, $0.parts) }
-                if let progress = try? Self.ask(connection, process, part, parts) {
-                    report(progress)
-                }
+                let progress =
+                    switch place {
+                    case .process(let number): try? Self.ask(connection, number, part, parts)
+                    case .shards(let table, let index, let schema):
+                        try? Self.askServers(connection, table, index, schema)
+                    }
+                if let progress { report(progress) }
             }
             state.update { $0.isDone = true }
         }
@@ -119,6 +130,45 @@ final class IndexWatch: Sendable {
             FROM pg_stat_progress_create_index WHERE pid = $1
             """, [.int32(Int32(clamping: process))])
         guard let row = rows.first else { return nil }
+        return try progress(row, part, parts)
+    }
+
+    /// Shards whose index is complete, and how far the others are.
+    private static func askServers(
+        _ connection: PGConnection, _ table: String, _ index: String, _ schema: String
+    ) throws -> IndexProgress? {
+        // A shard's index has the name of the whole one and the shard's number.
+        let command = """
+            SELECT json_build_object('done', (
+                SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+                WHERE relnamespace = to_regnamespace(\(quotedText(schema)))
+                    AND relname ~ \(quotedText("^\(index)_[0-9]+$")) AND indisvalid), 'now', (
+                SELECT json_agg(progress) FROM pg_stat_progress_create_index AS progress))
+            """
+        let rows = try connection.execute(
+            """
+            WITH answer AS (
+                SELECT result::json FROM run_command_on_all_nodes($1) WHERE success
+            ), now AS (
+                SELECT now.* FROM answer, json_to_recordset(result -> 'now') AS now
+                    (phase text, tuples_done bigint, tuples_total bigint, blocks_done bigint,
+                    blocks_total bigint)
+            )
+            SELECT coalesce((SELECT max(phase) FROM now), 'waiting'),
+                coalesce((SELECT sum(tuples_done) FROM now), 0)::bigint,
+                coalesce((SELECT sum(tuples_total) FROM now), 0)::bigint,
+                coalesce((SELECT sum(blocks_done) FROM now), 0)::bigint,
+                coalesce((SELECT sum(blocks_total) FROM now), 0)::bigint,
+                (SELECT sum((result ->> 'done')::integer) FROM answer)::integer,
+                (SELECT count(*) FROM pg_dist_shard WHERE logicalrelid = \(table)::regclass)::integer
+            """, [.text(command)])
+        guard let row = rows.first, try !row.isNull(5) else { return nil }
+        let shards = try row.int(6)
+        return try progress(row, min(try row.int(5) + 1, shards), shards)
+    }
+
+    /// - Parameter row: the phase, then tuples and blocks, done and altogether.
+    private static func progress(_ row: PGRow, _ part: Int, _ parts: Int) throws -> IndexProgress {
         func fraction(_ done: Int, _ total: Int) throws -> Double? {
             let (done, total) = (try row.int(done), try row.int(total))
             return total > 0 ? min(1, Double(done) / Double(total)) : nil

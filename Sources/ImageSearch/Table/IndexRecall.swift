@@ -40,6 +40,7 @@ extension PicturesTable {
         of queries: [[Float]], progress: (Int) -> Void = { _ in }
     ) throws -> IndexRecall {
         precondition(!queries.isEmpty, "recall needs queries")
+        _ = try dimension()
         searchStateCache.forget()
         guard try searchState().index != nil else { throw TableError.noIndex }
         let clock = ContinuousClock()

@@ -227,15 +227,17 @@ extension PicturesTable {
             let isAnotherTable = try known.first?.int(0) != 0 && !isUpgraded()
             if isAnotherTable { try forgetFormerTable() }
             for migration in pending {
-                try connection.executeScript(migration.sql(names))
+                let sql = migration.sql(names)
+                try run(sql.contains("$$") ? [sql] : sql.split(separator: ";\n").map(String.init))
                 try connection.execute(
                     "INSERT INTO \(record) (version) VALUES ($1) ON CONFLICT DO NOTHING",
                     [.int32(Int32(migration.number))])
             }
             try shareSideTables()
+            if names.isDistributed { try distributeSideTables() }
         } catch let error as PGError where error.isInsufficientPrivilege {
             // It owns the table, so it lacks the right to create tables in the schema.
-            throw TableError.mayNotCreateSideTables(role: connection.user)
+            throw TableError.mayNotCreateSideTables(role: connection.user, schema: names.schema)
         } catch let error as PGError where error.sqlState == "55P03" {
             throw TableError.tableInUse
         }
@@ -253,7 +255,7 @@ extension PicturesTable {
                 \(names.regclass("picture_schema")) IS NOT NULL,
                 \(names.regclass("picture_previews")) IS NOT NULL
             """)
-        guard let row = rows.first, try row.bool(0) else { throw TableError.noTable }
+        guard let row = rows.first, try row.bool(0) else { throw names.noTable }
         guard try row.bool(1), try isUpgraded() else { return Migrations.all }
         let recorded = try connection.execute("SELECT version FROM \(names["picture_schema"])")
         var numbers = Set(try recorded.map { try $0.int(0) })

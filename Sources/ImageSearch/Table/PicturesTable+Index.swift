@@ -5,11 +5,12 @@ extension PicturesTable {
     /// Connects for building an index, without a limit of time.
     /// - Parameter notice: gets the server's notices, such as that a graph outgrew memory.
     public init(
-        uri: String, builder applicationName: String, notice: @escaping @Sendable (String) -> Void
+        uri: String, schema: String? = nil, builder applicationName: String,
+        notice: @escaping @Sendable (String) -> Void
     ) throws {
         try self.init(
             PGConnection(
-                uri: uri, applicationName: applicationName, onNotice: notice))
+                uri: uri, applicationName: applicationName, onNotice: notice), schema: schema)
     }
 
     /// Builds, rebuilds or drops the index over the embeddings, while others search and store.
@@ -26,8 +27,9 @@ extension PicturesTable {
     public func changeIndex(
         _ options: IndexOptions, uri: String, progress: @escaping @Sendable (IndexProgress) -> Void
     ) throws -> IndexChange {
-        guard try !connection.isPooled() else { throw TableError.indexThroughPool }
+        guard !isPooled else { throw TableError.indexThroughPool }
         let dimension = try dimension()
+        try checkServerIsWritable()
         var kind = options.kind
         if kind == .auto {
             let rows = try rowEstimate()
@@ -38,6 +40,9 @@ extension PicturesTable {
                     name: present?.name)
             }
             kind = .hnsw
+        }
+        if names.isDistributed, options.memory != nil || options.workers != nil {
+            throw TableError.memoryOfNodes
         }
         try lockIndexes(progress)
         defer { unlockIndexes() }
@@ -56,7 +61,12 @@ extension PicturesTable {
             partSuffix: "embedding_hnsw",
             definition: "USING hnsw ((embedding::\(names.vectorSchema).halfvec(\(dimension)))"
                 + " \(names.vectorSchema).halfvec_cosine_ops)")
-        let watch = try IndexWatch(uri: uri, process: connection.backendProcessID, progress)
+        let watch = try IndexWatch(
+            uri: uri,
+            names.isDistributed
+                ? .shards(
+                    table: names.literal("pictures"), index: builder.name, schema: names.schema)
+                : .process(connection.backendProcessID), progress)
         defer { watch.stop() }
         change.removedInvalid = try builder.build { watch.begin(part: $0, of: $1) }
         searchStateCache.forget()
@@ -90,6 +100,10 @@ extension PicturesTable {
 
     /// About how many rows the table has: the planner's estimate, or a count before the first ANALYZE.
     func rowEstimate() throws -> Int {
+        if names.isDistributed {
+            let rows = try shardSizes().rows
+            if rows >= IndexOptions.worthAnIndex { return rows }
+        }
         let rows = try connection.execute(
             """
             SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint,

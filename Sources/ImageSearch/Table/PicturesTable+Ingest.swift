@@ -162,6 +162,10 @@ extension PicturesTable {
         needs: RefreshNeeds? = nil, storedSince time: Double? = nil
     ) throws -> [KnownObject] {
         guard !objects.isEmpty else { return [] }
+        let listed = """
+            unnest($1::text[], $2::text[], $3::text[]::bigint[]) WITH ORDINALITY
+                AS listed (filename, etag, size, place)
+            """
         // Rows of earlier versions were decoded as they are stored.
         let missing = """
             picture.width IS NULL \(needs?.needsPreviews == true ? "OR preview.filename IS NULL" : ""),
@@ -171,25 +175,25 @@ extension PicturesTable {
             LEFT JOIN \(names["picture_previews"]) AS preview ON preview.filename = picture.filename
                 AND preview.etag IS NOT DISTINCT FROM picture.\(set["etag"])
             """
-        // Only differences from `changed` are returned. A text array holds no NULL here.
+        // Only differences from `changed` are returned. A text array holds no NULL here. Both parts are
+        // inner joins by the key: outer joins of the list would make Citus fetch whole tables.
         let rows = try connection.execute(
             """
-            SELECT listed.place::integer - 1, refusal.filename IS NOT NULL, refusal.reason,
-                refusal.format, \(needs == nil ? "false, false" : missing),
-                substr(refusal.rules, length($5) + 1)
-            FROM unnest($1::text[], $2::text[], $3::text[]::bigint[]) WITH ORDINALITY
-                AS listed (filename, etag, size, place)
-            LEFT JOIN \(names.pictures) AS picture ON picture.filename = listed.filename
+            SELECT listed.place::integer - 1, false, NULL::text, NULL::text,
+                \(needs == nil ? "false, false" : missing), ''
+            FROM \(listed) JOIN \(names.pictures) AS picture ON picture.filename = listed.filename
                 AND coalesce(picture.\(set["etag"]), '') = listed.etag
                 AND picture.\(set["size"]) = listed.size
                 AND picture.\(set["model"]) = $4 AND picture.\(set["embedding"]) IS NOT NULL
                 AND (listed.etag <> '' OR picture.\(set["stored_at"]) >= to_timestamp($6))
             \(needs?.needsPreviews == true ? previews : "")
-            LEFT JOIN \(names["picture_refusals"]) AS refusal ON picture.filename IS NULL
-                AND refusal.filename = listed.filename
+            UNION ALL
+            SELECT listed.place::integer - 1, true, refusal.reason, refusal.format, false, false,
+                substr(refusal.rules, length($5) + 1)
+            FROM \(listed) JOIN \(names["picture_refusals"]) AS refusal
+                ON refusal.filename = listed.filename
                 AND refusal.etag = listed.etag AND refusal.size = listed.size
                 AND starts_with(refusal.rules, $5) AND listed.etag <> ''
-            WHERE picture.filename IS NOT NULL OR refusal.filename IS NOT NULL
             """,
             objects.arrays + [
                 .int32(Int32(model)), .text(rules), .double(time ?? .infinity),
@@ -203,6 +207,8 @@ extension PicturesTable {
                     try row.bool(5)
                     ? .incomplete(.decodeAgain)
                     : try row.bool(4) ? .incomplete(.describe) : .unchanged
+            } else if answers[place] != .changed {
+                // Its row is newer than the refusal.
             } else if try row.isNull(2) {
                 answers[place] = .noPicture
             } else if case let reader = try row.string(6),
@@ -295,19 +301,19 @@ extension PicturesTable {
         }
         let known = pictures.filter { $0.embedding == nil }
         if !known.isEmpty {
-            // Rows of the same objects only; locked in the order of their keys.
+            // Rows of the same objects only. Citus casts columns in a list of its own, not in an UPDATE.
             try connection.execute(
                 """
-                WITH incoming AS (
-                    SELECT incoming.* FROM \(incoming)) AS incoming (\(columns))
-                    JOIN \(names.pictures) AS picture USING (filename)
-                    ORDER BY filename FOR UPDATE OF picture
+                WITH incoming AS MATERIALIZED (
+                    SELECT filename, etag, size, width, height,
+                        nullif(taken_at, '')::timestamp AS taken_at,
+                        nullif(taken_offset, '')::interval AS taken_offset,
+                        nullif(camera, '') AS camera
+                    FROM \(incoming)) AS incoming (\(columns))
                 )
                 UPDATE \(names.pictures) AS picture
-                SET width = incoming.width, height = incoming.height,
-                    taken_at = nullif(incoming.taken_at, '')::timestamp,
-                    taken_offset = nullif(incoming.taken_offset, '')::interval,
-                    camera = nullif(incoming.camera, ''), \(set["decoding"]) = $9
+                SET \(facts.map { "\($0) = incoming.\($0)" }.joined(separator: ", ")),
+                    \(set["decoding"]) = $9
                 FROM incoming
                 WHERE picture.filename = incoming.filename
                     AND coalesce(picture.\(set["etag"]), '') = incoming.etag
@@ -377,16 +383,32 @@ extension PicturesTable {
 
     /// Finds out before any work is done whether the role may use the tables beside `pictures`.
     func checkSideTables() throws {
-        let tables = Migrations.sideTables.map(names.literal).joined(separator: ", ")
-        let rows = try connection.execute(
-            """
-            SELECT bool_and(has_table_privilege(name, privilege))
-            FROM unnest(ARRAY[\(tables)]) AS name,
-                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
-            """)
-        guard let row = rows.first, try row.bool(0) else {
-            throw TableError.mayNotUseSideTables(role: connection.user)
+        guard
+            try tables(Migrations.sideTables, without: ["SELECT", "INSERT", "UPDATE", "DELETE"])
+                .isEmpty
+        else {
+            throw TableError.mayNotUseSideTables(role: connection.user, schema: names.schema)
         }
+    }
+
+    /// Finds out whether the role may read all tables that a dry run compares with.
+    func checkSideTablesReadable() throws {
+        let unreadable = try tables(["pictures"] + Migrations.sideTables, without: ["SELECT"])
+        guard unreadable.isEmpty else {
+            throw TableError.mayNotRead(role: connection.user, tables: unreadable)
+        }
+    }
+
+    /// Which of these tables are there and lack a right for this role.
+    private func tables(_ tables: [String], without rights: [String]) throws -> [String] {
+        try tables.filter { table in
+            try connection.execute(
+                """
+                SELECT bool_and(coalesce(has_table_privilege(\(names.regclass(table)), privilege), true))
+                FROM unnest($1::text[]) AS privilege
+                """, [.textArray(rights)]
+            ).first?.bool(0) != true
+        }.map { names[$0] }
     }
 }
 
@@ -423,8 +445,9 @@ extension PicturesTable {
             picture.filename = ANY ($1::text[])
             AND (picture.stored_at IS NULL OR picture.stored_at < to_timestamp($2))
             \(isReplacing ? "AND coalesce(picture.stored_at_next < to_timestamp($2), true)" : "")
-            AND NOT EXISTS (SELECT FROM \(names["picture_claims"]) AS claim
-                WHERE claim.filename = picture.filename AND claim.lease >= clock_timestamp())
+            AND picture.filename <> ALL (ARRAY(
+                SELECT filename FROM \(names["picture_claims"])
+                WHERE filename = ANY ($1::text[]) AND lease >= clock_timestamp()))
             """
     }
 
@@ -470,7 +493,7 @@ extension PicturesTable {
                 return removed
             }
         } catch let error as PGError where error.isInsufficientPrivilege {
-            throw TableError.mayNotPrune(role: connection.user)
+            throw TableError.mayNotPrune(role: connection.user, schema: names.schema)
         }
     }
 }

@@ -43,7 +43,6 @@ extension PicturesTable {
     /// - Throws: ``TableError`` when another model is on its way, the role does not own the table, or
     ///   something depends on a column that the switch drops.
     func prepareReplacement(by model: ModelIdentity) throws -> Int {
-        let isPooled = try connection.isPooled()
         return try changingTable {
             let known = try models()
             if let active = known.first(where: \.isActive), active.identity.isSame(as: model) {
@@ -70,11 +69,12 @@ extension PicturesTable {
                 "ADD COLUMN \(ColumnSet.next[$0.name]) \($0.type)"
             }
             // The default dates rows that other programs insert from now on; existing rows keep NULL.
-            try connection.executeScript(
+            try run([
+                "ALTER TABLE \(names.pictures) \(columns.joined(separator: ", "))",
                 """
-                ALTER TABLE \(names.pictures) \(columns.joined(separator: ", "));
                 ALTER TABLE \(names.pictures) ALTER COLUMN stored_at_next SET DEFAULT clock_timestamp()
-                """)
+                """,
+            ])
             return id
         }
     }
@@ -82,14 +82,14 @@ extension PicturesTable {
     /// Drops the second set of columns.
     /// - Returns: the model whose embeddings were given up; nil when no replacement had begun.
     public func cancelReplacement() throws -> ModelIdentity? {
-        try changingTable {
+        try checkServerIsWritable()
+        return try changingTable {
             guard let next = try models().first(where: \.isNext) else { return nil }
             try checkMayReplace()
-            try connection.executeScript(
-                """
-                UPDATE \(names["picture_models"]) SET next_since = NULL;
-                ALTER TABLE \(names.pictures) \(Self.dropping(.next))
-                """)
+            try run([
+                "UPDATE \(names["picture_models"]) SET next_since = NULL",
+                "ALTER TABLE \(names.pictures) \(Self.dropping(.next))",
+            ])
             return next.identity
         }
     }
@@ -219,6 +219,14 @@ extension PicturesTable {
                     try lockDefinitions()
                     try connection.executeScript(
                         "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0")
+                    if names.isDistributed {
+                        // One connection to each server, since definitions follow what was read.
+                        try connection.executeScript(
+                            """
+                            SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+                            SET LOCAL citus.max_adaptive_executor_pool_size = 1
+                            """)
+                    }
                     return try body()
                 }
             } catch let error as PGError where error.sqlState == "55P03" {
@@ -248,7 +256,7 @@ extension PicturesTable {
     /// search and store.
     private func buildNextIndexes() throws {
         guard try !missingNextIndexes().isEmpty else { return }
-        guard try !connection.isPooled() else { throw TableError.replacementThroughPool }
+        guard !isPooled else { throw TableError.replacementThroughPool }
         try lockIndexes { _ in }
         defer { unlockIndexes() }
         try prepareSession(IndexOptions(.hnsw))
@@ -300,7 +308,7 @@ extension PicturesTable {
                 )
             }
         }
-        try connection.executeScript(script.joined(separator: ";\n"))
+        try run(script)
     }
 
     /// Gives the columns of the second set the defaults, rights, comments, storage and statistics
@@ -326,9 +334,13 @@ extension PicturesTable {
                     next := old.attname || '_next';
                     EXECUTE format('ALTER TABLE %s ALTER COLUMN %I %s', pictures, next,
                         coalesce('SET DEFAULT ' || old.default_, 'DROP DEFAULT'));
-                    EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE %s', pictures, next,
-                        CASE old.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'
-                            WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END);
+                    IF old.attstorage <> (SELECT attstorage FROM pg_attribute
+                        WHERE attrelid = pictures AND attname = next)
+                    THEN
+                        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STORAGE %s', pictures, next,
+                            CASE old.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'
+                                WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END);
+                    END IF;
                     IF old.attstattarget >= 0 THEN
                         EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', pictures, next,
                             old.attstattarget);

@@ -132,9 +132,13 @@ extension PicturesTable {
             try findNames()
             searchStateCache.forget()
             if names != known { return try explainingFailures(dimension: dimension, body) }
-            // Without the extension, the type or operator is what is missing first.
-            guard try columns().isEmpty else { throw error }
-            throw TableError.noTable
+            try checkReadable()
+            throw error
+        } catch let error as PGError
+            where error.sqlState?.hasPrefix("42") == true || error.kind == .decoding
+        {
+            try checkReadable()
+            throw error
         } catch let error as PGError where error.sqlState == "22000" {
             // Two models of different dimensions: their names say more than the numbers.
             if let searchModel { try checkSearched(with: searchModel) }
@@ -179,7 +183,9 @@ struct NearestPlan {
 
     /// The search with the settings that it needs, for a transaction of its own.
     func queries(for embedding: [Float]) -> [PGQuery] {
-        settings.map { PGQuery("SET LOCAL \($0.name) = \($0.value)") } + [search(embedding)]
+        let settings = settings.map { PGQuery("SET LOCAL \($0.name) = \($0.value)") }
+        return (settings.isEmpty ? [] : names.settingsReachEveryServer) + settings
+            + [search(embedding)]
     }
 
     /// How far the index is followed. pgvector gives 40 rows at most unless it is told to go

@@ -13,6 +13,8 @@ public struct PicturesTable {
     package let connection: PGConnection
     let session: TableSession
     let searchStateCache = SearchStateCache()
+    /// Whether a connection pool is between this program and the server.
+    let isPooled: Bool
 
     /// The model that searches are made with: when it is set, a search of another model's embeddings
     /// is refused.
@@ -24,25 +26,42 @@ public struct PicturesTable {
 
     /// Connects to the database of a service URI.
     ///
-    /// - Parameter responseTimeout: how long the server may keep silent while a statement runs, so that
-    ///   one that hangs gives an error. Longer than the longest statement that the tool runs; nil for
-    ///   ever, for building an index.
-    /// - Throws: `PGError`, whose description names the server and never the password.
+    /// - Parameters:
+    ///   - schema: where the tables are; nil for where the search path finds them.
+    ///   - responseTimeout: how long the server may keep silent while a statement runs, so that
+    ///     one that hangs gives an error. Longer than the longest statement that the tool runs; nil for
+    ///     ever, for building an index.
+    /// - Throws: `PGError`, whose description names the server and never the password; ``TableError``
+    ///   when the role may not use a schema.
     public init(
-        uri: String, applicationName: String, responseTimeout: Duration? = .seconds(120)
+        uri: String, schema: String? = nil, applicationName: String,
+        responseTimeout: Duration? = .seconds(120)
     ) throws {
         try self.init(
             PGConnection(
-                uri: uri, applicationName: applicationName, responseTimeout: responseTimeout))
+                uri: uri, applicationName: applicationName, responseTimeout: responseTimeout),
+            schema: schema)
     }
 
     /// Takes over a connection.
-    init(_ connection: PGConnection) throws {
+    init(_ connection: PGConnection, schema: String? = nil) throws {
         self.connection = connection
-        if try connection.isPooled(), try connection.refusesTransactions() {
-            throw TableError.statementPool
+        isPooled = try Self.isPooled(connection)
+        session = try TableSession(connection, schema: schema)
+    }
+
+    /// - Throws: ``TableError/statementPool``.
+    private static func isPooled(_ connection: PGConnection) throws -> Bool {
+        do {
+            guard try connection.isPooled() else { return false }
+        } catch  where error.kind == .timeout {
+            throw PGError(
+                .timeout,
+                "the connection was accepted, but its first statement got no answer: a connection pool in session mode needs a connection for each search thread of web-app, which has two for each processor and 16 at most, and one for every other tool"
+            )
         }
-        session = TableSession(try TableNames(connection))
+        if try connection.refusesTransactions() { throw TableError.statementPool }
+        return true
     }
 
     // MARK: Creating
@@ -83,11 +102,13 @@ public struct PicturesTable {
     private func createOrUpgrade(_ dimension: Int?, _ partitions: Int?) throws -> Creation {
         try connection.transaction {
             try lockDefinitions()
+            let createdSchema = try createSchema()
             let createdExtension = try createExtension()
             if createdExtension { try findNames() }
             let version = try extensionVersion() ?? "unknown"
             let existing = try columns()
             if existing.isEmpty {
+                if !createdSchema, !createdExtension { try checkSchema() }
                 let dimension = dimension ?? Self.defaultDimension
                 try createTable(dimension, partitions: partitions ?? 0)
                 _ = try applyMigrations()
@@ -101,6 +122,7 @@ public struct PicturesTable {
             }
             if let partitions { try checkPartitions(partitions) }
             let applied = try applyMigrations()
+            if names.isDistributed { try distributeSideTables() }
             return Creation(
                 extensionVersion: version, createdExtension: createdExtension,
                 createdTable: false, upgradedTable: !applied.isEmpty,
@@ -121,8 +143,44 @@ public struct PicturesTable {
         guard !available.isEmpty else {
             throw TableError.noVectorExtension(server: "\(connection.serverVersion / 10_000)")
         }
-        try define("CREATE EXTENSION vector", or: .mayNotCreateExtension(role: connection.user))
+        // All collections of a database share it, so it belongs to the schema of none.
+        let publicExists = try connection.execute(
+            "SELECT 1 FROM pg_namespace WHERE nspname = 'public'")
+        let place =
+            !names.isSchemaGiven ? "" : " SCHEMA \(publicExists.isEmpty ? names.schema : "public")"
+        try define(
+            "CREATE EXTENSION vector\(place)", or: .mayNotCreateExtension(role: connection.user))
         return true
+    }
+
+    /// Creates the schema of `PG_SCHEMA` if it is not there.
+    private func createSchema() throws -> Bool {
+        guard !names.schemaExists else { return false }
+        try define(
+            "CREATE SCHEMA IF NOT EXISTS \(names.schema)",
+            or: .mayNotCreateSchema(role: connection.user, schema: names.schema))
+        return true
+    }
+
+    /// Refuses to create tables in a schema that is an extension's own: one that it created, or in which
+    /// nothing else is.
+    private func checkSchema() throws {
+        let rows = try connection.execute(
+            """
+            SELECT quote_ident(extname) FROM pg_extension, pg_namespace
+            WHERE nspname <> 'public' AND pg_namespace.oid = to_regnamespace($1) AND (
+                EXISTS (SELECT FROM pg_depend
+                    WHERE classid = 'pg_namespace'::regclass AND objid = pg_namespace.oid
+                        AND refobjid = pg_extension.oid AND deptype = 'e')
+                OR extnamespace = pg_namespace.oid AND NOT EXISTS (
+                    SELECT FROM pg_class WHERE relnamespace = pg_namespace.oid
+                        AND relkind IN ('r', 'p', 'v') AND NOT EXISTS (SELECT FROM pg_depend
+                            WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid
+                                AND deptype = 'e')))
+            """, [.text(names.schema)])
+        if let row = rows.first {
+            throw TableError.extensionSchema(names.schema, extension: try row.string(0))
+        }
     }
 
     /// Runs a definition for which the role may lack the right.
@@ -134,7 +192,7 @@ public struct PicturesTable {
         }
     }
 
-    /// Columns of the table that the search path finds, by name, with their types; empty without one.
+    /// Columns of the table, by name, with their types; empty without one.
     func columns() throws -> [String: String] {
         let rows = try connection.execute(
             """
@@ -147,10 +205,29 @@ public struct PicturesTable {
         return columns
     }
 
-    private func checkedDimension(_ columns: [String: String]) throws -> Int {
+    /// The dimension of embeddings in a table with these columns.
+    /// - Throws: ``TableError/noTable`` when there are none, ``TableError/differentTable`` for the table of
+    ///   some other program.
+    func shape(_ columns: [String: String]) throws -> Int {
+        guard !columns.isEmpty else { throw names.noTable }
         guard let name = columns["filename"], name == "text" || name.hasPrefix("character varying"),
             let dimension = Self.dimension(columns["embedding"])
-        else { throw TableError.differentTable }
+        else { throw TableError.differentTable(schema: names.schema) }
+        return dimension
+    }
+
+    /// Finds out what is wrong with the table when a statement that reads it has failed.
+    /// - Throws: ``TableError`` when the table is not there, another program's, or not for this role.
+    func checkReadable() throws {
+        _ = try shape(try columns())
+        let rows = try connection.execute(
+            "SELECT has_table_privilege(\(names.literal("pictures")), 'SELECT')")
+        guard let row = rows.first, try !row.bool(0) else { return }
+        throw TableError.mayNotRead(role: connection.user, tables: [names.pictures])
+    }
+
+    private func checkedDimension(_ columns: [String: String]) throws -> Int {
+        let dimension = try shape(columns)
         // Rows are replaced by key, for which the key has to be unique.
         let unique = try connection.execute(
             """
@@ -181,9 +258,7 @@ public struct PicturesTable {
     /// The dimension of the embeddings that the table holds.
     /// - Throws: ``TableError`` when there is no table, or one of another shape.
     public func dimension() throws -> Int {
-        let columns = try columns()
-        guard !columns.isEmpty else { throw TableError.noTable }
-        return try checkedDimension(columns)
+        try checkedDimension(try columns())
     }
 
     /// Finds out before any work is done whether rows could be stored.
@@ -198,12 +273,14 @@ public struct PicturesTable {
                 AND has_table_privilege(\(table), 'UPDATE')
             """)
         guard let row = rows.first else { return }
-        guard try row.bool(0) else { throw TableError.mayNotWrite(role: connection.user) }
+        guard try row.bool(0) else {
+            throw TableError.mayNotWrite(role: connection.user, schema: names.schema)
+        }
     }
 
     /// - Throws: ``TableError`` when the server is a replica, or transactions are read-only by default, as
     ///   managed databases set it when their disk is full.
-    private func checkServerIsWritable() throws {
+    func checkServerIsWritable() throws {
         let rows = try connection.execute(
             "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean")
         guard let row = rows.first else { return }
@@ -225,21 +302,19 @@ extension PicturesTable {
     /// - Parameter partitions: 0 for a table without.
     func createTable(_ dimension: Int, partitions: Int) throws {
         let columns = "filename text PRIMARY KEY, embedding \(names.vector)(\(dimension))"
-        let role = connection.user
-        guard partitions > 0 else {
-            return try define(
-                "CREATE TABLE \(names.pictures) (\(columns))", or: .mayNotCreateTable(role: role))
+        let isPartitioned = partitions > 0
+        var statements = [
+            "CREATE TABLE \(names.pictures) (\(columns))\(isPartitioned ? " PARTITION BY HASH (filename)" : "")"
+        ]
+        statements += (0..<partitions).map { number in
+            """
+            CREATE TABLE \(names["pictures_p\(number)"]) PARTITION OF \(names.pictures)
+            FOR VALUES WITH (MODULUS \(partitions), REMAINDER \(number))
+            """
         }
-        try define(
-            "CREATE TABLE \(names.pictures) (\(columns)) PARTITION BY HASH (filename)",
-            or: .mayNotCreateTable(role: role))
-        for number in 0..<partitions {
-            try define(
-                """
-                CREATE TABLE \(names["pictures_p\(number)"]) PARTITION OF \(names.pictures)
-                FOR VALUES WITH (MODULUS \(partitions), REMAINDER \(number))
-                """, or: .mayNotCreateTable(role: role))
-        }
+        let missingRight = TableError.mayNotCreateTable(
+            role: connection.user, schema: names.schema)
+        for statement in statements { try define(statement, or: missingRight) }
     }
 
     /// - Throws: ``TableError/otherPartitions(table:asked:)``.

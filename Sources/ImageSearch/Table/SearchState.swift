@@ -51,6 +51,8 @@ extension PicturesTable {
     func searchState() throws -> SearchState {
         try searchStateCache.state {
             if let searchBucket { try check(searchBucket) }
+            let columns = try columns()
+            if !columns.isEmpty { _ = try shape(columns) }
             let row = try read(
                 """
                 SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'), ''),

@@ -7,31 +7,62 @@ import PGClient
 struct TableNames: Sendable, Equatable {
     /// Schema of `pictures` and of the tables beside it, quoted as SQL needs it.
     let schema: String
+    let schemaExists: Bool
+    /// Whether `PG_SCHEMA` names the schema.
+    let isSchemaGiven: Bool
+    let hasCitus: Bool
+    /// Whether Citus spreads `pictures` over several servers.
+    let isDistributed: Bool
     /// Schema of pgvector, quoted.
     let vectorSchema: String
     /// pgvector's `vector` in `pg_type`; 0 without pgvector.
     let vectorOID: UInt32
 
-    /// `pictures` is the table that the search path finds, or will be in the first schema of that
-    /// path; the tables beside it are in the same schema.
-    init(_ connection: PGConnection) throws {
+    /// - Parameter name: the schema's name; nil for the schema in which the search path finds `pictures`,
+    ///   or without the table for the path's first.
+    /// - Throws: ``TableError/mayNotUseSchema(role:schema:)`` when the role may not use that schema or
+    ///   pgvector's.
+    init(_ connection: PGConnection, schema name: String?) throws {
         let rows = try connection.execute(
             """
-            SELECT coalesce(
-                    (SELECT quote_ident(nspname)
+            WITH place AS (
+                SELECT coalesce($1::text,
+                    (SELECT nspname::text
                     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
                     WHERE pg_class.oid = to_regclass('pictures')),
-                    quote_ident(current_schema()), 'public'),
-                (SELECT quote_ident(nspname) FROM pg_namespace WHERE oid = extnamespace),
+                    current_schema()::text, 'public') AS name
+            )
+            SELECT quote_ident(place.name), own.oid IS NOT NULL,
+                coalesce(has_schema_privilege(own.oid, 'USAGE'), true),
+                quote_ident(vector.nspname), coalesce(has_schema_privilege(vector.oid, 'USAGE'), true),
                 (SELECT oid::bigint FROM pg_type
-                WHERE typname = 'vector' AND typnamespace = extnamespace)
-            FROM (VALUES (1)) AS one LEFT JOIN pg_extension ON extname = 'vector'
-            """)
+                WHERE typname = 'vector' AND typnamespace = extnamespace),
+                EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
+            FROM place LEFT JOIN pg_namespace AS own ON own.nspname = place.name
+                LEFT JOIN pg_extension ON extname = 'vector'
+                LEFT JOIN pg_namespace AS vector ON vector.oid = extnamespace
+            """, [name.map { .text($0) } ?? .null])
         guard let row = rows.first else { throw TableError.noTable }
+        isSchemaGiven = name != nil
         schema = try row.string(0)
-        vectorSchema = try row.isNull(1) ? schema : row.string(1)
-        vectorOID = try row.isNull(2) ? 0 : UInt32(clamping: row.int(2))
+        schemaExists = try row.bool(1)
+        vectorSchema = try row.isNull(3) ? schema : row.string(3)
+        vectorOID = try row.isNull(5) ? 0 : UInt32(clamping: row.int(5))
+        hasCitus = try row.bool(6)
+        isDistributed =
+            try hasCitus
+            && !connection.execute(
+                "SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass($1)",
+                [.text("\(schema).pictures")]
+            ).isEmpty
+        for (schema, isAllowed) in [(vectorSchema, try row.bool(4)), (schema, try row.bool(2))]
+        where !isAllowed {
+            throw TableError.mayNotUseSchema(role: connection.user, schema: schema)
+        }
     }
+
+    /// What to throw where the table is not there.
+    var noTable: TableError { isSchemaGiven ? .noTableIn(schema: schema) : .noTable }
 
     /// The qualified name of a table or index of this project, such as `public.picture_models`.
     subscript(_ name: String) -> String { "\(schema).\(name)" }
@@ -41,6 +72,11 @@ struct TableNames: Sendable, Equatable {
 
     /// `to_regclass('public.pictures')`: NULL when there is no such table or index.
     func regclass(_ name: String = "pictures") -> String { "to_regclass(\(literal(name)))" }
+
+    /// Lets the servers of a Citus cluster have the settings that follow in the transaction, too.
+    var settingsReachEveryServer: [PGQuery] {
+        isDistributed ? [PGQuery("SET LOCAL citus.propagate_set_commands = 'local'")] : []
+    }
 
     /// The qualified name as a string literal.
     func literal(_ name: String) -> String { quotedText(self[name]) }
@@ -62,18 +98,25 @@ func quotedName(_ name: String) -> String {
 
 /// A connection's memory: names, and the time limit of searches.
 final class TableSession {
+    /// `PG_SCHEMA`.
+    let schema: String?
     var names: TableNames
     /// The server cancels a search that takes longer.
     var statementLimit: Duration?
 
-    init(_ names: TableNames) { self.names = names }
+    init(_ connection: PGConnection, schema: String?) throws {
+        self.schema = schema
+        names = try TableNames(connection, schema: schema)
+    }
 }
 
 extension PicturesTable {
     var names: TableNames { session.names }
 
     /// Looks the names up again, after pgvector or a table was created.
-    func findNames() throws { session.names = try TableNames(connection) }
+    func findNames() throws {
+        session.names = try TableNames(connection, schema: session.schema)
+    }
 
     /// Lets the server cancel a search that takes longer (SQLSTATE 57014).
     package func limitStatements(to duration: Duration) { session.statementLimit = duration }

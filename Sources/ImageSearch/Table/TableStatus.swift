@@ -35,6 +35,8 @@ public struct TableStatus: Sendable, Equatable {
         public let version: String
     }
 
+    /// The schema of the table and of those beside it.
+    public let schema: String
     public let dimension: Int
     /// Rows with an embedding.
     public let pictures: Int
@@ -48,6 +50,8 @@ public struct TableStatus: Sendable, Equatable {
     public let replacement: Replacement?
     public let indexes: [Index]
     public let partitions: Int
+    /// Into how many shards Citus has split the table; 0 without Citus.
+    public let shards: Int
     /// Of the rows alone, of all indexes, and of what is stored out of line.
     public let tableBytes: Int
     public let indexBytes: Int
@@ -121,8 +125,11 @@ extension PicturesTable {
     public func status() throws -> TableStatus {
         let dimension = try dimension()
         let counts = try connection.execute(
-            "SELECT count(embedding), count(*) - count(embedding), pg_is_in_recovery() FROM \(names.pictures)"
-        )
+            """
+            SELECT count(embedding), count(*) - count(embedding), pg_is_in_recovery(),
+                (parse_ident($1))[1]
+            FROM \(names.pictures)
+            """, [.text(names.schema)])
         guard let row = counts.first else { throw TableError.noTable }
         let sizes = try sizes()
         return TableStatus(
@@ -131,15 +138,30 @@ extension PicturesTable {
             extensions: try connection.execute(
                 "SELECT extname::text, extversion FROM pg_extension ORDER BY extname"
             ).map { .init(name: try $0.string(0), version: try $0.string(1)) },
-            dimension: dimension, pictures: try row.int(0), withoutEmbedding: try row.int(1),
+            schema: try row.string(3), dimension: dimension, pictures: try row.int(0),
+            withoutEmbedding: try row.int(1),
             failures: try failures(), models: try statusModels(where: "active_since"),
             replacement: try replacement(), indexes: try indexStatus(),
-            partitions: sizes.partitions, tableBytes: sizes.table, indexBytes: sizes.indexes,
-            outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
+            partitions: sizes.partitions, shards: sizes.shards, tableBytes: sizes.table,
+            indexBytes: sizes.indexes, outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
             migrations: try migrationNumbers())
     }
 
-    private func sizes() throws -> (partitions: Int, table: Int, indexes: Int, outOfLine: Int) {
+    private struct Sizes {
+        var partitions = 0
+        var shards = 0
+        let table: Int
+        let indexes: Int
+        let outOfLine: Int
+    }
+
+    private func sizes() throws -> Sizes {
+        if names.isDistributed {
+            let sizes = try shardSizes()
+            return Sizes(
+                shards: sizes.shards, table: sizes.table, indexes: sizes.indexes,
+                outOfLine: sizes.outOfLine)
+        }
         let rows = try connection.execute(
             """
             SELECT count(*) FILTER (WHERE relid <> \(names.regclass())),
@@ -153,20 +175,24 @@ extension PicturesTable {
             WHERE relkind = 'r'
             """)
         guard let row = rows.first else { throw TableError.noTable }
-        return (try row.int(0), try row.int(1), try row.int(2), try row.int(3))
+        return Sizes(
+            partitions: try row.int(0), table: try row.int(1), indexes: try row.int(2),
+            outOfLine: try row.int(3))
     }
 
     private func indexStatus() throws -> [TableStatus.Index] {
         try searchIndexes().map { index in
             let quoted = quotedName(index.name)
             let size = try connection.execute(
-                """
-                SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint
-                FROM (
-                    SELECT \(names.regclass(quoted)) AS relid
-                    UNION SELECT relid FROM pg_partition_tree(\(names.regclass(quoted)))
-                ) AS tree
-                """)
+                names.isDistributed
+                    ? "SELECT citus_relation_size(\(names.regclass(quoted)))"
+                    : """
+                    SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint
+                    FROM (
+                        SELECT \(names.regclass(quoted)) AS relid
+                        UNION SELECT relid FROM pg_partition_tree(\(names.regclass(quoted)))
+                    ) AS tree
+                    """)
             return TableStatus.Index(
                 name: index.name, method: index.method.rawValue, type: index.type,
                 distance: index.distance.rawValue, isValid: index.isValid,
