@@ -44,6 +44,12 @@ public enum Console {
         write("\r" + text + "\u{1B}[K", to: STDERR_FILENO)
     }
 
+    /// Whether stdout is a terminal that takes escape sequences; those that know no hyperlinks pass over them.
+    public static var showsHyperlinks: Bool {
+        isatty(STDOUT_FILENO) == 1
+            && !["", "dumb"].contains(getenv("TERM").map { String(cString: $0) } ?? "")
+    }
+
     /// Whether stderr is a terminal.
     public static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 

@@ -2,10 +2,18 @@ import ImageSearch
 
 /// How `find-images` prints its results.
 public enum HitFormat {
-    /// Two lines for people: `1: KEY (0.2731)` and `   URL: …`.
-    /// - Parameter url: nil without links; an inner nil for a key that no store can have.
-    public static func text(_ hit: SearchHit, url: String??) -> String {
-        let line = "\(hit.rank): \(Console.printable(hit.key)) (\(fixed(hit.score)))"
+    /// Two lines for people: `1: KEY (0.2731)` and `   URL: …`, or the first alone with a key that leads to the
+    /// picture.
+    /// - Parameters:
+    ///   - url: nil without links; an inner nil for a key that no store can have.
+    ///   - isLinked: whether the key is a terminal's hyperlink (OSC 8); such a URL has hundreds of characters.
+    public static func text(_ hit: SearchHit, url: String??, isLinked: Bool) -> String {
+        let key = Console.printable(hit.key)
+        let score = "(\(fixed(hit.score)))"
+        if isLinked, let url = url ?? nil {
+            return "\(hit.rank): \u{1B}]8;;\(url)\u{1B}\\\(key)\u{1B}]8;;\u{1B}\\ \(score)"
+        }
+        let line = "\(hit.rank): \(key) \(score)"
         guard let url else { return line }
         return "\(line)\n   URL: \(url ?? "none, the store has no such picture")"
     }

@@ -69,7 +69,9 @@ struct FindImages: AsyncParsableCommand {
         help: "With --keys: end each key with a NUL character instead, as xargs -0 reads them.")
     var nul = false
 
-    @Flag(inversion: .prefixedNo, help: "Print a link to each picture.")
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Print a link to each picture; on a terminal, the key is the link.")
     var url = true
 
     @Option(help: "How many seconds the links work, at most a week.")
@@ -289,7 +291,8 @@ struct FindImages: AsyncParsableCommand {
             Console.line(HitFormat.json(hit, query: line, url: url ? .some(link) : nil))
             return
         }
-        Console.line(HitFormat.text(hit, url: url ? .some(link) : nil))
+        Console.line(
+            HitFormat.text(hit, url: url ? .some(link) : nil, isLinked: Console.showsHyperlinks))
         if let graphics,
             let bytes = try? store.object(hit.key, maximumBytes: Self.maximumThumbnailBytes),
             let picture = graphics.thumbnail(of: bytes)

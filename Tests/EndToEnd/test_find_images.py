@@ -274,7 +274,7 @@ def test_duplicates(album):
     ["cat", "--shape", "round"], ["cat", "--min-width", "0"],
     ["cat", "--after", "2024", "--before", "2023"],
 ])
-def test_wrong_usage(workplace, arguments):
+def test_usage_without_a_query(workplace, arguments):
     """Without anything to search for, the usage is printed instead of a search made up."""
     result = workplace.run("find-images", *arguments, code=64)
     assert "Usage: find-images" in result.stderr and result.stdout == ""
@@ -346,8 +346,24 @@ def test_thumbnails_only_where_they_can_be_seen(album):
     jpeg = base64.b64decode(re.search(rb"1337;File=[^:]*:([^\x07]*)\x07", iterm).group(1))
     assert jpeg.startswith(b"\xff\xd8\xff")
     assert b"\x1b" not in on_terminal(album, arguments, TERM="dumb")
-    assert b"\x1b" not in on_terminal(album, [*arguments, "--no-thumbnails"], TERM="xterm-kitty")
+    assert b"\x1b_G" not in on_terminal(album, [*arguments, "--no-thumbnails"], TERM="xterm-kitty")
     assert "\x1b" not in album.run("find-images", *arguments, env={"TERM": "xterm-kitty"}).stdout
+
+
+def test_keys_are_links_on_a_terminal(album):
+    """Hyperlinks as "Hyperlinks in terminal emulators" (OSC 8) describes them, and no long URL beside them."""
+    key = add_photo(album)
+    arguments = ["--image", key, "-k", "2", "--no-thumbnails"]
+    hit = json.loads(album.run("find-images", *arguments, "--json").stdout.splitlines()[0])
+    shown = on_terminal(album, arguments, TERM="xterm-256color").decode()
+    first, second = shown.splitlines()
+    links = re.findall(r"\x1b]8;;(.*?)\x1b\\", first)
+    assert links == [hit["url"], ""]
+    assert re.sub(r"\x1b].*?\x1b\\", "", first) == f"1: {key} (1.0000)"
+    assert second.startswith("2: ")
+    plain = on_terminal(album, [*arguments, "--no-url"], TERM="xterm-256color").decode()
+    assert plain.splitlines()[0] == f"1: {key} (1.0000)"
+    assert f"   URL: {hit['url']}" in on_terminal(album, arguments, TERM="dumb").decode()
 
 
 def test_index_status_and_recall(album):
