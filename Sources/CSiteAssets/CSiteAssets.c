@@ -25,6 +25,10 @@ static const uint8_t site_js[] = {
 #embed "../SearchSite/Assets/site.js"
 };
 
+static const uint8_t box_mustache[] = {
+#embed "../SearchSite/Assets/box.mustache"
+};
+
 static const uint8_t examples_mustache[] = {
 #embed "../SearchSite/Assets/examples.mustache"
 };
@@ -49,6 +53,10 @@ static const uint8_t results_mustache[] = {
 #embed "../SearchSite/Assets/results.mustache"
 };
 
+static const uint8_t strip_mustache[] = {
+#embed "../SearchSite/Assets/strip.mustache"
+};
+
 #define FILE_NAMED(name, bytes) {name, bytes, sizeof bytes}
 
 static const CSiteAsset files[] = {
@@ -57,12 +65,14 @@ static const CSiteAsset files[] = {
     FILE_NAMED("openapi.json", openapi_json),
     FILE_NAMED("site.css", site_css),
     FILE_NAMED("site.js", site_js),
+    FILE_NAMED("box.mustache", box_mustache),
     FILE_NAMED("examples.mustache", examples_mustache),
     FILE_NAMED("hit.mustache", hit_mustache),
     FILE_NAMED("message.mustache", message_mustache),
     FILE_NAMED("page.mustache", page_mustache),
     FILE_NAMED("picture.mustache", picture_mustache),
     FILE_NAMED("results.mustache", results_mustache),
+    FILE_NAMED("strip.mustache", strip_mustache),
 };
 
 const CSiteAsset *CSiteAssetNamed(const char *name) {

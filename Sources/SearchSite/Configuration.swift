@@ -4,6 +4,12 @@ extension SearchSite {
 
     /// What the operator can choose.
     public struct Configuration: Sendable {
+        /// What the page calls itself.
+        public var siteName = "Picture Search"
+        /// Searches that the start page suggests.
+        public var examples = ["cat", "man jumping", "outer space"]
+        /// Whether results are shown while a visitor types.
+        public var isLive = true
         /// Whether pages, `/ready` and problems say why a search failed. A reason names servers and
         /// tables, so it is for sites that only their operator can reach; the log has it always.
         public var showsReasons = false

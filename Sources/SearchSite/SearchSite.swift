@@ -13,6 +13,7 @@ import NIOCore
 /// | `POST /search` | takes a picture, leads to its search |
 /// | `POST /search_form` | the results alone, an HTML fragment for field `search_text` |
 /// | `GET /pictures/<key>`, `/thumbnails/<key>` | a picture's bytes, where the site hands them out |
+/// | `GET /large/<key>` | a copy of a picture that browsers do not show |
 /// | `GET`, `POST /api/search`, `GET /api/pictures/<key>` | the same as JSON |
 /// | `GET /openapi.json` | the description of the interface |
 /// | `GET /health` | `{"status":"ok"}` while the process lives |
@@ -42,6 +43,8 @@ public struct SearchSite: Sendable {
     let health: Refreshed<Result<Void, any Error>>
     /// About how many pictures there are.
     let total: Refreshed<Int?>
+    /// Some pictures for the start page.
+    let sample: Refreshed<[StoredPicture]>
     let clients: ClientAddress
     private let refusals: Refusals
     /// Wrong credentials.
@@ -68,6 +71,7 @@ public struct SearchSite: Sendable {
         self.configuration = configuration
         self.logger = logger ?? Self.standardErrorLogger()
         pages = Pages(
+            configuration,
             pictures: PictureAddresses(
                 search: search, isProxy: configuration.proxiesPictures && source != nil))
         let pictures = PictureStock(
@@ -113,6 +117,9 @@ public struct SearchSite: Sendable {
             do { return .success(try await search.checkHealth()) } catch { return .failure(error) }
         }
         total = Refreshed(every: .seconds(60)) { try? await search.pictureCount() }
+        sample = Refreshed(every: .seconds(60)) {
+            (try? await search.sample(Pages.stripLength)) ?? []
+        }
     }
 
     private static func standardErrorLogger() -> Logger {
@@ -129,6 +136,7 @@ public struct SearchSite: Sendable {
                 metrics: metrics, clients: clients, logsRequests: configuration.logsRequests,
                 logsQueries: configuration.logsQueries))
         router.add(middleware: ResponseHeaders(isSecure: configuration.tls != nil))
+        router.add(middleware: Compression())
         router.add(
             middleware: ErrorPages(
                 pages: pages, allowedMethods: Self.allowedMethods,

@@ -9,8 +9,8 @@ struct SiteFailure: Error {
     let message: String
     /// What the operator needs to know, if it differs.
     var operatorDetail: String?
-    /// The text searched for, to keep it in the search box.
-    var query = ""
+    /// What was searched for, to keep it in the search box.
+    var search: SearchState?
     var headers = HTTPFields()
 
     static let notFound = SiteFailure(

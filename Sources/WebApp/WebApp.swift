@@ -199,6 +199,7 @@ struct WebApp: AsyncParsableCommand {
         configuration.maximumUploadBytes = maxUpload * 1_000_000
         configuration.thumbnailCacheBytes = thumbnailCache * 1_000_000
         configuration.requestsPerMinute = rateLimit
+        try setPage(in: &configuration, settings)
         configuration.access = try settings.optional("WEB_AUTH").map { try AccessRule($0) }
         try setAddresses(in: &configuration)
         configuration.logsRequests = logRequests || logQueries
@@ -207,6 +208,22 @@ struct WebApp: AsyncParsableCommand {
             configuration.tls = TLSFiles(certificate: tlsCertificate, key: tlsKey)
         }
         return configuration
+    }
+
+    private func setPage(
+        in configuration: inout SearchSite.Configuration, _ settings: Settings
+    ) throws {
+        if let name = try settings.optional("WEB_NAME") { configuration.siteName = name }
+        if let examples = try settings.optional("WEB_EXAMPLES") {
+            configuration.examples = examples.split(separator: ";")
+                .map { $0.split(separator: " ").joined(separator: " ") }.filter { !$0.isEmpty }
+        }
+        switch try settings.optional("WEB_LIVE_SEARCH") {
+        case nil, "on": break
+        case "off": configuration.isLive = false
+        case let value?:
+            throw ValidationError("WEB_LIVE_SEARCH must be on or off, not \"\(value)\"")
+        }
     }
 
     private var logger: Logger {

@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import struct
 import tempfile
 
 from tools import Workplace, new_database
@@ -11,8 +12,8 @@ SAMPLES = pathlib.Path(__file__).parents[2] / "samples"
 PICTURES = sorted((SAMPLES / "pictures").glob("*.jpg"))[:60]
 
 
-def filled_workplace(stack, database=None, pictures=PICTURES):
-    """A workplace whose table holds the pictures; `store` is the folder in which they lie.
+def filled_workplace(stack, database=None, pictures=PICTURES, others=None):
+    """A workplace whose table holds the pictures, and others by their names; `store` is their folder.
 
     `stack` keeps all of it until it is closed. Without a database, one is made for it.
     """
@@ -21,6 +22,8 @@ def filled_workplace(stack, database=None, pictures=PICTURES):
     store.mkdir(parents=True)
     for picture in pictures:
         shutil.copy(picture, store)
+    for name, picture in (others or {}).items():
+        (store / name).write_bytes(picture)
     settings = {
         "PG_SERVICE_URI": database or stack.enter_context(new_database()),
         "CLIP_MODEL": SAMPLES / "model" / "sample-clip.pt",
@@ -33,3 +36,13 @@ def filled_workplace(stack, database=None, pictures=PICTURES):
     place.run("create-table")
     place.run("process-images")
     return place
+
+
+def large_tiff(width=3_000, height=2_000):
+    """A grey gradient without compression (TIFF 6.0, sections 2 to 4)."""
+    pixels = bytes(x * 255 // width for x in range(width)) * height
+    fields = [(256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, height),
+              (279, len(pixels))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    directory = struct.pack("<H", len(fields)) + entries + struct.pack("<I", 0)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + directory

@@ -121,8 +121,8 @@ def test_first_page(visit):
 def test_typing_and_enter(visit):
     visit = visit()
     visit.open()
-    visit.type_text("man jumping")
     with visit.page.expect_response("**/search?q=man%20jumping") as asked:
+        visit.type_text("man jumping")
         visit.page.keyboard.press("Enter")
     assert asked.value.status == 200
     expect(visit.page.get_by_role("status")).to_contain_text("man jumping")
@@ -137,7 +137,7 @@ def test_pictures_have_texts(visit):
     visit = visit()
     visit.open("/search?q=man+jumping")
     pictures = visit.page.locator(".grid img")
-    assert pictures.count() == 24
+    assert pictures.count() >= 24
     for picture in pictures.all():
         assert picture.get_attribute("alt")
 
@@ -532,7 +532,7 @@ def test_more_pictures_come_when_scrolling(visit):
     page = visit.page
     visit.open("/search?q=cat")
     items = page.locator(".grid li")
-    expect(items).to_have_count(24)
+    expect(page.locator(".found h1 q")).to_have_text("cat")
     while items.count() < len(PICTURES):
         count = items.count()
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -541,7 +541,7 @@ def test_more_pictures_come_when_scrolling(visit):
     assert sorted(keys) == sorted(picture.name for picture in PICTURES)
     expect(page.locator("a.more")).to_have_count(0)
     # The address shows them all, and coming back from a picture leads to where one was.
-    assert parse_qs(urlsplit(page.url).query) == {"q": ["cat"], "limit": ["72"]}
+    assert parse_qs(urlsplit(page.url).query) == {"q": ["cat"], "limit": [str(len(PICTURES))]}
     last = page.locator(".grid a.frame").last
     last.click()
     expect(page.locator(".stage img")).to_be_visible()
@@ -565,19 +565,32 @@ def test_more_pictures_without_javascript(visit):
     expect(visit.page.locator("#n31")).to_be_in_viewport()
 
 
-def test_nothing_jumps(visit):
-    """Cumulative layout shift (W3C Layout Instability) while pictures arrive: none."""
-    visit = visit()
+# Cumulative layout shift (W3C Layout Instability).
+SHIFT = """() => new Promise((resolve) => {
+  let sum = 0;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
+  }).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => resolve(sum), 300);
+})"""
+
+
+@pytest.mark.parametrize("viewport", [PHONE, LAPTOP, WIDE], ids=["phone", "laptop", "wide"])
+def test_nothing_jumps(visit, viewport):
+    """Not while pictures arrive, nor while more are added to the list."""
+    visit = visit(viewport=viewport)
+    page = visit.page
     visit.open("/search?q=cat")
-    visit.page.wait_for_load_state("networkidle")
-    shift = visit.page.evaluate("""() => new Promise((resolve) => {
-      let sum = 0;
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
-      }).observe({ type: "layout-shift", buffered: true });
-      setTimeout(() => resolve(sum), 300);
-    })""")
-    assert shift < 0.01
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(SHIFT) == 0
+    page.mouse.move(100, 300)
+    items = page.locator(".grid li")
+    while items.count() < len(PICTURES):
+        page.mouse.wheel(0, viewport["height"] * 0.7)
+        page.wait_for_timeout(50)
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".held")).to_have_count(0)
+    assert page.evaluate(SHIFT) == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

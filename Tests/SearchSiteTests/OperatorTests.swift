@@ -151,6 +151,25 @@ import Testing
         #expect(try await site.ask("/thumbnails/no.jpg", peer: "192.0.2.1").status == 429)
     }
 
+    /// What the script asks by itself counts a quarter.
+    @Test func resultsWhileTypingCountAQuarter() async throws {
+        let start = ContinuousClock.now
+        let site = SearchSite(search: FakeSearch()) {
+            $0.now = { start }
+            $0.requestsPerMinute = 60
+        }
+        func ask(_ part: String?) async throws -> Int {
+            let headers = part.map { ["X-Fragment": $0] } ?? [:]
+            return try await site.ask("/search?q=cat", headers: headers, peer: "192.0.2.1").status
+        }
+        for part in ["typing", "row"] {
+            for _ in 0..<16 { #expect(try await ask(part) == 200) }
+        }
+        for _ in 0..<2 { #expect(try await ask("1") == 200) }
+        #expect(try await ask("typing") == 429)
+        #expect(try await ask(nil) == 429)
+    }
+
     @Test(arguments: [
         "https://x", "x:443", "x/", "x y", "*.example", "", "[::1", "[::1]:80", "a:b",
     ])

@@ -172,6 +172,75 @@ import Testing
         #expect(!end.text.contains("class=\"pages\""))
     }
 
+    /// The pictures in places 1 to 6: the first with copies in 3 and 4, the second with one in 6.
+    private static let stacked = SearchResult(
+        hits: [
+            SearchHit(
+                rank: 1, key: "a.jpg", score: 0.5,
+                copies: [
+                    SearchHit(rank: 3, key: "a2.jpg", score: 0.4),
+                    SearchHit(rank: 4, key: "a3.jpg", score: 0.4),
+                ]),
+            SearchHit(
+                rank: 2, key: "b.jpg", score: 0.5,
+                copies: [SearchHit(rank: 6, key: "b2.jpg", score: 0.3)]),
+            SearchHit(rank: 5, key: "c.jpg", score: 0.3),
+        ], isTruncated: false, hasMore: true)
+
+    @Test func copiesAreOnePictureWithTheirNumber() async throws {
+        let search = FakeSearch(result: Self.stacked)
+        let page = try await SearchSite(search: search).ask("/search?q=cat&prefix=x")
+        #expect(search.queries.map(\.isStacked) == [true])
+        #expect(page.text.contains("<li id=\"n5\"") && !page.text.contains("<li id=\"n3\""))
+        // A place among the copies leads to their picture.
+        #expect(page.text.contains("<i id=\"n3\"></i>"))
+        let link = "/search?image_key=a.jpg&amp;min_score=0.96&amp;stacked=false&amp;prefix=x"
+        #expect(page.text.contains("href=\"\(link)\" title=\"3 copies\""))
+        // What comes next begins after all six; the page grows by pictures without copies.
+        #expect(page.text.contains("data-part=\"?q=cat&amp;prefix=x&amp;offset=6\""))
+        #expect(page.text.contains("href=\"?q=cat&amp;prefix=x&amp;limit=27#n7\""))
+        let copies = try await SearchSite(search: search).ask(
+            link.replacing("&amp;", with: "&"))
+        #expect(search.queries.last?.isStacked == false)
+        #expect(search.queries.last?.minimumScore == SearchQuery.stackScore)
+        #expect(copies.text.contains("Copies of a.jpg"))
+        #expect(copies.text.contains("<a href=\"/search?image_key=a.jpg&amp;prefix=x\""))
+    }
+
+    @Test(arguments: ["", "&stacked=true", "&stacked=false"])
+    func programsSayWhetherCopiesAreStacked(field: String) async throws {
+        let search = FakeSearch(result: Self.stacked)
+        let answer = try await SearchSite(search: search).ask("/api/search?q=cat\(field)")
+        let isStacked = field == "&stacked=true"
+        #expect(search.queries.map(\.isStacked) == [isStacked])
+        #expect(
+            answer.text.contains(
+                #""copies":[{"rank":6,"key":"b2.jpg","score":0.3,"url":"/pictures/b2.jpg"}]"#)
+                == isStacked)
+        #expect(answer.text.contains(#""copies":[]"#) == isStacked)
+        #expect(
+            try await SearchSite(search: search).ask("/api/search?q=cat&stacked=yes").status == 400)
+    }
+
+    @Test func theSearchBoxHoldsPicturesAndFilters() async throws {
+        let site = SearchSite(search: FakeSearch())
+        let page = try await site.ask(
+            "/search?q=snow&more=tree&image_key=2024%2Fa%26.jpg&shape=square")
+        let form = try #require(page.text.firstMatch(of: /<form id="search"[\s\S]*?<\/form>/))
+            .output
+        #expect(form.contains("action=\"/search\""))
+        #expect(form.contains("<bdi>a&amp;.jpg</bdi>"))
+        #expect(form.contains("<img src=\"/thumbnails/2024%2Fa%26.jpg\""))
+        #expect(form.contains("<a href=\"/search?q=snow&amp;more=tree&amp;shape=square\""))
+        #expect(form.contains("name=\"image_key\" value=\"2024/a&amp;.jpg\""))
+        #expect(form.contains("name=\"shape\" value=\"square\""))
+        #expect(!form.contains("name=\"more\"") && form.contains("placeholder=\"Add words\""))
+        let alone = try await site.ask("/search?image_key=a.jpg&shape=square")
+        #expect(alone.text.contains("<a href=\"/\" title=\"Remove this picture\""))
+        // Both the page and the part that the script gets have it.
+        #expect(page.text.matches(of: /class="given"/).count == 2)
+    }
+
     @Test func noPicturesSayWhy() async throws {
         let site = SearchSite(search: FakeSearch(result: FakeSearch.found([])))
         let far = try await site.ask("/search?q=cat&offset=24")
@@ -193,7 +262,7 @@ import Testing
         let site = SearchSite(search: search)
         let page = try await site.ask("/search?q=cat&limit=48&view=c.jpg&at=3")
         #expect(page.status == 200)
-        #expect(search.queries.map(\.offset) == [0] && search.limits == [9])
+        #expect(search.queries.map(\.offset) == [0] && search.limits == [7])
         #expect(page.text.contains("<dt>Similarity</dt><dd>0.400</dd>"))
         #expect(page.text.contains("<dt>Place</dt><dd>3</dd>"))
         #expect(
@@ -229,7 +298,7 @@ import Testing
             let page = try await site.ask(target)
             #expect(part.status == page.status)
             #expect(part.text.hasPrefix("<section") && page.text.contains(part.text))
-            #expect(part.header("Vary") == "X-Fragment")
+            #expect(page.header("Vary") == "X-Fragment, Accept-Encoding")
         }
     }
 

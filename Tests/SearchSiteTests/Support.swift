@@ -112,6 +112,12 @@ extension PictureSearch {
     func preview(of key: String) async throws -> PicturePreview? { nil }
 
     func pictureCount() async throws -> Int { 1_005 }
+
+    func sample(_ count: Int) async throws -> [StoredPicture] {
+        (1...count).map {
+            StoredPicture(key: "s\($0)&.jpg", facts: PictureFacts(width: 300, height: 200))
+        }
+    }
 }
 
 let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

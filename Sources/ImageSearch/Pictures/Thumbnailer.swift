@@ -1,21 +1,22 @@
 import ClipCore
 
-/// Makes small copies of pictures for a grid.
+/// Makes copies of pictures that every browser shows.
 public struct Thumbnailer: Sendable {
-    /// Pixels of the shorter side.
-    public static let side = 480
-    /// The longer side is at most this many times the shorter; a grid shows a square of it.
-    private static let maximumAspect = 3
+    /// For a grid: 480 pixels on the shorter side.
+    public static let small = Thumbnailer(
+        ThumbnailEncoder(shortSide: 480, longSide: 1_440, quality: 78))
+    /// In place of a picture that browsers do not show: at most 2,048 pixels on the longer side.
+    public static let large = Thumbnailer(
+        ThumbnailEncoder(shortSide: 2_048, longSide: 2_048, quality: 85))
     /// Files up to this many bytes are shown as they are.
     public static let smallFile = 60_000
 
     private let decoder = ImageDecoder(limits: .query)
-    private let encoder = ThumbnailEncoder(
-        shortSide: side, longSide: side * maximumAspect, quality: 78)
+    private let encoder: ThumbnailEncoder
 
-    public init() {}
+    private init(_ encoder: ThumbnailEncoder) { self.encoder = encoder }
 
-    /// A small copy of a picture file, turned upright and with the colours it had.
+    /// A copy of a picture file, turned upright and with the colours it had.
     ///
     /// - Returns: a JPEG or WebP file; nil when the picture is best shown as it is: it is small already and
     ///   every browser shows it upright, or it cannot be decoded.

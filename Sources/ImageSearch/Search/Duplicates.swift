@@ -2,13 +2,8 @@ import PGClient
 
 /// Pictures that show the same, best copy first: most pixels, then the oldest, then by key.
 public struct DuplicateGroup: Sendable, Equatable {
-    public struct Copy: Sendable, Equatable {
-        public let key: String
-        public let facts: PictureFacts
-    }
-
     /// At least two.
-    public let copies: [Copy]
+    public let copies: [StoredPicture]
 }
 
 extension Searcher {
@@ -183,7 +178,7 @@ extension PicturesTable {
     }
 
     /// What is known of copies, best first.
-    fileprivate func copies(_ keys: [String]) throws -> [DuplicateGroup.Copy] {
+    fileprivate func copies(_ keys: [String]) throws -> [StoredPicture] {
         let hasFacts = try searchState().hasFacts
         let order =
             hasFacts
@@ -195,7 +190,7 @@ extension PicturesTable {
             ORDER BY \(order)filename
             """, [.textArray(keys)]
         ).map { row in
-            DuplicateGroup.Copy(
+            StoredPicture(
                 key: try row.string(0),
                 facts: hasFacts ? try PictureFacts(row, from: 1) : PictureFacts())
         }

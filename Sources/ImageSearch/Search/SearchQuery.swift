@@ -56,10 +56,15 @@ public struct SearchQuery: Sendable, Equatable {
     public var filter: PictureFilter
     /// Whether to compare every row instead of asking an index, which may miss some.
     public var isExact: Bool
+    /// Whether near-duplicates come as one hit with its copies: a picture whose cosine with a nearer
+    /// hit is at least ``stackScore``. Then `limit` counts hits without copies.
+    public var isStacked: Bool
 
+    /// The least cosine between near-duplicates.
+    public static let stackScore = 0.96
     public init(
         terms: [Term] = [], limit: Int = 4, offset: Int = 0, minimumScore: Double? = nil,
-        filter: PictureFilter = PictureFilter(), isExact: Bool = false
+        filter: PictureFilter = PictureFilter(), isExact: Bool = false, isStacked: Bool = false
     ) {
         self.terms = terms
         self.limit = limit
@@ -67,7 +72,12 @@ public struct SearchQuery: Sendable, Equatable {
         self.minimumScore = minimumScore
         self.filter = filter
         self.isExact = isExact
+        self.isStacked = isStacked
     }
+
+    /// The most pictures, copies among them, that answer it: four for each stack, and few enough for one
+    /// scan of an index.
+    var pictureLimit: Int { isStacked ? limit + min(3 * limit, 480) : limit }
 
     /// Checks that every part is in its range.
     /// - Throws: ``SearchError/invalid(_:)``.
@@ -157,6 +167,33 @@ enum QueryVector {
 
     private static func norm(of vector: some Sequence<Double>) -> Double {
         vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    }
+
+    /// - Returns: the vector with length 1.
+    static func direction(of vector: [Float]) -> [Float] {
+        let length = dot(vector, vector).squareRoot()
+        return vector.map { $0 / length }
+    }
+
+    /// - Precondition: the vectors have one dimension.
+    static func dot(_ a: [Float], _ b: [Float]) -> Float {
+        precondition(a.count == b.count, "vectors of one dimension")
+        return a.withUnsafeBytes { a in
+            b.withUnsafeBytes { b in
+                let step = MemoryLayout<SIMD16<Float>>.size
+                let end = a.count / step * step
+                var sums = SIMD16<Float>.zero
+                for offset in stride(from: 0, to: end, by: step) {
+                    sums +=
+                        a.loadUnaligned(fromByteOffset: offset, as: SIMD16<Float>.self)
+                        * b.loadUnaligned(fromByteOffset: offset, as: SIMD16<Float>.self)
+                }
+                return stride(from: end, to: a.count, by: 4).reduce(sums.sum()) {
+                    $0 + a.load(fromByteOffset: $1, as: Float.self)
+                        * b.load(fromByteOffset: $1, as: Float.self)
+                }
+            }
+        }
     }
 }
 
@@ -255,6 +292,17 @@ public struct PictureFacts: Sendable, Equatable {
         self.height = height
         self.takenAt = takenAt
         self.camera = camera
+    }
+}
+
+/// A picture of the table.
+public struct StoredPicture: Sendable, Equatable {
+    public let key: String
+    public let facts: PictureFacts
+
+    public init(key: String, facts: PictureFacts = PictureFacts()) {
+        self.key = key
+        self.facts = facts
     }
 }
 

@@ -12,12 +12,18 @@ public struct SearchHit: Sendable, Equatable {
     public let score: Double
     /// All nil where the row does not say.
     public let facts: PictureFacts
+    /// Near-duplicates that come later, in a stacked search; each has its own rank.
+    public var copies: [SearchHit]
 
-    public init(rank: Int, key: String, score: Double, facts: PictureFacts = PictureFacts()) {
+    public init(
+        rank: Int, key: String, score: Double, facts: PictureFacts = PictureFacts(),
+        copies: [SearchHit] = []
+    ) {
         self.rank = rank
         self.key = key
         self.score = score
         self.facts = facts
+        self.copies = copies
     }
 }
 
@@ -27,8 +33,10 @@ public struct SearchResult: Sendable, Equatable {
     public let hits: [SearchHit]
     /// Whether a text was longer than the model's context and was cut.
     public let isTruncated: Bool
-    /// Whether there is a picture at `offset + limit`.
+    /// Whether there is a picture at `offset + pictureCount`.
     public let hasMore: Bool
+    /// Hits and their copies.
+    public var pictureCount: Int { hits.reduce(0) { $0 + 1 + $1.copies.count } }
 
     public init(hits: [SearchHit], isTruncated: Bool, hasMore: Bool = false) {
         self.hits = hits
@@ -68,6 +76,9 @@ public protocol PictureSearch: Sendable {
 
     /// About how many pictures there are.
     func pictureCount() async throws -> Int
+
+    /// Some pictures, others each time.
+    func sample(_ count: Int) async throws -> [StoredPicture]
 
     /// Throws when searches cannot be answered now.
     func checkHealth() async throws
@@ -240,6 +251,10 @@ public final class Searcher: PictureSearch {
     }
 
     public func pictureCount() async throws -> Int { try await ask { try $0.rowEstimate() } }
+
+    public func sample(_ count: Int) async throws -> [StoredPicture] {
+        try await ask { try $0.sample(count) }
+    }
 
     /// Whether any picture is stored.
     public func hasPictures() async throws -> Bool { try await ask { try $0.hasPictures() } }

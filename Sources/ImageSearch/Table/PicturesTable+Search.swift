@@ -25,7 +25,7 @@ extension PicturesTable {
             var rows = try run(plan, embedding)
             // An index gives up after a number of rows that a filter refuses: then every row that the
             // filter takes is compared.
-            if plan.mayMissFiltered, rows.count <= query.limit {
+            if plan.mayMissFiltered, rows.count <= query.pictureLimit {
                 var exact = query
                 exact.isExact = true
                 rows = try run(NearestPlan(exact, state: state, names: names), embedding)
@@ -38,9 +38,39 @@ extension PicturesTable {
             }
             // A zero vector, which another program may have stored, has no cosine; PostgreSQL sorts NaN last.
             let near = hits.filter { !$0.score.isNaN && $0.score >= query.minimumScore ?? -2 }
-            return Nearest(
-                hits: Array(near.prefix(query.limit)), hasMore: near.count > query.limit)
+            guard query.isStacked else {
+                return Nearest(
+                    hits: Array(near.prefix(query.limit)), hasMore: near.count > query.limit)
+            }
+            let column = state.hasFacts ? 6 : 2
+            return try stacked(near, query) {
+                try rows[$0.rank - query.offset - 1].vector(column)
+            }
         }
+    }
+
+    /// Puts each picture below the nearest hit that it is a copy of; ends before the first picture that
+    /// would be a hit too many.
+    private func stacked(
+        _ pictures: [SearchHit], _ query: SearchQuery, embedding: (SearchHit) throws -> [Float]
+    ) throws -> Nearest {
+        var hits: [SearchHit] = []
+        var directions: [[Float]] = []
+        for picture in pictures.prefix(query.pictureLimit) {
+            let direction = QueryVector.direction(of: try embedding(picture))
+            let least = Float(SearchQuery.stackScore)
+            if let first = directions.firstIndex(where: { QueryVector.dot($0, direction) >= least })
+            {
+                hits[first].copies.append(picture)
+            } else if hits.count < query.limit {
+                hits.append(picture)
+                directions.append(direction)
+            } else {
+                break
+            }
+        }
+        let count = hits.reduce(0) { $0 + 1 + $1.copies.count }
+        return Nearest(hits: hits, hasMore: pictures.count > count)
     }
 
     /// - Returns: the rows of a search, after a check that they are of the model that is searched with.
@@ -114,6 +144,30 @@ extension PicturesTable {
         }
     }
 
+    /// Pictures from random pages of the table, so that no whole table is read.
+    func sample(_ count: Int) throws -> [StoredPicture] {
+        try explainingFailures(dimension: nil) {
+            let hasFacts = try searchState().hasFacts
+            let rows = try rowEstimate()
+            let percent =
+                rows <= Self.sampledRows ? 100 : 100 * Double(Self.sampledRows) / Double(rows)
+            return try read(
+                """
+                SELECT filename\(hasFacts ? ", \(PictureFacts.columns)" : "")
+                FROM \(names.pictures) TABLESAMPLE SYSTEM ($1)
+                WHERE embedding IS NOT NULL\(hasFacts ? " AND width IS NOT NULL" : "")
+                ORDER BY random() LIMIT \(count)
+                """, [.double(percent)]
+            ).map { row in
+                StoredPicture(
+                    key: try row.string(0),
+                    facts: hasFacts ? try PictureFacts(row, from: 1) : PictureFacts())
+            }
+        }
+    }
+
+    private static let sampledRows = 5_000
+
     /// Whether the table holds any embedding.
     /// - Throws: as ``nearest(to:_:)``.
     public func hasPictures() throws -> Bool {
@@ -168,7 +222,7 @@ struct NearestPlan {
     }
 
     /// One more than is wanted tells whether there is more.
-    private var wanted: Int { query.offset + query.limit + 1 }
+    private var wanted: Int { query.offset + query.pictureLimit + 1 }
     /// Half precision moves a cosine by less than 0.001, and mostly by a hundredth of that: neighbours
     /// change places, but few enter or leave.
     private var candidates: Int { wanted + wanted / 4 + 8 }
@@ -227,6 +281,8 @@ struct NearestPlan {
     /// The columns beside `filename`, with a comma before them; none in a table of an earlier version.
     private var facts: String { state.hasFacts ? ", width, height, taken_at, camera" : "" }
     private var outerFacts: String { state.hasFacts ? ", \(PictureFacts.columns)" : "" }
+    /// The embedding, by which copies are found.
+    private var copies: String { query.isStacked ? ", embedding" : "" }
 
     /// The filter's conditions on a row. A column that is NULL meets none.
     private func conditions(_ bind: (PGValue) -> String) -> [String] {
@@ -269,7 +325,7 @@ struct NearestPlan {
             return "$\(values.count)"
         }
         let filter = (["embedding IS NOT NULL"] + conditions(bind)).joined(separator: " AND ")
-        let limit = bind(.int64(Int64(query.limit + 1)))
+        let limit = bind(.int64(Int64(query.pictureLimit + 1)))
         let offset = bind(.int64(Int64(query.offset)))
         let (cosine, vector) = (names.vectorOperator("<=>"), "$1::\(names.vector)")
         guard let index else {
@@ -277,9 +333,9 @@ struct NearestPlan {
             // the distance would compare every row twice.
             return PGQuery(
                 """
-                SELECT filename, 1 - distance AS score\(outerFacts)
+                SELECT filename, 1 - distance AS score\(outerFacts)\(copies)
                 FROM (
-                    SELECT filename, (embedding \(cosine) \(vector)) + 0 AS distance\(facts)
+                    SELECT filename, (embedding \(cosine) \(vector)) + 0 AS distance\(facts)\(copies)
                     FROM \(names.pictures)
                     WHERE \(filter)
                     ORDER BY distance, filename
@@ -292,7 +348,7 @@ struct NearestPlan {
         let nearer = names.vectorOperator(index.distance.sqlOperator)
         return PGQuery(
             """
-            SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score\(outerFacts)
+            SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score\(outerFacts)\(copies)
             FROM (
                 SELECT filename, embedding\(facts)
                 FROM \(names.pictures)

@@ -164,9 +164,9 @@ final class RateLimit: Sendable {
         burst = max(1, perSecond * 10)
     }
 
-    /// Takes a token.
+    /// Takes a token, or a part of one.
     /// - Returns: `nil`, or the whole seconds to wait when there was none.
-    func take(_ address: String) -> Int? {
+    func take(_ address: String, _ amount: Double = 1) -> Int? {
         let now = now()
         return buckets.withLock { buckets in
             var bucket = buckets[address] ?? Bucket(tokens: burst, time: now)
@@ -177,10 +177,10 @@ final class RateLimit: Sendable {
                 buckets[address] = bucket
                 if buckets.count > Self.maximumAddresses { forget(&buckets, now) }
             }
-            guard bucket.tokens >= 1 else {
-                return max(1, Int(((1 - bucket.tokens) / perSecond).rounded(.up)))
+            guard bucket.tokens >= amount else {
+                return max(1, Int(((amount - bucket.tokens) / perSecond).rounded(.up)))
             }
-            bucket.tokens -= 1
+            bucket.tokens -= amount
             return nil
         }
     }
@@ -208,7 +208,8 @@ final class RateLimit: Sendable {
 }
 
 /// Refuses requests of an address that asks too often. What costs little and is part of a page counts
-/// for nothing; small pictures, of which a page has many, have a limit of their own.
+/// for nothing, what the script asks by itself (while a visitor types, to fill the window) for a quarter;
+/// small pictures, of which a page has many, have a limit of their own.
 struct RequestRates: RouterMiddleware {
     let pages: RateLimit
     let thumbnails: RateLimit
@@ -217,6 +218,8 @@ struct RequestRates: RouterMiddleware {
 
     /// Small pictures for each request that counts: a page's.
     private static let thumbnailsPerRequest = SearchState.defaultLimit
+    /// What a search that the script makes by itself counts.
+    private static let unasked = 0.25
     private static let uncounted = ["/assets/", "/favicon", "/health", "/ready"]
 
     init(
@@ -235,7 +238,8 @@ struct RequestRates: RouterMiddleware {
         let path = request.uri.path
         if !Self.uncounted.contains(where: path.hasPrefix) {
             let limit = path.hasPrefix(PicturePath.thumbnailPrefix) ? thumbnails : pages
-            if let seconds = limit.take(clients.group(of: request, peer: context.peer)) {
+            let client = clients.group(of: request, peer: context.peer)
+            if let seconds = limit.take(client, request.isUnasked ? Self.unasked : 1) {
                 throw refusals.counted(.tooManyRequests(seconds: seconds))
             }
         }

@@ -3,8 +3,11 @@ const input = document.getElementById("query");
 const results = document.getElementById("results");
 const status = document.getElementById("status");
 const upload = document.querySelector(".upload");
+const form = document.getElementById("search");
+const givens = form.querySelector(".givens");
 const homeTitle = document.querySelector('meta[property="og:site_name"]').content;
 const asFragment = { "X-Fragment": "1" };
+root.toggleAttribute("data-script", true);
 
 // Fragments by address, so that going back is instant. Links to pictures expire after an hour.
 const shown = new Map();
@@ -16,6 +19,7 @@ const here = () => location.pathname + location.search;
 let current = here();
 const isSearch = (url) => url.origin === location.origin
   && (url.pathname === "/search" || url.pathname.startsWith("/search/"));
+const section = () => results.querySelector("section");
 
 function keep(address, html) {
   shown.delete(address);
@@ -33,62 +37,90 @@ function busy(isBusy) {
   results.setAttribute("aria-busy", isBusy);
 }
 
-// A picture that cannot be loaded says so; the style sheet has the words.
+// A picture that cannot be loaded says so; the style sheet has the words. The site has a copy of those
+// that the browser does not read.
 function markIfBroken(image) {
-  if (image.complete && image.naturalWidth === 0) {
-    (image.closest(".frame") ?? image).classList.add("broken");
-  }
+  if (!image.complete || image.naturalWidth > 0) return;
+  const copy = image.dataset.copy;
+  delete image.dataset.copy;
+  if (copy && image.getAttribute("src") !== copy) image.src = copy;
+  else (image.closest(".frame") ?? image).classList.add("broken");
 }
 
-results.addEventListener("error", (event) => {
+document.addEventListener("error", (event) => {
   if (event.target instanceof HTMLImageElement) markIfBroken(event.target);
 }, true);
 
-// More pictures come by themselves when the end of the page comes near.
+// More pictures come by themselves: a page of them when the end of the list comes near while scrolling,
+// before that only as many as fill the window.
 const nearEnd = new IntersectionObserver((entries) => {
-  for (const entry of entries) if (entry.isIntersecting) showMore(entry.target, false);
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    const end = results.querySelector(".held") ?? target;
+    if (hasScrolled) showMore(target);
+    else if (end.getBoundingClientRect().top < innerHeight) showMore(target, 8);
+  }
 }, { rootMargin: "600px" });
 
-// Not before the visitor scrolls in a list: its last row changes when pictures are added to it.
 let hasScrolled = false;
 function scrolled() {
   if (hasScrolled) return;
   hasScrolled = true;
-  const more = results.querySelector("a.more");
+  watchEnd();
+}
+function watchEnd() {
+  nearEnd.disconnect();
+  const more = results.querySelector("a.more:not(.failed)");
   if (more) nearEnd.observe(more);
 }
 for (const type of ["wheel", "touchmove"]) addEventListener(type, scrolled, { passive: true });
 // A new list is shown from its top, which is an event too.
 addEventListener("scroll", () => { if (scrollY > 0) scrolled(); }, { passive: true });
 
+// The last row waits for the pictures that fill it, so that none changes its place when they come.
+function holdLastRow() {
+  const items = [...results.querySelectorAll(".grid > li")];
+  for (const item of items) item.classList.remove("held");
+  if (!results.querySelector("a.more:not(.failed)") || !items.length) return;
+  const top = items.at(-1).offsetTop;
+  if (items[0].offsetTop === top) return;
+  for (const item of items) item.classList.toggle("held", item.offsetTop === top);
+}
+addEventListener("resize", holdLastRow);
+
+// A visitor's own pictures as small as the search box shows them, by the paths of their searches.
+const ownPictures = new Map();
+
+// Pictures and filters in the search box, as the server has put them before what is shown.
+function fillBox() {
+  const box = document.getElementById("box");
+  if (!box) return;
+  form.action = box.dataset.path;
+  input.placeholder = box.dataset.placeholder;
+  givens.innerHTML = box.innerHTML;
+  const own = ownPictures.get(box.dataset.path);
+  if (own) givens.querySelector(".own")?.replaceChildren(own);
+}
+
 function arrange() {
-  results.querySelectorAll("img").forEach(markIfBroken);
+  document.querySelectorAll("img").forEach(markIfBroken);
   const copy = results.querySelector(".copy");
   if (copy) copy.hidden = !navigator.clipboard;
-  nearEnd.disconnect();
-  const more = results.querySelector("a.more");
-  if (more && hasScrolled) nearEnd.observe(more);
+  holdLastRow();
+  watchEnd();
 }
 
 function show(html) {
   hasScrolled = false;
   results.innerHTML = html;
-  const section = results.firstElementChild;
-  root.dataset.view = section?.dataset.view ?? "results";
-  document.title = section?.dataset.title ?? homeTitle;
-  status.textContent = section?.dataset.status ?? "";
-  if (section && document.activeElement !== input) input.value = section.dataset.query ?? "";
+  const { view = "results", title, status: said, query = "" } = section()?.dataset ?? {};
+  root.dataset.view = view;
+  document.title = title ?? homeTitle;
+  status.textContent = said ?? "";
+  if (document.activeElement !== input) input.value = query;
   upload.open = false;
+  fillBox();
   arrange();
-}
-
-function showHome() {
-  results.replaceChildren();
-  root.dataset.view = "home";
-  document.title = homeTitle;
-  status.textContent = "";
-  input.value = "";
-  current = here();
 }
 
 async function textOf(response) {
@@ -96,16 +128,20 @@ async function textOf(response) {
   return isPage ? await response.text() : document.getElementById("unreachable").innerHTML;
 }
 
-// Fetches a part of a page and shows it. Resolves to whether it is there, and not a newer one.
-async function load(address, options = {}, arrived = () => {}) {
+// Fetches a part of a page and shows it. Resolves to whether it is there, and not a newer one. What goes
+// wrong while a visitor types is not shown: the next letter, or Enter, asks again.
+async function load(address, { isTyping = false, arrived = () => {} } = {}) {
+  clearTimeout(pause);
   fetching?.abort();
   const mine = fetching = new AbortController();
+  root.toggleAttribute("data-typing", isTyping);
   busy(true);
   try {
     const response = await fetch(address,
-      { ...options, headers: asFragment, signal: mine.signal });
+      { headers: isTyping ? { "X-Fragment": "typing" } : asFragment, signal: mine.signal });
     const html = await textOf(response);
     if (fetching !== mine) return false;
+    if (isTyping && !response.ok) throw new Error();
     arrived(response);
     show(html);
     // The list stays however many pictures are looked at.
@@ -113,8 +149,10 @@ async function load(address, options = {}, arrived = () => {}) {
     current = response.ok ? here() : null;
   } catch (error) {
     if (fetching !== mine) return false;
-    current = null;
-    show(document.getElementById("unreachable").innerHTML);
+    if (!isTyping) {
+      current = null;
+      show(document.getElementById("unreachable").innerHTML);
+    }
   }
   fetching = null;
   busy(false);
@@ -142,10 +180,32 @@ async function go(url, options) {
   if (await load(url.pathname + url.search)) place(url.hash);
 }
 
+// Results while a visitor types. The list that they change is one entry of the history until the query is
+// finished: by Enter, or when the visitor comes back to the box.
+let pause = 0;
+let isTyping = false;
+input.addEventListener("focus", () => { isTyping = false; });
+input.addEventListener("input", (event) => {
+  clearTimeout(pause);
+  if ("live" in root.dataset && !event.isComposing) pause = setTimeout(searchWhileTyping, 200);
+});
+function searchWhileTyping() {
+  const url = formAddress(form);
+  const address = url.pathname + url.search;
+  if (input.value.trim().length < 2 || address === current) return;
+  load(address, {
+    isTyping: true,
+    arrived() {
+      remember(url, { replaces: isTyping });
+      isTyping = true;
+    },
+  });
+}
+
 function formAddress(form, submitter) {
   const url = new URL(form.action, location.href);
-  const fields = new FormData(form, submitter);
-  for (const [name, value] of [...fields]) if (!value.trim()) fields.delete(name);
+  const fields = [...new FormData(form, submitter)]
+    .map(([name, value]) => [name, name === "q" ? value.trim() : value]).filter(([, value]) => value.trim());
   // As the server writes addresses.
   url.search = new URLSearchParams(fields).toString().replaceAll("+", "%20");
   return url;
@@ -153,13 +213,21 @@ function formAddress(form, submitter) {
 
 // The server turns further words into the address of the search with them.
 async function goToWherever(url) {
-  const wanted = await load(url.pathname + url.search, {}, (response) => {
-    remember(new URL(response.url || url.href));
+  const wanted = await load(url.pathname + url.search, {
+    arrived(response) { remember(new URL(response.url || url.href)); },
   });
   if (wanted) scrollTo(0, 0);
 }
 
 const failure = upload.querySelector(".failure");
+
+async function shrink(file) {
+  const picture = await createImageBitmap(file, { resizeHeight: 72, resizeQuality: "high" });
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [picture.width, picture.height];
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  return canvas;
+}
 
 // What goes wrong is said in the panel, and the results stay.
 async function searchWith(file) {
@@ -179,6 +247,9 @@ async function searchWith(file) {
     const url = new URL(response.url || location.href);
     if (response.ok && response.redirected && isSearch(url)) {
       input.value = "";
+      // Not every file that the site reads is one for the browser.
+      const own = await shrink(file).catch(() => null);
+      if (own) ownPictures.set(url.pathname, own);
       remember(url);
       show(part.innerHTML);
       keep(here(), part.innerHTML);
@@ -216,10 +287,13 @@ document.addEventListener("submit", (event) => {
     goToWherever(url);
     return;
   }
-  input.value = input.value.trim();
+  const wasTyping = isTyping;
+  isTyping = false;
+  clearTimeout(pause);
   // Hides a phone's keyboard, which would cover the results.
   if (matchMedia("(pointer: coarse)").matches) input.blur();
-  go(url);
+  if (!fetching && url.pathname + url.search === current) scrollTo(0, 0);
+  else go(url, { replaces: wasTyping });
 });
 
 document.addEventListener("click", (event) => {
@@ -230,10 +304,6 @@ document.addEventListener("click", (event) => {
   // The browser knows the way to a place in this page.
   if (!isSearch(url) || (url.hash && url.pathname + url.search === here())) return;
   event.preventDefault();
-  if (link.matches("a.more")) {
-    showMore(link, true);
-    return;
-  }
   // From the list and back: the browser's own history has the list and its position.
   if (link.matches(".back") && history.state?.list) {
     history.back();
@@ -249,9 +319,29 @@ document.addEventListener("click", (event) => {
   } else go(url, { replaces: isStep, list: link.matches(".grid .frame") });
 });
 
+// To the picture's own pixels, or twice the size, around the point that was clicked.
+function zoom(image, { clientX, clientY }) {
+  const stage = image.parentElement;
+  const box = image.getBoundingClientRect();
+  const fit = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);
+  const [width, height] = [image.naturalWidth * fit, image.naturalHeight * fit];
+  const x = (clientX - box.left - (box.width - width) / 2) / width;
+  const y = (clientY - box.top - (box.height - height) / 2) / height;
+  const scale = Math.max(2, 1 / fit);
+  stage.classList.add("zoomed");
+  [image.style.width, image.style.height] = [`${width * scale}px`, `${height * scale}px`];
+  stage.scrollTo(x * width * scale - stage.clientWidth / 2, y * height * scale - stage.clientHeight / 2);
+}
+
+function unzoom(stage) {
+  stage.classList.remove("zoomed");
+  stage.querySelector("img").removeAttribute("style");
+}
+
 results.addEventListener("click", async (event) => {
   const image = event.target.closest(".stage img");
-  if (image) image.parentElement.classList.toggle("zoomed");
+  if (image?.parentElement.matches(".zoomed")) unzoom(image.parentElement);
+  else if (image) zoom(image, event);
   const copy = event.target.closest(".copy");
   if (!copy) return;
   await navigator.clipboard.writeText(location.href);
@@ -273,48 +363,43 @@ results.addEventListener("touchend", (event) => {
   results.querySelector(across < 0 ? "a[rel=next].step" : "a[rel=prev].step")?.click();
 });
 
-// Puts the next pictures below those there are; the address then shows them all.
-async function showMore(link, byHand) {
-  if (link.hasAttribute("aria-busy")) return;
-  link.setAttribute("aria-busy", "true");
+// Puts the next pictures below those there are. The address then shows them all, unless they only fill the
+// window.
+async function showMore(link, limit) {
   nearEnd.unobserve(link);
   const list = results.querySelector(".grid");
   let html;
   try {
-    const response = await fetch(link.dataset.part, { headers: asFragment });
+    const part = limit ? `${link.dataset.part}&limit=${limit}` : link.dataset.part;
+    const response = await fetch(part, { headers: { "X-Fragment": limit ? "row" : "1" } });
     if (!response.ok) throw new Error();
     html = await response.text();
   } catch {
-    // The link stays: following it shows what is wrong.
-    link.removeAttribute("aria-busy");
-    if (byHand) go(new URL(link.href));
+    // Following the link shows what is wrong.
+    link.classList.add("failed");
+    holdLastRow();
     return;
   }
   if (!link.isConnected) return;
   const part = document.createElement("template");
   part.innerHTML = html;
-  const items = [...part.content.querySelectorAll(".grid > li")];
-  list.append(...items);
+  list.append(...part.content.querySelectorAll(".grid > li"));
+  const count = list.children.length;
   const address = new URL(link.href);
+  address.hash = "";
+  address.searchParams.set("limit", count);
+  if (!limit && count <= 240) history.replaceState(history.state, "", address.href);
   const next = part.content.querySelector("a.more");
   if (next) {
-    // What comes next is counted from the first picture of this page.
-    const limit = Number(address.searchParams.get("limit") ?? list.children.length);
-    const longer = new URL(link.href);
-    longer.searchParams.set("limit", String(Math.min(limit + items.length, 240)));
     link.dataset.part = next.dataset.part;
-    if (limit >= 240) link.href = next.href;
-    else link.href = longer.pathname + longer.search;
-    link.removeAttribute("aria-busy");
-    nearEnd.observe(link);
+    // What comes next is counted from the first picture of this page.
+    address.searchParams.set("limit", count + 24);
+    link.href = count + 24 > 240 ? next.href : address.href;
   } else link.remove();
-  address.hash = "";
-  history.replaceState(history.state, "", address.href);
   current = here();
+  arrange();
   keep(here(), results.innerHTML);
-  status.textContent = `${list.children.length} pictures`;
-  if (byHand) items[0]?.querySelector("a")?.focus();
-  items.forEach((item) => item.querySelectorAll("img").forEach(markIfBroken));
+  if (!limit) status.textContent = `${count} pictures`;
 }
 
 // Searching with a picture: chosen, dropped or pasted.
@@ -357,7 +442,11 @@ addEventListener("keydown", (event) => {
   }
   const stage = results.querySelector(".stage.zoomed");
   if (event.key === "Escape" && stage) {
-    stage.classList.remove("zoomed");
+    unzoom(stage);
+    return;
+  }
+  if (event.key === "Backspace" && event.target === input && !input.value) {
+    givens.querySelector(".given:last-of-type a")?.click();
     return;
   }
   if (event.target.matches("input, select, textarea")) return;
@@ -390,14 +479,13 @@ addEventListener("popstate", async (event) => {
   busy(false);
   const y = event.state?.y ?? 0;
   const was = root.dataset.view === "picture" && current ? current.match(/&at=\d+$/)?.[0] : null;
-  if (location.pathname === "/") showHome();
-  else if (isSearch(location)) {
+  if (location.pathname === "/" || isSearch(location)) {
     const html = kept(here());
     if (html !== null) {
       show(html);
       current = here();
     } else if (!await load(here())) return;
-    input.value = results.firstElementChild?.dataset.query ?? "";
+    input.value = section()?.dataset.query ?? "";
   } else {
     location.reload();
     return;
@@ -410,7 +498,7 @@ addEventListener("popstate", async (event) => {
 addEventListener("pagehide", () => history.replaceState({ ...history.state, y: scrollY }, ""));
 
 // What the server put into the page.
-if (results.querySelector(".found")) keep(here(), results.innerHTML);
+if (results.querySelector(".found, .strip")) keep(here(), results.innerHTML);
 if (history.state?.y) scrollTo(0, history.state.y);
 else if (location.hash) place(location.hash);
 arrange();

@@ -22,6 +22,8 @@ struct SearchState: Equatable {
     var minimumScore: Double?
     /// `prefix`, `after`, `before`, `camera`, `shape`, `min_width`, `min_height`: what narrows it.
     var filter = PictureFilter()
+    /// `stacked`: whether near-duplicates come as one picture with their number.
+    var isStacked = true
     /// `view`: the key of the picture that is shown large.
     var view: String?
     /// `at`: that picture's place in the search, from 1; 0 when it is not told.
@@ -55,10 +57,13 @@ struct SearchState: Equatable {
         self.limit = limit
     }
 
-    /// - Parameter defaultLimit: pictures when the fields do not say.
+    /// - Parameters:
+    ///   - defaultLimit: pictures when the fields do not say.
+    ///   - isStacked: whether near-duplicates are stacked when the fields do not say.
     /// - Throws: ``SiteFailure`` with status 400 for values that no page makes.
     init(
-        _ fields: FormFields, picture: PictureVector? = nil, defaultLimit: Int = Self.defaultLimit
+        _ fields: FormFields, picture: PictureVector? = nil, defaultLimit: Int = Self.defaultLimit,
+        isStacked: Bool = true
     ) throws(SiteFailure) {
         self.picture = picture
         text = try QueryText(bytes: fields.first("q") ?? [])?.text
@@ -76,6 +81,7 @@ struct SearchState: Equatable {
         offset = try Self.integer(fields, "offset", within: 0...Self.maximumOffset) ?? 0
         minimumScore = try Self.score(fields.first("min_score") ?? [])
         filter = try Self.filter(fields)
+        self.isStacked = try Self.flag(fields, "stacked") ?? isStacked
         if let bytes = fields.first("view"), !bytes.isEmpty { view = try Self.key(bytes) }
         place =
             try Self.integer(fields, "at", within: 0...Self.maximumOffset + Self.maximumLimit) ?? 0
@@ -118,6 +124,14 @@ struct SearchState: Equatable {
             throw .badAddress(
                 "The field \(name) must be a number from \(range.lowerBound) to "
                     + "\(range.upperBound).")
+        }
+        return value
+    }
+
+    private static func flag(_ fields: FormFields, _ name: String) throws(SiteFailure) -> Bool? {
+        guard let bytes = fields.first(name), !bytes.isEmpty else { return nil }
+        guard let value = Bool(String(decoding: bytes, as: UTF8.self)) else {
+            throw .badAddress("The field \(name) must be true or false.")
         }
         return value
     }
@@ -184,7 +198,8 @@ extension SearchState {
         terms += ([text].compactMap(\.self) + more).map { .init(.text($0), weight: weight) }
         terms += less.map { .init(.text($0), weight: weight * Self.lessWeight) }
         return SearchQuery(
-            terms: terms, limit: limit, offset: offset, minimumScore: minimumScore, filter: filter)
+            terms: terms, limit: limit, offset: offset, minimumScore: minimumScore, filter: filter,
+            isStacked: isStacked)
     }
 }
 
@@ -229,6 +244,7 @@ extension SearchState {
         fields += less.map { .init("less", $0) }
         fields += keys.map { .init("image_key", $0) }
         if let minimumScore { fields.append(.init("min_score", minimumScore)) }
+        if !isStacked { fields.append(.init("stacked", false)) }
         return fields + filterFields
     }
 
@@ -246,10 +262,11 @@ extension SearchState {
 
     /// The whole address. A picture's is long; links of its own page leave the path out.
     var address: String {
-        let path = picture.map { "/search/\($0.text)" } ?? "/search"
         let query = queryPart
         return query == "?" ? path : path + query
     }
+
+    var path: String { picture.map { "/search/\($0.text)" } ?? "/search" }
 
     /// The most pictures on one page of this search: fewer than usual when its links are long.
     var largestLimit: Int { min(Self.maximumLimit, Self.maximumLinkBytes / queryPart.utf8.count) }
@@ -297,8 +314,54 @@ extension SearchState {
 
     var isBesidePicture: Bool { picture != nil || !keys.isEmpty }
 
+    /// Whether it finds the copies of one picture.
+    var isOfCopies: Bool {
+        !isStacked && minimumScore == SearchQuery.stackScore && keys.count == 1 && text == nil
+            && more.isEmpty
+    }
+
+    /// The pictures that are nearly the same as a hit of this search.
+    func copies(of hit: SearchHit) -> SearchState {
+        var state = SearchState(like: hit.key)
+        (state.filter, state.isStacked) = (filter, false)
+        state.minimumScore = SearchQuery.stackScore
+        return state
+    }
+
+    /// What the search box holds beside the words: its pictures, and the filters, which stay when other
+    /// words are searched for.
+    func box(_ addresses: PictureAddresses) -> SearchBox {
+        var kept = SearchState()
+        (kept.keys, kept.filter) = (keys, filter)
+        let start = fromStart
+        func without(_ change: (inout SearchState) -> Void) -> String {
+            let rest = start.with {
+                change(&$0)
+                ($0.isStacked, $0.minimumScore) = (true, nil)
+            }
+            return rest.isEmpty ? "/" : rest.address
+        }
+        var given: [SearchBox.Picture] = []
+        if picture != nil {
+            given.append(.init(name: "Your picture", without: without { $0.picture = nil }))
+        }
+        for index in keys.indices {
+            let name = keys[index].split(separator: "/").last.map(String.init) ?? keys[index]
+            given.append(
+                .init(
+                    name: name,
+                    thumbnail: addresses.original(of: keys[index]).map { _ in
+                        PicturePath.thumbnail(of: keys[index])
+                    }, without: without { $0.keys.remove(at: index) }))
+        }
+        return SearchBox(
+            path: path, pictures: given, fields: kept.fields,
+            placeholder: given.isEmpty ? "Describe a picture" : "Add words")
+    }
+
     /// What is looked for, in a few words.
     var subject: String {
+        if isOfCopies { return "Copies of \(keys[0])" }
         var parts: [String] = []
         if picture != nil { parts.append("Like your picture") }
         if !keys.isEmpty { parts.append("Like " + keys.joined(separator: " and ")) }
@@ -322,9 +385,11 @@ extension SearchState {
         func add(_ sign: String, _ text: String, without: (inout SearchState) -> Void) {
             chips.append(.init(sign: sign, text: text, address: start.with(without).address))
         }
-        if let text, isBesidePicture { add("+ ", text) { $0.text = nil } }
         for index in more.indices { add("+ ", more[index]) { $0.more.remove(at: index) } }
         for index in less.indices { add("− ", less[index]) { $0.less.remove(at: index) } }
+        if !isStacked {
+            add("", "Only copies") { ($0.isStacked, $0.minimumScore) = (true, nil) }
+        }
         if let prefix = filter.prefix { add("Folder ", prefix) { $0.filter.prefix = nil } }
         if let after = filter.after { add("After ", after.short) { $0.filter.after = nil } }
         if let before = filter.before { add("Before ", before.short) { $0.filter.before = nil } }
@@ -352,9 +417,9 @@ extension SearchState {
 
     /// Addresses of more pictures: of a page that shows them below those there are, as far as a page
     /// goes, and of the part that is new.
-    /// - Parameter count: pictures that are shown.
-    func more(after count: Int) -> ResultsContent.More? {
-        let next = offset + count
+    func more(after result: SearchResult) -> ResultsContent.More? {
+        let count = result.hits.count
+        let next = offset + result.pictureCount
         guard next <= Self.maximumOffset else { return nil }
         let part = with {
             $0.offset = next

@@ -6,19 +6,40 @@ import ImageSearch
 /// Makes the answers that people see, as whole pages or as fragments for the script.
 struct Pages: Sendable {
     let pictures: PictureAddresses
+    private let siteName: String
+    private let examples: [Link]
+    private let isLive: Bool
 
-    static let siteName = "Picture Search"
-    static let description = "Find pictures by what they show, in your own words."
-    static let examples = ["cat", "man jumping", "outer space"].map {
-        Link(text: $0, address: SearchState(text: $0).address)
+    /// Pictures before and after a large one.
+    static let neighbours = 4
+    /// Pictures on the start page.
+    static let stripLength = 18
+
+    init(_ configuration: SearchSite.Configuration, pictures: PictureAddresses) {
+        self.pictures = pictures
+        siteName = configuration.siteName
+        examples = configuration.examples.map {
+            Link(text: $0, address: SearchState(text: $0).address)
+        }
+        isLive = configuration.isLive
     }
 
     /// Pictures that a browser fetches at once; those further down are fetched when they come near.
     private static let picturesAtOnce = 8
 
-    /// The page with nothing but the search box.
-    func home() -> Response {
-        page(.home, title: Self.siteName, query: "", content: "")
+    /// The start page: the search box and some pictures of the collection.
+    func home(_ sample: [StoredPicture], asFragment: Bool) -> Response {
+        let strip = sample.compactMap { picture in
+            pictures.thumbnail(of: picture.key, picture.facts).map {
+                StripContent.Item(
+                    key: picture.key, shape: PictureShape(picture.facts), thumbnail: $0,
+                    like: SearchState(like: picture.key).address)
+            }
+        }
+        let content = StripContent(title: siteName, pictures: strip, hasPictures: !strip.isEmpty)
+        return answer(
+            Templates.render(content), .home, title: siteName, for: SearchState(),
+            asFragment: asFragment)
     }
 
     /// For a search without a text.
@@ -26,8 +47,8 @@ struct Pages: Sendable {
         let content = MessageContent(
             heading: "What are you looking for?",
             message: "Type a few words that describe the picture, then press Enter.",
-            hasExamples: true)
-        return answer(content, query: "", asFragment: asFragment)
+            examples: examples, hasExamples: !examples.isEmpty)
+        return answer(content, for: SearchState(), asFragment: asFragment)
     }
 
     // MARK: A search
@@ -35,41 +56,35 @@ struct Pages: Sendable {
     func results(
         _ result: SearchResult, of total: Int?, for state: SearchState, asFragment: Bool
     ) -> Response {
-        let title = "\(state.subject.prefix(80)) - \(Self.siteName)"
-        let query = state.text ?? ""
+        let title = "\(state.subject.prefix(80)) - \(siteName)"
         guard !result.hits.isEmpty else {
-            return answer(nothing(for: state), query: query, asFragment: asFragment)
+            return answer(nothing(for: state), for: state, asFragment: asFragment)
         }
-        let count = result.hits.count
+        let count = result.pictureCount
         let first = state.offset + 1
         var found = count == 1 ? "The nearest picture" : "The \(count) nearest pictures"
+        if state.isOfCopies { found = count == 1 ? "1 picture" : "\(count) pictures" }
         if state.offset > 0 { found = "Pictures \(first) to \(state.offset + count)" }
         let chips = state.chips
         let isFirst = state.offset == 0
-        let more = result.hasMore ? state.more(after: count) : nil
-        // The picture itself is nearest to it, so that its row is usually there.
-        let reference =
-            state.keys.count == 1
-            ? result.hits.first { $0.key.utf8.elementsEqual(state.keys[0].utf8) } : nil
+        let more = result.hasMore ? state.more(after: result) : nil
         let content = ResultsContent(
-            title: title, status: "\(found) for \(state.subject)", query: query,
+            title: title, status: "\(found) for \(state.subject)", query: state.text ?? "",
             subject: state.subject, isText: state.text != nil && !state.isBesidePicture,
             count: Self.count(found, of: total, state), isTruncated: result.isTruncated,
             first: first,
             hits: hits(result, for: state), chips: chips, hasChips: !chips.isEmpty,
-            path: state.picture.map { "/search/\($0.text)" } ?? "/search", hidden: state.fields,
-            filters: state.filterForm,
-            reference: reference.flatMap { pictures.thumbnail(of: $0.key, $0.facts) },
+            path: state.path, hidden: state.fields, filters: state.filterForm,
             back: isFirst
                 ? nil : state.with { $0.offset = max(0, $0.offset - $0.limit) }.queryPart,
             more: more, hasPages: !isFirst || more != nil)
         return answer(
-            Templates.render(content), title: title, query: query, asFragment: asFragment)
+            Templates.render(content), .results, title: title, for: state, asFragment: asFragment)
     }
 
     /// "1,005 pictures, nearest first".
     private static func count(_ found: String, of total: Int?, _ state: SearchState) -> String {
-        guard state.offset == 0 else { return found }
+        guard state.offset == 0, !state.isOfCopies else { return found }
         guard let total, total > 0, state.filter.isEmpty else { return "Nearest first" }
         var digits = "\(total)"
         for place in stride(from: digits.count - 3, to: 0, by: -3) {
@@ -89,17 +104,20 @@ struct Pages: Sendable {
                 isFarDown: index >= Self.picturesAtOnce,
                 view: SearchState.queryPart(search, viewing: hit.key, at: hit.rank),
                 like: SearchState(like: hit.key).address,
-                thumbnail: pictures.thumbnail(of: hit.key, hit.facts))
+                thumbnail: pictures.thumbnail(of: hit.key, hit.facts),
+                copies: hit.copies.map(\.rank),
+                stack: hit.copies.isEmpty
+                    ? nil
+                    : Link(text: "\(hit.copies.count + 1)", address: state.copies(of: hit).address))
         }
     }
 
     /// No pictures, and why.
     private func nothing(for state: SearchState) -> MessageContent {
-        let query = state.text ?? ""
         if state.offset > 0 {
             return MessageContent(
                 heading: "No more pictures",
-                message: "The search has no pictures this far down.", query: query,
+                message: "The search has no pictures this far down.",
                 link: Link(text: "Back to the nearest", address: state.fromStart.address))
         }
         if !state.filter.isEmpty {
@@ -107,7 +125,6 @@ struct Pages: Sendable {
                 heading: "No picture matches the filters",
                 message:
                     "A picture whose date, camera or size is unknown matches no filter for it.",
-                query: query,
                 link: Link(
                     text: "Search without filters",
                     address: state.with { $0.filter = .init() }.address))
@@ -115,7 +132,7 @@ struct Pages: Sendable {
         if state.minimumScore != nil {
             return MessageContent(
                 heading: "No picture is that similar",
-                message: "None reaches the similarity that the address asks for.", query: query,
+                message: "None reaches the similarity that the address asks for.",
                 link: Link(
                     text: "Show the nearest anyway",
                     address: state.with { $0.minimumScore = nil }.address))
@@ -124,7 +141,7 @@ struct Pages: Sendable {
             heading: "No pictures yet",
             message: "There is nothing to search in. Once process-images has read the bucket, "
                 + "its pictures appear here:",
-            query: query, command: "process-images")
+            command: "process-images")
     }
 
     // MARK: One picture
@@ -135,37 +152,39 @@ struct Pages: Sendable {
     ///   - key: the picture.
     ///   - facts: what its row knows.
     ///   - bytes: the size of its file, if that is known.
-    ///   - hits: the picture and its neighbours in the search from which it was chosen, where the
-    ///     search still finds it there.
+    ///   - hits: the search from which it was chosen, around its place; without it when the search does
+    ///     not find it there any more.
     ///   - state: that search, with the picture.
     func picture(
         _ key: String, _ facts: PictureFacts, bytes: Int?, hits: [SearchHit],
         for state: SearchState, asFragment: Bool
     ) -> Response {
-        let title = "\(key.prefix(80)) - \(Self.siteName)"
+        let title = "\(key.prefix(80)) - \(siteName)"
         let list = state.withoutView
-        let mine = hits.first { $0.key.utf8.elementsEqual(key.utf8) }
+        let place = hits.firstIndex { $0.key.utf8.elementsEqual(key.utf8) }
+        let mine = place.map { hits[$0] }
         func neighbour(_ step: Int) -> String? {
-            guard let mine, let hit = hits.first(where: { $0.rank == mine.rank + step }) else {
+            guard let other = place.map({ $0 + step }), hits.indices.contains(other) else {
                 return nil
             }
-            return state.viewing(hit).queryPart
+            return state.viewing(hits[other]).queryPart
         }
-        let film =
-            mine == nil
-            ? []
-            : hits.map {
-                PictureContent.Neighbour(
-                    address: state.viewing($0).queryPart,
-                    thumbnail: pictures.thumbnail(of: $0.key, $0.facts),
-                    key: $0.key, isCurrent: $0.rank == mine?.rank)
-            }
-        let source = pictures.original(of: key)
-        let isHere = source?.hasPrefix(PicturePath.prefix) ?? false
+        let near = place.map {
+            hits[max(0, $0 - Self.neighbours)..<min(hits.count, $0 + Self.neighbours + 1)]
+        }
+        let film = (near ?? []).map {
+            PictureContent.Neighbour(
+                address: state.viewing($0).queryPart,
+                thumbnail: pictures.thumbnail(of: $0.key, $0.facts),
+                key: $0.key, isCurrent: $0.rank == mine?.rank)
+        }
+        let original = pictures.original(of: key)
+        let isHere = original?.hasPrefix(PicturePath.prefix) ?? false
         let content = PictureContent(
             title: title, status: "Picture \(key)", query: state.text ?? "", key: key,
-            source: source, download: isHere ? source.map { $0 + "?download" } : nil,
-            original: isHere ? nil : source, size: bytes.map { ByteCount.text($0) },
+            source: pictures.large(of: key), copy: original.map { _ in PicturePath.large(of: key) },
+            download: isHere ? original.map { $0 + "?download" } : nil,
+            original: isHere ? nil : original, size: bytes.map { ByteCount.text($0) },
             pixels: facts.width.flatMap { width in facts.height.map { "\(width) × \($0)" } },
             taken: facts.takenAt.map { $0.replacing("T", with: " ").prefix(16) }.map(String.init),
             camera: facts.camera, place: mine?.rank,
@@ -175,8 +194,7 @@ struct Pages: Sendable {
             back: list.isEmpty ? "/" : list.queryPart + "#n\(state.place)",
             backLabel: list.isEmpty ? "Search" : "All pictures")
         return answer(
-            Templates.render(content), view: .picture, title: title, query: state.text ?? "",
-            asFragment: asFragment)
+            Templates.render(content), .picture, title: title, for: list, asFragment: asFragment)
     }
 
     // MARK: What went wrong
@@ -184,9 +202,10 @@ struct Pages: Sendable {
     /// A fragment when the script asked, else a page.
     func failure(_ failure: SiteFailure, for request: Request) -> Response {
         let content = MessageContent(
-            heading: failure.heading, message: failure.message, query: failure.query,
-            isError: true, operatorDetail: failure.operatorDetail)
-        var response = answer(content, query: failure.query, asFragment: request.wantsFragment)
+            heading: failure.heading, message: failure.message, isError: true,
+            operatorDetail: failure.operatorDetail)
+        var response = answer(
+            content, for: failure.search ?? SearchState(), asFragment: request.wantsFragment)
         response.status = failure.status
         response.headers.append(contentsOf: failure.headers)
         return response
@@ -206,40 +225,36 @@ struct Pages: Sendable {
 
 extension Pages {
     private func answer(
-        _ message: MessageContent, query: String, asFragment: Bool
+        _ message: MessageContent, for state: SearchState, asFragment: Bool
     ) -> Response {
         var message = message
-        let title = "\(message.heading) - \(Self.siteName)"
-        message.title = title
+        let title = "\(message.heading) - \(siteName)"
+        (message.title, message.query) = (title, state.text ?? "")
         return answer(
-            Templates.render(message), title: title, query: query, asFragment: asFragment)
+            Templates.render(message), .results, title: title, for: state, asFragment: asFragment)
     }
 
+    /// - Parameter state: the search whose words and pictures are in the search box.
     private func answer(
-        _ content: String, view: PageContent.View = .results, title: String, query: String,
+        _ content: String, _ view: PageContent.View, title: String, for state: SearchState,
         asFragment: Bool
     ) -> Response {
+        let box = state.box(pictures)
+        let content = content + Templates.render(box)
         if asFragment {
             return response(content, policy: "default-src 'none'; frame-ancestors 'none'")
         }
-        return page(view, title: title, query: query, content: content)
-    }
-
-    private func page(
-        _ view: PageContent.View, title: String, query: String, content: String
-    ) -> Response {
-        let html = Templates.render(
-            PageContent(
-                view: view.rawValue, title: title, query: query, content: content,
-                autofocus: view == .home, unreachable: Self.unreachable))
-        return response(html, policy: policy)
-    }
-
-    private static let unreachable = Templates.render(
-        MessageContent(
+        let unreachable = MessageContent(
             heading: "The site did not answer",
             message: "Check the connection, then press Search again.",
-            title: "The site did not answer - \(siteName)", isError: true))
+            title: "The site did not answer - \(siteName)", isError: true)
+        let html = Templates.render(
+            PageContent(
+                view: view.rawValue, title: title, query: state.text ?? "", box: box,
+                content: content, siteName: siteName, autofocus: view == .home, isLive: isLive,
+                unreachable: Templates.render(unreachable), examples: examples))
+        return response(html, policy: policy)
+    }
 
     /// Not kept by browsers: presigned URLs work for an hour only.
     private func response(_ html: String, policy: String) -> Response {
@@ -265,6 +280,12 @@ enum RequestHeaders {
 }
 
 extension Request {
+    /// Whether the script asks by itself: while a visitor types, or to fill the window.
+    var isUnasked: Bool {
+        guard method == .get, uri.path.hasPrefix("/search") else { return false }
+        return ["typing", "row"].contains(headers[RequestHeaders.fragment])
+    }
+
     /// Whether the script asks: for the results alone, to put them into its page.
     var wantsFragment: Bool {
         headers[RequestHeaders.fragment] != nil
@@ -285,6 +306,19 @@ struct PictureAddresses: Sendable {
     func original(of key: String) -> String? {
         address(of: key, here: PicturePath.path)
     }
+
+    /// The picture as large as browsers show it: itself, or the site's copy where its name says that they
+    /// do not read it. The script falls back to the copy where the name does not say so.
+    func large(of key: String) -> String? {
+        let name = key.utf8.split(separator: UInt8(ascii: ".")).last.map(String.init) ?? nil
+        guard let name, Self.unread.contains(name.lowercased()) else { return original(of: key) }
+        return original(of: key).map { _ in PicturePath.large(of: key) }
+    }
+
+    private static let unread: Set = [
+        "tif", "tiff", "heic", "heif", "hif", "jxl", "jp2", "j2k", "j2c", "jpf", "jpx", "cr2",
+        "cr3", "nef", "arw", "dng", "orf", "raf", "rw2",
+    ]
 
     /// The picture small, for the grid. For a bucket that is the picture itself, unless `process-images`
     /// has stored a preview, which it does for each picture whose size it stores.
@@ -314,6 +348,7 @@ struct PictureAddresses: Sendable {
 enum PicturePath {
     static let prefix = "/pictures/"
     static let thumbnailPrefix = "/thumbnails/"
+    static let largePrefix = "/large/"
 
     static func path(of key: String) -> String {
         prefix + PercentEncoding.encode(key)
@@ -321,6 +356,10 @@ enum PicturePath {
 
     static func thumbnail(of key: String) -> String {
         thumbnailPrefix + PercentEncoding.encode(key)
+    }
+
+    static func large(of key: String) -> String {
+        largePrefix + PercentEncoding.encode(key)
     }
 
     /// The key that an address names.

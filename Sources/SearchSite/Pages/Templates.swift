@@ -4,9 +4,19 @@ import Mustache
 /// The site's mustache templates, each with the values it shows. Optional values and empty lists
 /// leave their section out.
 enum Templates {
-    private static let names = ["page", "examples", "results", "hit", "picture", "message"]
+    private static let names = [
+        "page", "box", "examples", "strip", "results", "hit", "picture", "message",
+    ]
 
     static func render(_ page: PageContent) -> String { render(page, "page") }
+    static func render(_ strip: StripContent) -> String { render(strip, "strip") }
+    /// For the script, which puts it into the page's search box.
+    static func render(_ box: SearchBox) -> String {
+        """
+        <template id="box" data-path="\(HTMLEscaping().escapeText(box.path))" \
+        data-placeholder="\(box.placeholder)">\(render(box, "box"))</template>
+        """
+    }
     static func render(_ results: ResultsContent) -> String { render(results, "results") }
     static func render(_ picture: PictureContent) -> String { render(picture, "picture") }
     static func render(_ message: MessageContent) -> String { render(message, "message") }
@@ -51,17 +61,50 @@ struct PageContent {
     let title: String
     /// What the search box holds.
     let query: String
+    let box: SearchBox
     /// HTML of another template.
     let content: String
-    let siteName = Pages.siteName
-    let description = Pages.description
+    let siteName: String
+    let description = "Find pictures by what they show, in your own words."
     let autofocus: Bool
+    /// Whether the script searches while a visitor types.
+    let isLive: Bool
     /// HTML that the script shows when the site does not answer.
     let unreachable: String
-    let examples = Pages.examples
+    let examples: [Link]
     let iconAddress = Asset.icon.address
     let styleAddress = Asset.styleSheet.address
     let scriptAddress = Asset.script.address
+}
+
+/// What the search box holds beside words.
+struct SearchBox {
+    struct Picture {
+        let name: String
+        /// Nil for a visitor's picture, which the site does not keep.
+        var thumbnail: String?
+        /// The address of the search without it.
+        let without: String
+    }
+
+    let path: String
+    let pictures: [Picture]
+    let fields: [SearchState.Field]
+    let placeholder: String
+}
+
+/// Some pictures of the collection on the start page, each of which leads to those that resemble it.
+struct StripContent {
+    struct Item {
+        let key: String
+        let shape: PictureShape
+        let thumbnail: String
+        let like: String
+    }
+
+    let title: String
+    let pictures: [Item]
+    let hasPictures: Bool
 }
 
 /// What a search found. `title`, `status` and `query` are for the script: the document's new title,
@@ -78,6 +121,10 @@ struct ResultsContent {
         let view: String
         let like: String
         let thumbnail: String?
+        /// The places of its copies.
+        let copies: [Int]
+        /// Leads to the picture and its copies.
+        let stack: Link?
 
         func child(named name: String) -> Any? {
             switch name {
@@ -90,6 +137,8 @@ struct ResultsContent {
             case "view": view
             case "like": like
             case "thumbnail": thumbnail
+            case "copies": copies
+            case "stack": stack
             default: nil
             }
         }
@@ -144,7 +193,6 @@ struct ResultsContent {
     let path: String
     let hidden: [SearchState.Field]
     let filters: Filters
-    let reference: String?
     let back: String?
     let more: More?
     let hasPages: Bool
@@ -187,6 +235,8 @@ struct PictureContent {
     let query: String
     let key: String
     let source: String?
+    /// For browsers that do not show the source.
+    let copy: String?
     let download: String?
     let original: String?
     let size: String?
@@ -214,8 +264,8 @@ struct MessageContent {
     var command: String?
     var link: Link?
     var operatorDetail: String?
+    var examples: [Link] = []
     var hasExamples = false
-    let examples = Pages.examples
 }
 
 /// Escapes text for element content and quoted attributes.

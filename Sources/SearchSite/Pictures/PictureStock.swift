@@ -2,10 +2,11 @@ import ImageSearch
 import NIOPosix
 
 /// The pictures that the site hands out: files of the store's directory, or objects that it fetches
-/// from the store, and small copies of both, which are made once and kept in memory up to a bound.
+/// from the store, and copies of both, which are made once and kept in memory up to a bound.
 final class PictureStock: Sendable {
     /// Which version of which picture.
     private struct Name: Hashable {
+        let isLarge: Bool
         /// Bytes: to Swift, two spellings of é are equal.
         let key: [UInt8]
         /// Changes when the picture does.
@@ -13,7 +14,7 @@ final class PictureStock: Sendable {
     }
 
     /// What is shown in place of a picture.
-    enum Small: Sendable {
+    enum Copy: Sendable {
         case copy([UInt8])
         /// The picture itself will do.
         case original
@@ -29,12 +30,11 @@ final class PictureStock: Sendable {
     private let source: (any PictureSource)?
     /// Whether objects of a store may be handed out at all.
     let isProxy: Bool
-    private let copies: ComputedCache<Name, Small>
+    private let copies: ComputedCache<Name, Copy>
     private let work: ThreadPool<Void>
     private let sizes = ThreadPool<Void>(threads: 1, waiting: 8)
     private let streams = Budget(maximumStreams, perClient: maximumStreamsPerClient)
     private let streamThreads = NIOThreadPool(numberOfThreads: maximumStreams)
-    private let thumbnailer = Thumbnailer()
 
     init(
         search: any PictureSearch, source: (any PictureSource)?, isProxy: Bool, thumbnailBytes: Int
@@ -43,8 +43,8 @@ final class PictureStock: Sendable {
         self.source = source
         self.isProxy = isProxy
         // What an entry takes besides the copy's bytes is a rough figure.
-        copies = ComputedCache(capacity: thumbnailBytes, overhead: 512) { small in
-            if case .copy(let bytes) = small { bytes.count } else { 0 }
+        copies = ComputedCache(capacity: thumbnailBytes, overhead: 512) { copy in
+            if case .copy(let bytes) = copy { bytes.count } else { 0 }
         }
         // A page asks for all its pictures at once.
         work = ThreadPool(threads: 2, waiting: 512)
@@ -85,7 +85,7 @@ final class PictureStock: Sendable {
 
     /// A whole picture from the store, on a thread that may block.
     func fetchNow(_ key: String) throws -> [UInt8] {
-        guard isProxy, let source, (try? search.location(of: key)) != nil else {
+        guard let source, (try? search.location(of: key)) != nil else {
             throw SiteFailure.noSuchPicture
         }
         return try source.bytes(of: key, maximumBytes: Self.maximumBytes)
@@ -105,18 +105,21 @@ final class PictureStock: Sendable {
         }
     }
 
-    /// The small copy of a picture. Of requests for one that come at the same time, one makes it.
+    /// A copy of a picture. Of requests for one that come at the same time, one makes it.
     ///
     /// - Parameters:
+    ///   - isLarge: whether it is for the large view.
     ///   - version: changes when the picture does.
     ///   - file: reads the picture; called on a thread that may block.
-    func small(
-        _ key: String, version: String, file: @escaping @Sendable () throws -> [UInt8]
-    ) async throws -> Small {
-        let name = Name(key: Array(key.utf8), version: version)
-        return try await copies.value(for: name) { [work, thumbnailer] in
+    func copy(
+        of key: String, isLarge: Bool, version: String,
+        file: @escaping @Sendable () throws -> [UInt8]
+    ) async throws -> Copy {
+        let name = Name(isLarge: isLarge, key: Array(key.utf8), version: version)
+        return try await copies.value(for: name) { [work] in
             try await work.run {
-                thumbnailer.thumbnail(of: try file()).map { .copy($0) } ?? .original
+                let thumbnailer = isLarge ? Thumbnailer.large : .small
+                return thumbnailer.thumbnail(of: try file()).map { .copy($0) } ?? .original
             }
         }
     }

@@ -5,7 +5,7 @@ import ImageSearch
 import NIOPosix
 
 extension SearchSite {
-    /// `GET /pictures/<key>` and `GET /thumbnails/<key>`.
+    /// `GET /pictures/<key>`, `/thumbnails/<key>` and `/large/<key>`.
     ///
     /// Only the search turns a key into a path, and it refuses keys that lead out of the store. A file is
     /// served only if it is a regular file that begins like a picture.
@@ -21,6 +21,12 @@ extension SearchSite {
                 let key = PicturePath.key(in: request.uri.path, after: PicturePath.thumbnailPrefix)
             else { throw SiteFailure.noSuchPicture }
             return try await thumbnail(key, to: request, context)
+        }
+        router.getAndHead("/large/**") { request, context in
+            guard let key = PicturePath.key(in: request.uri.path, after: PicturePath.largePrefix),
+                try await search.facts(of: key) != nil
+            else { throw SiteFailure.noSuchPicture }
+            return try await copy(of: key, isLarge: true, to: request, context)
         }
     }
 
@@ -53,29 +59,40 @@ extension SearchSite {
             guard try await search.facts(of: key) != nil else { throw SiteFailure.noSuchPicture }
             return .redirect(to: url, type: .found)
         }
-        let small: PictureStock.Small
+        return try await copy(of: key, isLarge: false, to: request, context)
+    }
+
+    private func copy(
+        of key: String, isLarge: Bool, to request: Request, _ context: SiteContext
+    ) async throws -> Response {
+        let copy: PictureStock.Copy
         if case .file? = try? search.location(of: key) {
             guard let file = try await pictures.file(key) else { throw SiteFailure.noSuchPicture }
             // Only some formats need no copy of a small file.
             guard file.size > Thumbnailer.smallFile || file.format != .jpeg,
                 file.size <= PictureStock.maximumBytes
             else { return Self.response(with: file, to: request) }
-            small = try await pictures.small(key, version: file.entityTag) {
+            copy = try await pictures.copy(of: key, isLarge: isLarge, version: file.entityTag) {
                 try file.read(at: 0, count: file.size)
             }
-            guard case .copy = small else { return Self.response(with: file, to: request) }
+            guard case .copy = copy else { return Self.response(with: file, to: request) }
         } else {
             // A store tells nothing of a picture before it is fetched; after an hour it is looked at
             // again.
             let hour = ContinuousClock.now.hour
             let source = pictures
-            small = try await source.small(key, version: "\(hour)") { try source.fetchNow(key) }
+            copy = try await source.copy(of: key, isLarge: isLarge, version: "\(hour)") {
+                try source.fetchNow(key)
+            }
         }
-        switch small {
+        switch copy {
         case .copy(let bytes):
             let type = PictureFormat(prefix: bytes)?.mediaType ?? "image/jpeg"
             return Self.response(with: bytes, type, to: request, seconds: 3_600)
         case .original:
+            if !pictures.isProxy, case .presigned(let url)? = try? search.location(of: key) {
+                return .redirect(to: url, type: .found)
+            }
             return try await original(key, to: request, context)
         }
     }

@@ -10,7 +10,7 @@ struct SearchAPI: Sendable {
 
     private static let terms: Set<String> = ["q", "more", "less", "image_key"]
     private static let parameters = terms.union([
-        "limit", "offset", "min_score", "prefix", "after", "before", "camera", "shape",
+        "limit", "offset", "min_score", "stacked", "prefix", "after", "before", "camera", "shape",
         "min_width", "min_height",
     ])
 
@@ -20,7 +20,8 @@ struct SearchAPI: Sendable {
         router.getAndHead("/api/search") { request, context in
             let fields = FormFields((request.uri.query ?? "").utf8)
             try fields.checkNames(Self.parameters)
-            let state = try SearchState(fields, defaultLimit: Self.defaultLimit)
+            let state = try SearchState(
+                fields, defaultLimit: Self.defaultLimit, isStacked: false)
             guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
             return try await results(of: state, request, context)
         }
@@ -43,7 +44,8 @@ struct SearchAPI: Sendable {
             let upload = try await Upload(request, to: site, from: client)
             // Errors in the other fields are reported before the picture is read.
             try upload.fields.checkNames(Self.parameters)
-            var state = try SearchState(upload.fields, defaultLimit: Self.defaultLimit)
+            var state = try SearchState(
+                upload.fields, defaultLimit: Self.defaultLimit, isStacked: false)
             state.picture = PictureVector(
                 exact: try await site.embed(
                     upload.picture, from: client))
@@ -60,19 +62,22 @@ struct SearchAPI: Sendable {
     private func results(
         of state: SearchState, _ request: Request, _ context: SiteContext
     ) async throws -> Response {
-        try await site.bounded(state.limit, request, context) {
+        try await site.bounded((state.isStacked ? 4 : 1) * state.limit, request, context) {
             try await results(of: state, context)
         }
     }
 
     private func results(of state: SearchState, _ context: SiteContext) async throws -> Response {
         let result = try await site.answer(state, context)
+        func members(_ hit: SearchHit) -> [(String, JSON)] {
+            [
+                ("rank", .integer(hit.rank)), ("key", .string(hit.key)),
+                ("score", .number(hit.score)), ("url", url(of: hit.key)),
+            ] + Self.members(hit.facts)
+        }
         let hits = result.hits.map { hit in
-            JSON.object(
-                [
-                    ("rank", .integer(hit.rank)), ("key", .string(hit.key)),
-                    ("score", .number(hit.score)), ("url", url(of: hit.key)),
-                ] + Self.members(hit.facts))
+            let copies = hit.copies.map { JSON.object(members($0)) }
+            return JSON.object(members(hit) + (state.isStacked ? [("copies", .array(copies))] : []))
         }
         return SearchSite.json(
             .object([

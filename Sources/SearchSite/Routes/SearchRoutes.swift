@@ -9,8 +9,8 @@ extension SearchSite {
 
     /// `/`, `/search`, `/search/<picture>` and `/search_form`.
     func addSearchRoutes(to router: Router<SiteContext>) {
-        router.getAndHead("/") { _, _ in
-            pages.home()
+        router.getAndHead("/") { request, _ in
+            pages.home(await sample.value(), asFragment: request.wantsFragment)
         }
         router.getAndHead("/search") { request, context in
             try await page(request, picture: nil, context)
@@ -52,7 +52,7 @@ extension SearchSite {
         }
         if let key = state.view {
             return try await bounded(
-                2 * Self.neighbours + 1, linkBytes: state.queryPart.utf8.count, request, context
+                4 * Pages.neighbours + 1, linkBytes: state.queryPart.utf8.count, request, context
             ) { try await large(key, state, asFragment: request.wantsFragment, context) }
         }
         guard !state.isEmpty else { return pages.hint(asFragment: request.wantsFragment) }
@@ -89,7 +89,7 @@ extension SearchSite {
         let expected = count * (linkBytes + 1_024)
         let share = try unsent.take(
             expected > small ? expected : 0, for: clients.group(of: request, peer: context.peer))
-        var response = try await make()
+        var response = try await Compression.compressed(try await make(), for: request)
         let body = response.body
         guard let bytes = body.contentLength, max(bytes, expected) > small else { return response }
         try share.grow(by: max(0, bytes - (expected > small ? expected : 0)))
@@ -107,29 +107,31 @@ extension SearchSite {
     ) async throws -> Response {
         guard (try? search.location(of: key)) != nil else { throw SiteFailure.noSuchPicture }
         var hits: [SearchHit] = []
+        func isThis(_ hit: SearchHit) -> Bool { hit.key.utf8.elementsEqual(key.utf8) }
         if !state.isEmpty, state.place > 0 {
-            let around = state.with {
-                $0.offset = max(0, state.place - 1 - Self.neighbours)
-                $0.limit = 2 * Self.neighbours + 1
-            }
+            // Copies may be among the pictures before it.
+            var around = state
+            around.offset = max(0, state.place - 1 - 3 * Pages.neighbours)
+            around.limit = state.place - around.offset + Pages.neighbours
             hits = try await answer(around, context).hits
+            if state.isStacked, !hits.contains(where: isThis) {
+                around.isStacked = false
+                hits = try await answer(around, context).hits
+            }
         }
         // The site shows only pictures that a search can find, whatever else the store holds.
-        let mine = hits.first { $0.key.utf8.elementsEqual(key.utf8) }
+        let mine = hits.first(where: isThis)
         let facts = if let mine { mine.facts } else { try await storedFacts(key, context) }
         return pages.picture(
             key, facts, bytes: await pictures.size(of: key), hits: hits, for: state,
             asFragment: asFragment)
     }
 
-    /// Pictures before and after a large one.
-    private static let neighbours = 4
-
     /// What the index knows of a picture.
     /// - Throws: ``SiteFailure``, with status 404 when it is not in the index.
     func storedFacts(_ key: String, _ context: SiteContext) async throws -> PictureFacts {
         var state = SearchState(like: key)
-        state.limit = 1
+        (state.limit, state.isStacked) = (1, false)
         let hit = try await answer(state, context).hits.first
         return hit.flatMap { $0.key.utf8.elementsEqual(key.utf8) ? $0.facts : nil } ?? .init()
     }
@@ -156,7 +158,7 @@ extension SearchSite {
             return try await searches.withPermit { try await body() }
         } catch {
             var failure = failure(error, for: state)
-            failure.query = state.text ?? ""
+            failure.search = state
             outcome = failure.status.code >= 500 ? "failed" : "refused"
             if failure.status.code >= 500 { context.logger.error("A search failed: \(error)") }
             throw failure
