@@ -118,7 +118,7 @@ final class Int8Scratch {
 /// activations and multiplied apart; here the layer norm's scale tells them when it is loaded, and the
 /// two matrices after it get activations of 16 bits.
 package enum Outliers {
-    /// A feature is one when it reaches so many times as far as the median feature.
+    /// An outlier reaches this many times as far as the median feature.
     static let factor: Float = 2.5
 
     /// - Parameters:
@@ -127,7 +127,7 @@ package enum Outliers {
     package static func areBehind(
         weight: UnsafePointer<Float>, bias: UnsafePointer<Float>, width: Int
     ) -> Bool {
-        // What is normalised hardly goes beyond three deviations.
+        // Normalised values rarely exceed three deviations.
         let reach = (0..<width).map { 3 * abs(weight[$0]) + abs(bias[$0]) }.sorted()
         return reach[width - 1] > factor * reach[width / 2]
     }

@@ -21,7 +21,7 @@ struct PackedMatrix: @unchecked Sendable {
     /// Packs a matrix; nil where the processor has no kernel for its size.
     /// - Parameters:
     ///   - weight: `[outputs, inputs]`
-    ///   - slices: into how many equal parts ``outputs(_:)`` takes it apart (queries, keys and values: 3).
+    ///   - slices: the number of equal parts that ``outputs(_:)`` takes (queries, keys and values: 3).
     init?(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, slices: Int) {
         let isa = ck_isa_in_use()
         let slice = ck_float_slice(outputs / slices, isa)
@@ -33,7 +33,7 @@ struct PackedMatrix: @unchecked Sendable {
         withUnsafePointer(to: matrix) { ck_float_pack(weight, $0) }
     }
 
-    /// Whether there is a kernel for a layer of so many outputs.
+    /// Whether there is a kernel for a layer with this number of outputs.
     static func holds(outputs: Int) -> Bool { ck_float_slice(outputs, ck_isa_in_use()) > 0 }
 
     private init(_ storage: PackedStorage, _ matrix: ck_float_matrix) {
@@ -50,8 +50,8 @@ struct PackedMatrix: @unchecked Sendable {
         return PackedMatrix(storage, part)
     }
 
-    /// Rows that are multiplied by a slice of the weights before the next slice comes: so few that they stay
-    /// in the second-level cache, so many that reading the weights for them is paid.
+    /// Rows multiplied by a slice of the weights before the next slice: few enough to stay in the second-level
+    /// cache, enough to amortise reading the weights.
     static let rowsAtOnce = 96
 
     /// x: `[rows, inputs]`, dense  bias: `[outputs]`  out: `[rows, outputs]`

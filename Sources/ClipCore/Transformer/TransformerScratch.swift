@@ -16,7 +16,7 @@ final class TransformerScratch {
     let int8: Int8Scratch?
 
     let rows: Int
-    /// Rows that go through a block's second half together: so many that their hidden layer stays in the
+    /// Rows that go through a block's second half together: as many as keep their hidden layer in the
     /// caches, or all where BLAS multiplies.
     let rowsAtOnce: Int
     private let storage: UnsafeMutableRawPointer

@@ -4,7 +4,7 @@ import S3Client
 extension Ingest {
     /// What ``watch(every:pass:onFailure:onWait:)`` waits for.
     public enum Waiting: Sendable {
-        /// The next pass, in so many seconds.
+        /// Seconds until the next pass.
         case nextPass(seconds: Int)
         /// Another attempt after a pass that failed.
         case nextAttempt(seconds: Int)

@@ -173,13 +173,14 @@ extension PicturesTable {
         try connection.withoutResponseTimeout {
             try buildNextIndexes()
             try connection.transaction {
-                try connection.executeScript(
+                try run([
+                    "SET LOCAL statement_timeout = 0",
                     """
-                    SET LOCAL statement_timeout = 0;
                     CREATE INDEX IF NOT EXISTS pictures_next_missing
                         ON \(names.pictures) (stored_at_next)
                         WHERE embedding_next IS NULL AND stored_at_next IS NOT NULL
-                    """)
+                    """,
+                ])
             }
         }
         return try changingTable(attempts: 30) {
