@@ -135,8 +135,9 @@ def check_web_app(address, expected):
 
     assert json.loads(get("/health"))["status"] == "ok"
     assert "<form" in get("/")
-    page = get("/search?q=man+jumping")
-    fragment = get("/search_form", urllib.parse.urlencode({"search_text": "man jumping"}).encode())
+    # The tiny model takes some of these pictures for copies of one another.
+    page = get("/search?q=man+jumping&stacked=false")
+    fragment = get("/search_form", urllib.parse.urlencode({"search_text": "man jumping", "stacked": "false"}).encode())
     assert "<html" in page and "<html" not in fragment
     for html in (page, fragment):
         sources = [unescape(s) for s in re.findall(r'<img[^>]* src="([^"]*)"', html)]
@@ -175,7 +176,7 @@ def test_directory_as_bucket(workplace, pictures, tmp_path):
         with urllib.request.urlopen(hit["url"]) as response:
             assert response.read() == bodies[hit["key"]]
     with workplace.web_app() as address:
-        with urllib.request.urlopen(f"{address}/search?q=cat") as response:
+        with urllib.request.urlopen(f"{address}/search?q=cat&stacked=false") as response:
             page = response.read().decode()
         sources = [unescape(s) for s in re.findall(r'<img[^>]* src="([^"]*)"', page)]
         assert [urllib.parse.unquote(s) for s in sources] == [f"/thumbnails/{hit['key']}" for hit in hits]
