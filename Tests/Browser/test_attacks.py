@@ -155,8 +155,9 @@ def test_pages_that_nobody_reads(site):
         heads = [client.recv(12) for client in slow]
         # Answered, refused, or closed because they did not read.
         assert set(heads) <= {b"HTTP/1.1 200", b"HTTP/1.1 503", b""}
-        # No more are made at once than may wait: 32 MiB for one address.
-        assert 0 < heads.count(b"HTTP/1.1 200") < 40
+        # 32 MiB may wait for one address. How many pages follow one another depends on how much of each the
+        # kernel takes; memory is what is bounded.
+        assert heads.count(b"HTTP/1.1 200") > 0 and heads.count(b"HTTP/1.1 503") > 0
         counts = f"{heads.count(b'HTTP/1.1 200')} begun, {heads.count(b'HTTP/1.1 503')} refused"
         assert {status for status, _ in others.answers} == {200}
         assert during - before < 250
