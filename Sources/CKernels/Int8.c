@@ -160,16 +160,15 @@ CK_VERSIONS(static, void, quantize_row,
             (x, width, values, stride, wide, has_words, scale, zero))
 
 // The first byte of a row of activations.
-static inline char *row_of(const ck_int8_rows *x, ptrdiff_t row, const ck_int8_matrix *weight) {
-    bool has_two_bytes = weight->wide || int8_tile_for(weight->isa).has_words;
-    return (char *)x->values + row * x->stride * (has_two_bytes ? 2 : 1);
+static inline char *row_of(const ck_int8_rows *x, ptrdiff_t row, bool wide, bool has_words) {
+    return (char *)x->values + row * x->stride * (wide || has_words ? 2 : 1);
 }
 
 static void quantize(const float *x, ptrdiff_t row, const ck_int8_matrix *weight,
                      const ck_int8_rows *to) {
-    quantize_row(x, weight->inputs, row_of(to, row, weight), to->stride,
-                 weight->wide, int8_tile_for(weight->isa).has_words, to->scales + row,
-                 to->zeros + row);
+    bool wide = weight->wide, has_words = int8_tile_for(weight->isa).has_words;
+    quantize_row(x, weight->inputs, row_of(to, row, wide, has_words), to->stride, wide, has_words,
+                 to->scales + row, to->zeros + row);
 }
 
 void ck_int8_quantize(const float *x, ptrdiff_t rows, const ck_int8_matrix *weight,
@@ -189,9 +188,10 @@ void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *no
 
 int32_t ck_int8_value(const ck_int8_rows *x, const ck_int8_matrix *weight, ptrdiff_t row,
                       ptrdiff_t input) {
-    const char *values = row_of(x, row, weight);
+    bool has_words = int8_tile_for(weight->isa).has_words;
+    const char *values = row_of(x, row, weight->wide, has_words);
     int32_t q;
-    if (int8_tile_for(weight->isa).has_words) {
+    if (has_words) {
         q = ((const int16_t *)values)[input];
     } else {
         const uint8_t *upper = (const uint8_t *)values;
@@ -251,10 +251,10 @@ void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix 
         ptrdiff_t columns = left < PANEL ? left : PANEL;
         for (ptrdiff_t r = 0; r < rows; r += tile.rows) {
             ptrdiff_t count = rows - r < tile.rows ? rows - r : tile.rows;
+            const char *from = row_of(x, r, weight->wide, tile.has_words);
             for (ptrdiff_t c = 0; c < PANEL; c += tile.slice)
-                tile.sums(row_of(x, r, weight), x->stride, count,
-                          panel + c / tile.slice * slice_bytes, groups, weight->wide, sums + c,
-                          low + c);
+                tile.sums(from, x->stride, count, panel + c / tile.slice * slice_bytes, groups,
+                          weight->wide, sums + c, low + c);
             finish_tile(sums, low, weight->wide, count, columns, x->scales + r, x->zeros + r,
                         weight->scales + o, weight->sums + o, bias ? bias + o : NULL,
                         out + r * weight->outputs + o, weight->outputs, epilogue);

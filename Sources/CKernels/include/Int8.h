@@ -49,7 +49,8 @@ int32_t ck_int8_weight(const ck_int8_matrix *matrix, ptrdiff_t output, ptrdiff_t
 // Quantised activations, in memory of the caller's.
 typedef struct {
     ptrdiff_t stride;  // elements between rows: at least the width, rounded up to a multiple of 8
-    void *values;      // [rows, stride], 2 bytes an element
+    // [rows, stride]: bytes; where a row has 16 bits, or the kernel takes words, 2 bytes an element
+    void *values;
     float *scales;     // [rows]
     int32_t *zeros;    // [rows]
 } ck_int8_rows;
