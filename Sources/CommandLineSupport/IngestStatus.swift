@@ -78,11 +78,18 @@ public final class IngestStatus {
 
     private func add(_ new: IngestProgress) {
         progress = new
-        totals.stored += new.stored
-        totals.refreshed += new.refreshed
-        totals.failed += new.failed - new.knownFailures
+        totals = Self.sum(totals, new)
         totals.pruned = (totals.pruned ?? 0) + (new.pruned ?? 0)
         service.madeProgress()
+    }
+
+    /// The earlier passes' counters with those of one more, but for the pruned.
+    private static func sum(_ totals: IngestProgress, _ new: IngestProgress) -> IngestProgress {
+        var all = totals
+        all.stored += new.stored
+        all.refreshed += new.refreshed
+        all.failed += new.failed - new.knownFailures
+        return all
     }
 
     /// Called before a wait and every second of it.
@@ -181,12 +188,7 @@ public final class IngestStatus {
         }
         func seconds(_ date: Date) -> String { "\(Int(date.timeIntervalSince1970))" }
         // Counters include the pass that is being made, so that they rise while it lasts.
-        var all = totals
-        if state == .running {
-            all.stored += progress.stored
-            all.refreshed += progress.refreshed
-            all.failed += progress.failed - progress.knownFailures
-        }
+        let all = state == .running ? Self.sum(totals, progress) : totals
         add("start_time_seconds", "gauge", "When the process started.", [("", seconds(begin))])
         add(
             "passes_total", "counter", "Passes over the bucket since the start, by outcome.",

@@ -16,12 +16,12 @@ public final class ServiceManager: Sendable {
     private let watchdog: Int?
     private let lastProgress = Monitor(ContinuousClock.now)
     /// The longest time without progress that still counts as alive.
-    private let patience: Duration
+    private let stallLimit: Duration
 
     /// Begins to send signs of life, as often as `WATCHDOG_USEC` asks for, as long as there is progress.
-    /// - Parameter patience: how long the process may be without progress.
-    public init(patience: Duration) throws {
-        self.patience = patience
+    /// - Parameter stallLimit: how long the process may be without progress.
+    public init(stallLimit: Duration) throws {
+        self.stallLimit = stallLimit
         func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
         destination = variable("NOTIFY_SOCKET").flatMap(Self.destination)
         let isMeant = variable("WATCHDOG_PID").map { $0 == "\(getpid())" } ?? true
@@ -58,7 +58,7 @@ public final class ServiceManager: Sendable {
     }
 
     package func isAlive(at now: ContinuousClock.Instant) -> Bool {
-        now - lastProgress.read { $0 } < patience
+        now - lastProgress.read { $0 } < stallLimit
     }
 
     private func send(_ lines: [String]) {

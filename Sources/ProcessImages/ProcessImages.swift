@@ -171,7 +171,7 @@ struct ProcessImages: ParsableCommand {
             let log = try failed.map { try FailureLog(path: $0) }
             let ingest = try Ingest(
                 settings, modelPath: try Console.locateModel(settings), options: options)
-            let service = try ServiceManager(patience: .seconds(900 + retryFor.count))
+            let service = try ServiceManager(stallLimit: .seconds(900 + retryFor.count))
             let status = try IngestStatus(
                 statusFile: statusFile, metricsFile: metricsFile, service: service)
             try Interruption.handle {

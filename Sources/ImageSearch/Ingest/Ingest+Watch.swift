@@ -62,9 +62,13 @@ extension Ingest {
         min(.seconds(1) * (1 << min(failures - 1, 10)), .seconds(300))
     }
 
+    private static func cause(of error: any Error) -> any Error {
+        (error as? IngestInterruption)?.cause ?? error
+    }
+
     /// Whether another pass may succeed where this error ended one.
     private static func mayGoAway(_ error: any Error, hasPassed: Bool) -> Bool {
-        switch (error as? IngestInterruption)?.cause ?? error {
+        switch cause(of: error) {
         case let error as PGError: hasPassed || error.isWorthRetrying
         case let error as S3Error: hasPassed || error.isWorthRetrying
         // A database whose disk is full, or whose primary has become a replica.
@@ -76,7 +80,7 @@ extension Ingest {
 
     /// Whether everything is stored, and only the rows of pictures that are gone stay.
     private static func isRefusedPrune(_ error: any Error) -> Bool {
-        switch (error as? IngestInterruption)?.cause ?? error {
+        switch cause(of: error) {
         case TableError.nothingListed, TableError.largePrune, TableError.pruneWhileAdopting: true
         default: false
         }

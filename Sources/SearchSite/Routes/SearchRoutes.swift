@@ -87,12 +87,13 @@ extension SearchSite {
     ) async throws -> Response {
         let small = 64 << 10
         let expected = count * (linkBytes + 1_024)
+        let reserved = expected > small ? expected : 0
         let share = try unsent.take(
-            expected > small ? expected : 0, for: clients.group(of: request, peer: context.peer))
+            reserved, for: clients.group(of: request, peer: context.peer))
         var response = try await Compression.compressed(try await make(), for: request)
         let body = response.body
         guard let bytes = body.contentLength, max(bytes, expected) > small else { return response }
-        try share.grow(by: max(0, bytes - (expected > small ? expected : 0)))
+        try share.grow(by: max(0, bytes - reserved))
         response.body = ResponseBody(contentLength: bytes) { writer in
             try await body.write(writer)
             withExtendedLifetime(share) {}
