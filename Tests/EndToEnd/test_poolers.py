@@ -16,8 +16,8 @@ import urllib.parse
 import psycopg
 import pytest
 from test_ingest import (
-    FULL, SAMPLE_MODEL, SERVICES, album, album_settings, check_rows, count_rows, expected, finish, pictures, put, rows, slow_pictures,
-    start, summary, wait_until,
+    FULL, SAMPLE_MODEL, SERVICES, album, album_settings, check_rows, count_rows, expected, finish, leases,
+    pictures, put, rows, slow_pictures, start, summary, wait_until,
 )
 from tools import Workplace, variable
 
@@ -128,6 +128,9 @@ def test_all_tools(workplace, album, direct, mode, size):
             assert finish(workers[1])["complete"]
             stored = rows(direct)
             assert len(stored) == 76
+            # What the killed worker had claimed after others stored it stays claimed until its lease ends.
+            with psycopg.connect(direct, autocommit=True) as watcher:
+                wait_until(lambda: not leases(watcher))
             assert summary(place.run("process-images", "--json"))["unchanged"] == 76
 
             for key in slow_pictures(16):
