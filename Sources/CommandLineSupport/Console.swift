@@ -17,6 +17,15 @@ public enum Console {
         return Build.summary
     }()
 
+    /// The same as labels of a metric.
+    public static var build: [(String, String)] {
+        [
+            ("version", Build.version), ("commit", Build.commit ?? ""),
+            ("formats", Build.formats.joined(separator: ", ")),
+            ("instructions", InstructionSet.inUse.rawValue),
+        ]
+    }
+
     /// Writes a line for people.
     public static func note(_ text: String) {
         write(text + "\n", to: STDERR_FILENO)

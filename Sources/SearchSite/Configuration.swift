@@ -6,6 +6,8 @@ extension SearchSite {
     public struct Configuration: Sendable {
         /// What the page calls itself.
         public var siteName = "Picture Search"
+        /// What runs, as `/metrics` says it: names and values, without quotes.
+        public var build: [(String, String)] = []
         /// Searches that the start page suggests.
         public var examples = ["cat", "man jumping", "outer space"]
         /// Whether results are shown while a visitor types.

@@ -104,6 +104,7 @@ public struct SearchSite: Sendable {
             }
             return readings
         }
+        metrics.count(.build, configuration.build)
         let clients = ClientAddress(trustedProxies: configuration.trustedProxies)
         self.clients = clients
         let refusals = Refusals(metrics: metrics)

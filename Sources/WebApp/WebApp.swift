@@ -191,6 +191,7 @@ struct WebApp: AsyncParsableCommand {
         _ settings: Settings, openFiles: Int
     ) throws -> SearchSite.Configuration {
         var configuration = SearchSite.Configuration()
+        configuration.build = Console.build
         configuration.showsReasons =
             SearchSite.isLoopback(host) && trustedProxy.isEmpty
         // A visitor's connection may have a picture file open besides its socket.

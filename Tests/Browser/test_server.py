@@ -270,3 +270,9 @@ def test_passwords_names_and_rates():
         assert get("/health", base)[0] == 200
         metrics = get("/metrics", base, good)[2].decode()
         assert re.search(r'clip_search_requests_total\{method="GET",route="/search",status="200"\} \d+', metrics)
+        # What runs, as --version says it.
+        printed = place.run("web-app", "--version").stdout
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', re.search(r"clip_search_build_info\{(.*)\} 1", metrics)[1]))
+        assert printed.startswith(f"clip-search {labels['version']} ({labels['commit']})\n")
+        assert printed.endswith(f"instructions: {labels['instructions']}\n")
+        assert re.sub(r" \([^)]*\)", "", printed).splitlines()[1] == f"formats: {labels['formats']}"

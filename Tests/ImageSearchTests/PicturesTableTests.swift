@@ -1,6 +1,7 @@
 import Foundation
 import ImageSearch
 import PGClient
+import TestSupport
 import Testing
 
 @Suite(.enabled(if: TestDatabase.serverURI != nil, "needs TEST_PG_URI"))
@@ -147,6 +148,41 @@ struct PicturesTableTests {
             let hits = try table.nearest(to: unitVector(0), limit: 10)
             #expect(hits.map(\.key) == ["good"])
             #expect(try table.nearest(to: unitVector(1), limit: 10).map(\.score) == [0])
+        }
+    }
+
+    /// Among pictures that are 0.99 or so from one another, only those that are much nearer are copies; where
+    /// pictures lie far apart, 0.96 is near enough.
+    @Test(arguments: [(axis: Float(1), copy: Float(0.01)), (0, 0.02)])
+    func copiesStandOutFromTheirSurroundings(axis: Float, copy: Float) throws {
+        var random = SplitMix(state: 5)
+        func noise(_ length: Float) -> [Float] {
+            let vector = (0..<512).map { _ in Float.random(in: -1...1, using: &random) }
+            let norm = vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
+            return vector.map { $0 * length / norm }
+        }
+        var rows: [PicturesTable.Row] = []
+        for number in 0..<40 {
+            var vector = noise(0.1)
+            vector[0] += axis
+            rows.append(.init(key: "\(number)", embedding: vector))
+            guard number < 3 else { continue }
+            rows.append(
+                .init(key: "\(number)-copy", embedding: zip(vector, noise(copy)).map { $0 + $1 }))
+        }
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            try table.upsert(rows)
+            let found = try table.nearest(
+                to: unitVector(0), SearchQuery(limit: 100, isStacked: true))
+            let stacks = found.hits.filter { !$0.copies.isEmpty }
+            #expect(found.hits.count == 40 && stacks.count == 3 && !found.hasMore)
+            #expect(
+                stacks.allSatisfy { stack in
+                    stack.copies.map { $0.key.prefix(1) } == [stack.key.prefix(1)]
+                })
+            #expect(axis > 0 ? found.stackScore > 0.99 : found.stackScore == 0.96)
         }
     }
 

@@ -256,13 +256,16 @@ import Testing
     // MARK: Numbers and logs
 
     @Test func metricsCountWhatHappened() async throws {
-        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder(), logger: silent) { _ in
+        let site = SearchSite(search: FakeSearch(), embedder: FakeEmbedder(), logger: silent) {
+            $0.build = [("version", "1.2.3"), ("commit", "abc")]
         }
         for _ in 0..<3 { _ = try await site.ask("/search?q=private\"thing") }
         _ = try await site.ask("/no/such\"page{}")
         let answer = try await site.ask("/metrics")
         #expect(answer.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8")
         let lines = answer.text.split(separator: "\n").map(String.init)
+        #expect(lines.contains(#"clip_search_build_info{version="1.2.3",commit="abc"} 1"#))
+        #expect(lines.contains("# TYPE clip_search_build_info gauge"))
         #expect(
             lines.contains(
                 #"clip_search_requests_total{method="GET",route="/search",status="200"} 3"#))

@@ -185,7 +185,7 @@ import Testing
                 rank: 2, key: "b.jpg", score: 0.5,
                 copies: [SearchHit(rank: 6, key: "b2.jpg", score: 0.3)]),
             SearchHit(rank: 5, key: "c.jpg", score: 0.3),
-        ], isTruncated: false, hasMore: true)
+        ], isTruncated: false, hasMore: true, stackScore: 0.9981)
 
     @Test func copiesAreOnePictureWithTheirNumber() async throws {
         let search = FakeSearch(result: Self.stacked)
@@ -194,7 +194,7 @@ import Testing
         #expect(page.text.contains("<li id=\"n5\"") && !page.text.contains("<li id=\"n3\""))
         // A place among the copies leads to their picture.
         #expect(page.text.contains("<i id=\"n3\"></i>"))
-        let link = "/search?image_key=a.jpg&amp;min_score=0.96&amp;stacked=false&amp;prefix=x"
+        let link = "/search?image_key=a.jpg&amp;min_score=0.9981&amp;stacked=false&amp;prefix=x"
         #expect(page.text.contains("href=\"\(link)\" title=\"3 copies\""))
         // What comes next begins after all six; the page grows by pictures without copies.
         #expect(page.text.contains("data-part=\"?q=cat&amp;prefix=x&amp;offset=6\""))
@@ -202,9 +202,12 @@ import Testing
         let copies = try await SearchSite(search: search).ask(
             link.replacing("&amp;", with: "&"))
         #expect(search.queries.last?.isStacked == false)
-        #expect(search.queries.last?.minimumScore == SearchQuery.stackScore)
+        #expect(search.queries.last?.minimumScore == 0.9981)
         #expect(copies.text.contains("Copies of a.jpg"))
         #expect(copies.text.contains("<a href=\"/search?image_key=a.jpg&amp;prefix=x\""))
+        let similar = try await SearchSite(search: search).ask(
+            "/search?image_key=a.jpg&min_score=0.5&stacked=false")
+        #expect(!similar.text.contains("Copies of a.jpg"))
     }
 
     @Test(arguments: ["", "&stacked=true", "&stacked=false"])

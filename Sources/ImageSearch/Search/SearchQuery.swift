@@ -57,11 +57,12 @@ public struct SearchQuery: Sendable, Equatable {
     /// Whether to compare every row instead of asking an index, which may miss some.
     public var isExact: Bool
     /// Whether near-duplicates come as one hit with its copies: a picture whose cosine with a nearer
-    /// hit is at least ``stackScore``. Then `limit` counts hits without copies.
+    /// hit is at least ``SearchResult/stackScore``. Then `limit` counts hits without copies.
     public var isStacked: Bool
 
-    /// The least cosine between near-duplicates.
+    /// The least cosine between near-duplicates, whatever the model.
     public static let stackScore = 0.96
+
     public init(
         terms: [Term] = [], limit: Int = 4, offset: Int = 0, minimumScore: Double? = nil,
         filter: PictureFilter = PictureFilter(), isExact: Bool = false, isStacked: Bool = false

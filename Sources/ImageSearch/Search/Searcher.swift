@@ -35,13 +35,19 @@ public struct SearchResult: Sendable, Equatable {
     public let isTruncated: Bool
     /// Whether there is a picture at `offset + pictureCount`.
     public let hasMore: Bool
+    /// The least cosine between a hit and its copies, in a stacked search.
+    public let stackScore: Double
     /// Hits and their copies.
     public var pictureCount: Int { hits.reduce(0) { $0 + 1 + $1.copies.count } }
 
-    public init(hits: [SearchHit], isTruncated: Bool, hasMore: Bool = false) {
+    public init(
+        hits: [SearchHit], isTruncated: Bool, hasMore: Bool = false,
+        stackScore: Double = SearchQuery.stackScore
+    ) {
         self.hits = hits
         self.isTruncated = isTruncated
         self.hasMore = hasMore
+        self.stackScore = stackScore
     }
 }
 
@@ -183,7 +189,8 @@ public final class Searcher: PictureSearch {
                     let nearest = try table.nearest(to: vector, query)
                     self.orientation.update { $0 = table.knownOrientation ?? $0 }
                     return SearchResult(
-                        hits: nearest.hits, isTruncated: isTruncated, hasMore: nearest.hasMore)
+                        hits: nearest.hits, isTruncated: isTruncated, hasMore: nearest.hasMore,
+                        stackScore: nearest.stackScore)
                 }
             }
         } catch {

@@ -5,6 +5,8 @@ extension PicturesTable {
     public struct Nearest: Sendable, Equatable {
         public let hits: [SearchHit]
         public let hasMore: Bool
+        /// The least cosine between a hit and its copies, in a stacked search.
+        public var stackScore = SearchQuery.stackScore
     }
 
     /// The `limit` pictures nearest to a unit vector.
@@ -54,23 +56,45 @@ extension PicturesTable {
     private func stacked(
         _ pictures: [SearchHit], _ query: SearchQuery, embedding: (SearchHit) throws -> [Float]
     ) throws -> Nearest {
+        let found = pictures.prefix(query.pictureLimit)
+        let directions = try found.map { QueryVector.direction(of: try embedding($0)) }
+        let stackScore = Self.stackScore(of: directions)
+        let least = Float(stackScore)
         var hits: [SearchHit] = []
-        var directions: [[Float]] = []
-        for picture in pictures.prefix(query.pictureLimit) {
-            let direction = QueryVector.direction(of: try embedding(picture))
-            let least = Float(SearchQuery.stackScore)
-            if let first = directions.firstIndex(where: { QueryVector.dot($0, direction) >= least })
-            {
+        /// Each hit's place in `directions`.
+        var places: [Int] = []
+        for (place, picture) in found.enumerated() {
+            if let first = places.firstIndex(where: {
+                QueryVector.dot(directions[$0], directions[place]) >= least
+            }) {
                 hits[first].copies.append(picture)
             } else if hits.count < query.limit {
                 hits.append(picture)
-                directions.append(direction)
+                places.append(place)
             } else {
                 break
             }
         }
         let count = hits.reduce(0) { $0 + 1 + $1.copies.count }
-        return Nearest(hits: hits, hasMore: pictures.count > count)
+        return Nearest(hits: hits, hasMore: pictures.count > count, stackScore: stackScore)
+    }
+
+    /// Pictures whose distances from one another say how close unrelated ones lie.
+    private static let comparedPictures = 64
+
+    /// The cosine that makes copies of two of these pictures: 0.96, or more where unrelated pictures lie close
+    /// together, as with some models. docs/operations.md has the rule and what it was judged by.
+    private static func stackScore(of directions: [[Float]]) -> Double {
+        let some = directions.prefix(comparedPictures)
+        let distances = some.indices.flatMap { a in
+            some[..<a].map { 1 - Double(QueryVector.dot($0, some[a])) }
+        }.sorted()
+        let least = SearchQuery.stackScore
+        guard !distances.isEmpty else { return least }
+        let (low, median) = (distances[distances.count / 10], distances[distances.count / 2])
+        guard low > 0, median > 0 else { return least }
+        // It becomes part of an address.
+        return max(least, ((1 - low * low / (3 * median)) * 1e5).rounded(.down) / 1e5)
     }
 
     /// - Returns: the rows of a search, after a check that they are of the model that is searched with.

@@ -316,15 +316,16 @@ extension SearchState {
 
     /// Whether it finds the copies of one picture.
     var isOfCopies: Bool {
-        !isStacked && minimumScore == SearchQuery.stackScore && keys.count == 1 && text == nil
+        !isStacked && minimumScore ?? 0 >= SearchQuery.stackScore && keys.count == 1 && text == nil
             && more.isEmpty
     }
 
     /// The pictures that are nearly the same as a hit of this search.
-    func copies(of hit: SearchHit) -> SearchState {
+    /// - Parameter score: the least cosine between copies.
+    func copies(of hit: SearchHit, score: Double) -> SearchState {
         var state = SearchState(like: hit.key)
         (state.filter, state.isStacked) = (filter, false)
-        state.minimumScore = SearchQuery.stackScore
+        state.minimumScore = score
         return state
     }
 

@@ -3,6 +3,7 @@ import Synchronization
 
 /// The site's numbers, in the order in which `/metrics` shows them.
 enum Metric: String, CaseIterable {
+    case build = "clip_search_build_info"
     case requests = "clip_search_requests_total"
     case requestSeconds = "clip_search_request_seconds"
     case searchSeconds = "clip_search_search_seconds"
@@ -20,6 +21,7 @@ enum Metric: String, CaseIterable {
 
     var help: String {
         switch self {
+        case .build: "Always 1; the labels say what runs."
         case .requests: "Requests by method, route and status."
         case .requestSeconds: "Seconds from a request's head to the response's, by route."
         case .searchSeconds: "Seconds of searches, embedding and database together, by outcome."

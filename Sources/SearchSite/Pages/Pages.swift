@@ -108,7 +108,9 @@ struct Pages: Sendable {
                 copies: hit.copies.map(\.rank),
                 stack: hit.copies.isEmpty
                     ? nil
-                    : Link(text: "\(hit.copies.count + 1)", address: state.copies(of: hit).address))
+                    : Link(
+                        text: "\(hit.copies.count + 1)",
+                        address: state.copies(of: hit, score: result.stackScore).address))
         }
     }
 
