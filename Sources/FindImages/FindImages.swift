@@ -144,10 +144,22 @@ struct FindImages: AsyncParsableCommand {
         }
     }
 
-    private func printDuplicates(_ settings: Settings) async throws -> Int32 {
+    /// A searcher that is connected to the database, of a table that may belong to a folder.
+    private func connect(
+        _ given: Settings, threads: Int? = nil
+    ) async throws -> (Searcher, Settings) {
+        let settings = try await Console.onThread {
+            try given.withRecordedFolder(applicationName: "find-images")
+        }
         let searcher = try Searcher(
-            settings, applicationName: "find-images", longestStatement: .seconds(120))
+            settings, applicationName: "find-images", longestStatement: .seconds(120),
+            threads: threads)
         try await searcher.connect()
+        return (searcher, settings)
+    }
+
+    private func printDuplicates(_ settings: Settings) async throws -> Int32 {
+        let (searcher, _) = try await connect(settings)
         let groups = try await searcher.duplicates(minimumScore: minScore ?? 0.96) { seen in
             if Console.isTerminal { Console.rewriteLine("\(seen) pictures compared") }
         }
@@ -191,12 +203,7 @@ struct FindImages: AsyncParsableCommand {
     private func search(
         for arguments: [TermArguments.Term], _ given: Settings
     ) async throws -> Int32 {
-        let settings = try await Console.onThread {
-            try given.withRecordedFolder(applicationName: "find-images")
-        }
-        let searcher = try Searcher(
-            settings, applicationName: "find-images", longestStatement: .seconds(120), threads: 1)
-        try await searcher.connect()
+        let (searcher, settings) = try await connect(given, threads: 1)
         let pictures = try await Self.findPictures(of: arguments)
         let hasText = arguments.contains { !$0.isPicture }
         if hasText || pictures.values.contains(where: \.isFile) {

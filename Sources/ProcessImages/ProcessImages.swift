@@ -170,7 +170,7 @@ struct ProcessImages: ParsableCommand {
                 ?? given.withRecordedFolder(applicationName: "process-images")
             let log = try failed.map { try FailureLog(path: $0) }
             let ingest = try Ingest(
-                settings, modelPath: try Console.locateModel(settings), options: options)
+                settings, modelPath: try findModel(settings), options: options)
             let service = try ServiceManager(stallLimit: .seconds(900 + retryFor.count))
             let status = try IngestStatus(
                 statusFile: statusFile, metricsFile: metricsFile, service: service)
@@ -198,6 +198,17 @@ struct ProcessImages: ParsableCommand {
                 throw error
             }
         }
+    }
+
+    /// A database that cannot be used shows before a model is downloaded. A process that stays waits for it instead.
+    private func findModel(_ settings: Settings) throws -> String {
+        if interval == nil {
+            let table = try PicturesTable(
+                uri: settings.databaseURI(), schema: settings.schema(),
+                applicationName: "process-images")
+            _ = try table.dimension()
+        }
+        return try Console.locateModel(settings)
     }
 
     /// Makes passes until it is told to stop.

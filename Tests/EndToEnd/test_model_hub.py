@@ -229,6 +229,16 @@ def test_sentences(hub, place, tmp_path):
     assert "Nothing answers at http://127.0.0.1:9" in refusal(place, HF_ENDPOINT="http://127.0.0.1:9")
 
 
+def test_nothing_is_downloaded_for_a_run_that_cannot_begin(hub, place, tmp_path):
+    """A large download must not come before the news that a setting is missing or the database unreachable."""
+    (tmp_path / "photos").mkdir()
+    unreachable = {"PG_SERVICE_URI": "postgres://clip@127.0.0.1:9/clip?sslmode=disable"}
+    for command in [("process-images", tmp_path / "photos"), ("find-images", "cat")]:
+        assert "PG_SERVICE_URI is not set" in place.run(*command, code=1).stderr
+        assert "127.0.0.1" in place.run(*command, code=1, env=unreachable).stderr
+    assert hub.requests == []
+
+
 def test_an_existing_path_is_a_path(hub, place):
     folder = place.folder / NAME
     folder.parent.mkdir()

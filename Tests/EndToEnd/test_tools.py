@@ -220,6 +220,7 @@ def test_folder_without_any_store_setting(workplace, pictures, tmp_path):
     assert stored > 0
     found = json.loads(run("find-images", "--json", "-k", "1", "cat").stdout)
     assert urllib.parse.unquote(found["url"]) == f"file://{folder}/{found['key']}"
+    assert "groups" in run("find-images", "--duplicates").stderr
     again = json.loads(run("process-images", "--json").stdout)
     assert (again["stored"], again["unchanged"]) == (0, stored)
     with workplace.web_app(*where) as address:

@@ -69,7 +69,12 @@ public struct Ingest: Sendable {
 
     private let memory: Monitor<Memory>
 
-    public init(_ settings: Settings, modelPath: String, options: Options = Options()) throws {
+    /// - Parameter modelPath: the model's path, asked for when the settings are known to be usable: finding it may
+    ///   take as long as a download.
+    public init(
+        _ settings: Settings, modelPath: @autoclosure () throws -> String,
+        options: Options = Options()
+    ) throws {
         openStore = { try settings.objectStore() }
         memory = Monitor(Memory(store: try openStore()))
         bucket = try BucketIdentity(
@@ -80,9 +85,9 @@ public struct Ingest: Sendable {
         }
         precision = try settings.precision()
         orientation = try settings.orientation()
-        self.modelPath = modelPath
         activation = try settings.activation()
         self.options = options
+        self.modelPath = try modelPath()
     }
 
     /// The bucket and where it is, for messages.

@@ -149,7 +149,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .largePrune(let removed, let rows):
             "--prune would remove \(removed) of \(rows) rows, more than a fifth: check the bucket, or say --force if that is meant"
         case .otherBucket(let table, let given):
-            "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): correct S3_BUCKET_NAME and S3_ENDPOINT, or let PG_SCHEMA name another schema"
+            "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): correct the folder or S3_BUCKET_NAME and S3_ENDPOINT, or let PG_SCHEMA name another schema"
         case .otherEndpoint(let table, let given):
             "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): if both are the same bucket, run process-images --add-endpoint once"
         case .otherOrientation(let table, let given):
