@@ -36,6 +36,7 @@ class Hub:
         self.token = None
         self.cut = None
         self.stored = FILES[WEIGHTS]
+        self.files = FILES
         self.servers = [self.serve(self.hub), self.serve(self.storage)]
         self.url, self.storage_url = [f"http://127.0.0.1:{s.server_port}" for s in self.servers]
 
@@ -75,17 +76,17 @@ class Hub:
             revision = path.rsplit("/", 1)[1].replace("%2F", "/")
             if revision not in self.revisions:
                 return error(404, "RevisionNotFound")
-            content = {"id": NAME, "sha": self.revisions[revision], "siblings": [{"rfilename": n} for n in FILES]}
+            content = {"id": NAME, "sha": self.revisions[revision], "siblings": [{"rfilename": n} for n in self.files]}
             return 200, {"Content-Type": "application/json"}, json.dumps(content).encode()
         if path.startswith(f"/api/models/{NAME}/tree/"):
-            tree = [{"type": "file", "path": n, "size": len(c), "oid": git_hash(c)} for n, c in FILES.items()]
+            tree = [{"type": "file", "path": n, "size": len(c), "oid": git_hash(c)} for n, c in self.files.items()]
             return 200, {"Content-Type": "application/json"}, json.dumps(tree).encode()
         if not path.startswith(f"/{NAME}/resolve/"):
             return error(401, "RepoNotFound")
         revision, name = path.removeprefix(f"/{NAME}/resolve/").rsplit("/", 1)
         if revision.replace("%2F", "/") not in self.revisions:
             return error(404, "RevisionNotFound")
-        if name not in FILES:
+        if name not in self.files:
             return error(404, "EntryNotFound")
         if not allowed:
             return error(401, "GatedRepo")
@@ -93,9 +94,9 @@ class Hub:
         if name == WEIGHTS:
             return 302, common | {
                 "Location": f"{self.storage_url}/{SHA256}?signature=abc", "ETag": '"of the redirect"',
-                "X-Linked-Etag": f'"{SHA256}"', "X-Linked-Size": str(len(FILES[name])),
+                "X-Linked-Etag": f'"{SHA256}"', "X-Linked-Size": str(len(self.files[name])),
             }, b""
-        return 200, common | {"ETag": f'"{git_hash(FILES[name])}"'}, FILES[name]
+        return 200, common | {"ETag": f'"{git_hash(self.files[name])}"'}, self.files[name]
 
     def storage(self, path, headers):
         content, status, extra = self.stored, 200, {"ETag": '"storage"'}
@@ -245,6 +246,13 @@ def test_an_existing_path_is_a_path(hub, place):
     os.symlink(MODEL, folder)
     assert embedding(place) == expected(place)
     assert hub.requests == []
+
+
+def test_another_vocabulary(hub, place):
+    """It can have the size of CLIP's: only the tokenizer's files show it."""
+    folder = MODEL.parent / "transformers-gelu"
+    hub.files = {path.name: path.read_bytes() for path in folder.iterdir()} | {"merges.txt": b"#version: 0.2\na b\n"}
+    assert "merges.txt: does not hold the vocabulary of OpenAI's CLIP" in refusal(place)
 
 
 def test_hub_behind_a_proxy(hub, place):

@@ -87,6 +87,7 @@ extension ModelDescription {
                 try texts.expect(
                     "tokenizer_class", .string("CLIPTokenizer"), .string("CLIPTokenizerFast"))
             }
+            try VocabularyFiles.check(folder)
         }
         text.ignore(["pad_token_id", "bos_token_id"])
         self.text = try tower(

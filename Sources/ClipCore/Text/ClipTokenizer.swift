@@ -258,8 +258,8 @@ package struct Vocabulary: Sendable {
     }
 
     /// The pair of ids that a merge joins.
-    package func pair(of id: Int) -> (left: Int, right: Int) {
-        let pair = merges.load(UInt32.self, at: 4 * (id - Self.firstMerge))
+    package static func pair(of id: Int) -> (left: Int, right: Int) {
+        let pair = EmbeddedData.merges.load(UInt32.self, at: 4 * (id - firstMerge))
         return (Int(pair & 0xFFFF), Int(pair >> 16))
     }
 }

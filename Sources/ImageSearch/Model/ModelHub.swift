@@ -130,7 +130,10 @@ struct ModelHub {
     /// How images are prepared, in transformers 4 and 5.
     private static let processors = ["preprocessor_config.json", "processor_config.json"]
     private static let companions =
-        processors + ["adapter_config.json", "tokenizer_config.json"]
+        processors + [
+            "adapter_config.json", "tokenizer_config.json", "tokenizer.json", "vocab.json",
+            "merges.txt",
+        ]
     private static let tokenizers = ["tokenizer.json", "spiece.model", "tokenizer.model"]
     private static let tokenizerFiles =
         ["tokenizer_config.json", "special_tokens_map.json"] + tokenizers

@@ -294,6 +294,78 @@ import Testing
         }
     }
 
+    /// The digests are those of the files that transformers makes of OpenAI's bpe_simple_vocab_16e6.txt.
+    @Test func anotherVocabularyOfTheSameSizeIsRefused() throws {
+        let spellings = Vocabulary().spellings.map { String(decoding: $0, as: UTF8.self) }
+        func quoted(_ text: String) -> String {
+            let escaped = text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+            return "\"\(escaped)\""
+        }
+        func list(_ texts: some Sequence<String>) -> String {
+            "[\(texts.joined(separator: ","))]"
+        }
+        func vocabulary(_ spellings: [String]) -> String {
+            "{\(spellings.enumerated().map { "\(quoted($1)):\($0)" }.joined(separator: ","))}"
+        }
+        let merges = (Vocabulary.firstMerge..<Vocabulary.firstMerge + Vocabulary.mergeCount).map {
+            let pair = Vocabulary.pair(of: $0)
+            return [spellings[pair.left], spellings[pair.right]]
+        }
+        let lines = merges.map { $0.joined(separator: " ") }
+        let (mergesFile, vocabularyFile) = (
+            "#version: 0.2\n\(lines.joined(separator: "\n"))\n", vocabulary(spellings)
+        )
+        #expect(
+            try sha256(mergesFile)
+                == "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a")
+        #expect(
+            try sha256(vocabularyFile)
+                == "5047b556ce86ccaf6aa22b3ffccfc52d391ea4accdab9c2f2407da5b742d4363")
+        func tokenizer(_ vocabulary: String, _ merges: [String]) -> String {
+            #"{"model":{"type":"BPE","vocab":\#(vocabulary),"merges":\#(list(merges))},"version":"1.0"}"#
+        }
+        let older = tokenizer(vocabularyFile, lines.map(quoted))
+        let newer = tokenizer(vocabularyFile, merges.map { list($0.map(quoted)) })
+        var (swapped, other, fewer) = (spellings, lines, lines)
+        swapped.swapAt(1000, 1001)
+        other.swapAt(40_000, 40_001)
+        fewer.removeLast()
+        for (file, content, isOpenAI) in [
+            ("merges.txt", mergesFile, true), ("vocab.json", vocabularyFile, true),
+            ("merges.txt", mergesFile.replacingOccurrences(of: "\n", with: "\r\n"), true),
+            ("tokenizer.json", older, true), ("tokenizer.json", newer, true),
+            ("merges.txt", "#version: 0.2\n\(other.joined(separator: "\n"))\n", false),
+            ("merges.txt", "#version: 0.2\n", false), ("vocab.json", vocabulary(swapped), false),
+            ("vocab.json", "{}", false), ("vocab.json", "[", false),
+            ("tokenizer.json", tokenizer(vocabularyFile, other.map(quoted)), false),
+            ("tokenizer.json", tokenizer(vocabularyFile, fewer.map(quoted)), false),
+            ("tokenizer.json", tokenizer(vocabulary(swapped), lines.map(quoted)), false),
+        ] {
+            try withConfiguration(of: "transformers-gelu", file: "config.json", []) { folder in
+                try Data(content.utf8).write(to: URL(fileURLWithPath: "\(folder)/\(file)"))
+                let fault = fault(folder)
+                #expect(
+                    isOpenAI
+                        ? fault == ""
+                        : fault.contains("\(file): does not hold the vocabulary of OpenAI's CLIP"),
+                    "\(file): \(fault)")
+            }
+        }
+    }
+
+    private func sha256(_ text: String) throws -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/sha256sum")
+        let (input, output) = (Pipe(), Pipe())
+        (process.standardInput, process.standardOutput) = (input, output)
+        try process.run()
+        try input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
+        try input.fileHandleForWriting.close()
+        let digest = try output.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        return String(decoding: digest.prefix(64), as: UTF8.self)
+    }
+
     /// SigLIP was trained without a mask; OpenCLIP never asks for one.
     @Test func tokenizersThatMaskPaddingAreRefused() throws {
         for names in [["input_ids", "attention_mask"] as Any, NSNull()] {

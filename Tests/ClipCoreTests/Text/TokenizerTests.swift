@@ -87,7 +87,7 @@ extension Vocabulary {
             return ([byte ?? 0], id >= 256)
         }
         guard id < Self.firstMerge + Self.mergeCount else { return nil }
-        let pair = pair(of: id)
+        let pair = Self.pair(of: id)
         guard let left = bytes(of: pair.left), let right = bytes(of: pair.right) else { return nil }
         return (left.bytes + right.bytes, right.endsWord)
     }
