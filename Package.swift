@@ -90,7 +90,7 @@ let package = Package(
         .target(
             name: "ClipCore",
             dependencies: [
-                "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPixels", "CPNG", "CSentencePiece",
+                "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece",
                 "CTIFF", "CVocabulary", "CWebP",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
@@ -111,7 +111,6 @@ let package = Package(
         .target(
             name: "CKernels",
             cSettings: [.define("CLIP_SEARCH_COMMIT", to: "\"\(commit)\"")]),
-        .target(name: "CPixels"),
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("z")]),
         .target(
             name: "CSentencePiece",
@@ -152,7 +151,7 @@ let package = Package(
             name: "DescribeModel", dependencies: ["ClipCore"], path: "Tests/DescribeModel"),
         .testTarget(
             name: "ClipCoreTests",
-            dependencies: ["ClipCore", "CKernels", "CPixels", "TestSupport"],
+            dependencies: ["ClipCore", "CKernels", "TestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(name: "PGClientTests", dependencies: ["PGClient", "TestSupport"]),
         .testTarget(

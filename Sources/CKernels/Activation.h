@@ -7,6 +7,16 @@
 
 #include "Epilogue.h"
 
+// Sums and maxima in this many lanes: compilers may not reorder a plain sum, but they vectorise
+// independent lanes, and the error grows with count / LANE_COUNT instead of count.
+enum { LANE_COUNT = 16 };
+
+static inline float sum_of_lanes(float lanes[LANE_COUNT]) {
+    for (int half = LANE_COUNT / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
 // e^x within 2 units in the last place for x in -87...88, clamped outside.
 //
 // Range reduction to |r| <= ln(2)/2 (Cody and Waite 1980), then the Taylor polynomial of degree 7,

@@ -71,13 +71,14 @@ CK_INLINE f32x4 transposed_sum(const f32x4 v[4]) {
 #include "LinearHalf.inc"
 
 void ck_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_t inputs,
-                    ptrdiff_t outputs, float *out, bool accumulate, enum ck_isa isa) {
+                    ptrdiff_t outputs, float *out, ptrdiff_t stride, bool accumulate,
+                    enum ck_isa isa) {
 #if defined(__x86_64__) && defined(__clang__)
     if (isa >= CK_ISA_AVX512)
-        return (rows <= 8 ? linear_avx512_short : linear_avx512)(x, rows, weight, inputs, outputs,
-                                                                 out, accumulate);
-    if (isa >= CK_ISA_AVX2) return linear_avx2(x, rows, weight, inputs, outputs, out, accumulate);
+        return (rows <= 8 ? linear_avx512_short : linear_avx512)(
+            x, rows, weight, inputs, outputs, out, stride, accumulate);
+    if (isa >= CK_ISA_AVX2) return linear_avx2(x, rows, weight, inputs, outputs, out, stride, accumulate);
 #endif
     (void)isa;
-    linear_plain(x, rows, weight, inputs, outputs, out, accumulate);
+    linear_plain(x, rows, weight, inputs, outputs, out, stride, accumulate);
 }

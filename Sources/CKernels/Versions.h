@@ -7,7 +7,7 @@
 
 #if defined(__x86_64__) && defined(__clang__)
 #define CK_TARGET_AVX2 __attribute__((target("arch=x86-64-v3")))
-#define CK_TARGET_AVX512 __attribute__((target("arch=x86-64-v4")))
+#define CK_TARGET_AVX512 __attribute__((target("arch=x86-64-v4,tune=znver4")))
 // Otherwise compilers split vectors of 512 bits.
 #define CK_WIDE __attribute__((min_vector_width(512)))
 

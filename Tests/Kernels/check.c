@@ -73,19 +73,32 @@ static void check_passes(const char *isa) {
         check("activation", isa, difference(out, exact, ROWS * WIDTH, 1e-2), 1e-5);
     }
 
-    for (int causal = 0; causal < 2; causal++) {
-        for (int r = 0; r < ROWS; r++) {
-            int seen = causal ? r + 1 : WIDTH;
-            double sum = 0;
-            for (int i = 0; i < seen; i++) sum += exp(x[r * WIDTH + i]);
-            for (int i = 0; i < WIDTH; i++)
-                exact[r * WIDTH + i] = i < seen ? exp(x[r * WIDTH + i]) / sum : 0;
-        }
-        memcpy(out, x, sizeof(float) * ROWS * WIDTH);
-        ck_softmax(out, ROWS, WIDTH, WIDTH, causal);
-        check("softmax", isa, difference(out, exact, ROWS * WIDTH, 1e-6), 1e-5);
-    }
     free(x), free(w), free(b), free(out);
+}
+
+// One head: `length` queries, keys and values of `width` features.
+static void check_attention(const char *isa, enum ck_isa set, int length, int width, bool causal) {
+    int stride = width + 1;
+    float *q = floats(length * stride), *k = floats(length * stride), *v = floats(length * stride);
+    float *out = floats(length * width), *scratch = floats(ck_attention_scratch(length, width));
+    double *exact = calloc(length * width, sizeof *exact), *weights = calloc(length, sizeof *weights);
+    for (int r = 0; r < length; r++) {
+        int seen = causal ? r + 1 : length;
+        double sum = 0;
+        for (int i = 0; i < seen; i++) {
+            double score = 0;
+            for (int j = 0; j < width; j++) score += (double)q[r * stride + j] * k[i * stride + j];
+            sum += weights[i] = exp(score / sqrt(width));
+        }
+        for (int i = 0; i < seen; i++)
+            for (int j = 0; j < width; j++)
+                exact[r * width + j] += weights[i] / sum * v[i * stride + j];
+    }
+    ck_attention_shape shape = {length, length, width, stride, stride, width, causal, set};
+    ck_attention(&shape, q, k, v, scratch, out);
+    check(causal ? "causal attention" : "attention", isa, difference(out, exact, length * width, 1),
+          1e-5);
+    free(q), free(k), free(v), free(out), free(scratch), free(exact), free(weights);
 }
 
 static void check_half(const char *isa, enum ck_isa set, int rows, int inputs, int outputs) {
@@ -108,15 +121,16 @@ static void check_half(const char *isa, enum ck_isa set, int rows, int inputs, i
             }
             exact[r * outputs + o] = sum;
         }
-    ck_linear_half(x, rows, weight + 1, inputs, outputs, out, true, set);
+    ck_linear_half(x, rows, weight + 1, inputs, outputs, out, outputs, true, set);
     check("fp16 weights", isa, difference(out, exact, rows * outputs, 1), 1e-5);
     free(x), free(out), free(weight), free(exact);
 }
 
 static void check_float(const char *isa, enum ck_isa set, int rows, int inputs, int outputs) {
     ck_float_matrix m = {inputs, outputs, ck_float_slice(outputs, set), set,
-                         floats(inputs * outputs)};
+                         NULL};
     if (!m.slice) return;
+    m.weights = floats(ck_float_packed_size(inputs, outputs, m.slice) / 4);
     float *x = floats(rows * inputs), *w = floats(inputs * outputs), *out = floats(rows * outputs);
     double *exact = calloc(rows * outputs, sizeof *exact);
     for (int r = 0; r < rows; r++)
@@ -169,6 +183,11 @@ int main(void) {
         check_half(name, isa, 5, 77, 11);
         check_half(name, isa, 13, 2100, 9);
         check_float(name, isa, 7, 50, 192);
+        check_float(name, isa, 5, 51, 70);
+        for (int causal = 0; causal < 2; causal++) {
+            check_attention(name, isa, 50, 64, causal);
+            check_attention(name, isa, 77, 13, causal);
+        }
         for (int wide = 0; wide < 2; wide++) {
             check_int8(name, isa, 1, 3, 1, wide);
             check_int8(name, isa, 13, 1030, 70, wide);

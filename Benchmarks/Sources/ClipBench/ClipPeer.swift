@@ -22,7 +22,7 @@ struct ClipPeer: Peer {
         init(_ load: Load, _ precision: Precision) throws {
             let checkpoint = try Checkpoint(path: load.model)
             imageEncoder = try ImageEncoder(checkpoint, precision: precision)
-            textEncoder = try TextEncoder(checkpoint)
+            textEncoder = try TextEncoder(checkpoint, threads: load.cores)
             preprocessor = ImagePreprocessor(checkpoint.configuration)
             cores = load.cores
             files = try load.photos.map { [UInt8](try Data(contentsOf: URL(filePath: $0))) }

@@ -18,6 +18,7 @@ enum ck_activation {
 #include "Int8.h"
 #include "Isa.h"
 #include "LinearFloat.h"
+#include "Pixels.h"
 
 // Layer norm over the last dimension (Ba et al. 2016; torch.nn.LayerNorm).
 // x, out: [rows, width]; weight, bias: [width]. `out` may be `x`. `stride` is the distance between
@@ -32,9 +33,20 @@ void ck_add_bias(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
 void ck_bias_activation(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias,
                         enum ck_activation activation);
 
-// Softmax of each row in place. x: [rows, width] with `stride` elements between rows. With `causal`,
-// row r sees columns 0...r only; the others become zero.
-void ck_softmax(float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t stride, bool causal);
+// Scaled dot-product attention of one head (Vaswani et al. 2017, section 3.2):
+// out = softmax(Q Kᵀ / sqrt(width)) V. What it computes for a query does not depend on the others.
+typedef struct {
+    ptrdiff_t count, length, width;                // queries; keys and values; features of each
+    ptrdiff_t query_stride, stride, out_stride;    // elements between rows of Q, of K and V, of out
+    bool causal;                                   // whether query r sees keys 0...r only; count = length
+    enum ck_isa isa;                               // whose kernel computes it
+} ck_attention_shape;
+
+// queries: [count, width]  keys, values: [length, width]  out: [count, width]
+// scratch: ck_attention_scratch floats, 64-byte aligned
+void ck_attention(const ck_attention_shape *shape, const float *queries, const float *keys,
+                  const float *values, float *scratch, float *out);
+ptrdiff_t ck_attention_scratch(ptrdiff_t length, ptrdiff_t width);
 
 // Divides a vector by its Euclidean length; a zero vector stays zero. x: [count].
 void ck_l2_normalize(float *x, ptrdiff_t count);
@@ -52,6 +64,8 @@ const char *ck_build_commit(void);
 
 // A linear layer whose weights are fp16 as in the file, for few rows: out = x W^T, or out += x W^T with
 // `accumulate`; summed in fp32.
-// x: [rows, inputs]  weight: [outputs, inputs], IEEE binary16, unaligned  out: [rows, outputs]
+// x: [rows, inputs]  weight: [outputs, inputs], IEEE binary16, unaligned
+// out: [rows, outputs], `stride` elements between rows
 void ck_linear_half(const float *x, ptrdiff_t rows, const void *weight, ptrdiff_t inputs,
-                    ptrdiff_t outputs, float *out, bool accumulate, enum ck_isa isa);
+                    ptrdiff_t outputs, float *out, ptrdiff_t stride, bool accumulate,
+                    enum ck_isa isa);

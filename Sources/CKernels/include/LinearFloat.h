@@ -17,9 +17,11 @@ typedef struct {
     float *weights;   // ck_float_packed_size bytes, 64-byte aligned: [slices, inputs, slice]
 } ck_float_matrix;
 
-// Outputs side by side in the kernel for an instruction set, a divisor of `outputs`; 0 where there is none
-// and BLAS multiplies.
+// Outputs side by side in the kernel for an instruction set; 0 where there is none and BLAS multiplies.
 ptrdiff_t ck_float_slice(ptrdiff_t outputs, enum ck_isa isa);
+
+// Bytes of a packed matrix: whole slices.
+ptrdiff_t ck_float_packed_size(ptrdiff_t inputs, ptrdiff_t outputs, ptrdiff_t slice);
 
 // Packs [outputs, inputs].
 void ck_float_pack(const float *weight, const ck_float_matrix *to);

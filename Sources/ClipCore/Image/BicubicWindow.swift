@@ -1,4 +1,4 @@
-import CPixels
+import CKernels
 
 /// A window of an image with samples of 8 bits, resampled as its lines come: Pillow's
 /// `ImagingResampleHorizontal_8bpc` and `…Vertical_8bpc`.

@@ -1,4 +1,4 @@
-import CPixels
+import CKernels
 
 /// How a model wants its images resized and normalised.
 public struct ImagePreprocessing: Sendable, Equatable {

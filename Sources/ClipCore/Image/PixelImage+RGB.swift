@@ -1,4 +1,4 @@
-import CPixels
+import CKernels
 
 extension PixelImage {
     /// The image in red, green and blue, as Pillow's `convert("RGB")` gives it (`Convert.c`): grey

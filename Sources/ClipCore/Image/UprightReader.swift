@@ -1,4 +1,4 @@
-import CPixels
+import CKernels
 import Glibc
 
 /// Turns what another reader gives as EXIF's orientation says (Exif 2.32, 4.6.4): the pixels of

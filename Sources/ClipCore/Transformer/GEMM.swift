@@ -1,5 +1,6 @@
 import CKernels
 import COpenBLAS
+import Dispatch
 
 /// What a linear layer does with its product `y = x Wᵀ + b`.
 enum Epilogue: Equatable {
@@ -66,10 +67,18 @@ enum GEMM {
             linear(
                 x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
                 accumulate: epilogue == .add)
-        case .half(let weight):
-            ck_linear_half(
-                x, rows, weight, layer.inputs, layer.outputs, out, epilogue == .add,
-                ck_isa_in_use())
+        case .half(let weight, let threads):
+            // Whole tiles of outputs, and no part too small to be worth a thread.
+            let part = max(128, (layer.outputs / threads + 15) / 16 * 16)
+            // Each thread writes outputs of its own.
+            nonisolated(unsafe) let (x, weight, out) = (x, weight, out)
+            DispatchQueue.concurrentPerform(iterations: (layer.outputs + part - 1) / part) {
+                let start = $0 * part
+                ck_linear_half(
+                    x, rows, weight + 2 * start * layer.inputs, layer.inputs,
+                    min(part, layer.outputs - start), out + start, layer.outputs,
+                    epilogue == .add, ck_isa_in_use())
+            }
         }
         guard let bias = layer.bias else { return }
         switch epilogue {
@@ -120,32 +129,5 @@ enum GEMM {
                 x + row * inputs, blasint(inputs), matrix, blasint(outputs), 0,
                 out + row * outputs, blasint(outputs))
         }
-    }
-
-    /// Attention scores of one head: `scores = scale · Q Kᵀ`.
-    /// Q: `[count, width]`, `queryStride` elements between rows  K: `[length, width]`, `keyStride`
-    /// between rows  scores: `[count, length]`
-    static func scores(
-        queries: UnsafePointer<Float>, count: Int, keys: UnsafePointer<Float>, length: Int,
-        width: Int, queryStride: Int, keyStride: Int, scale: Float,
-        to scores: UnsafeMutablePointer<Float>
-    ) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(count), blasint(length),
-            blasint(width), scale, queries, blasint(queryStride), keys, blasint(keyStride), 0,
-            scores, blasint(length))
-    }
-
-    /// Weighted sum of one head's values: `out = S V`.
-    /// S: `[count, length]`  V: `[length, width]`, `stride` elements between rows
-    /// out: `[count, width]`, `outStride` between rows
-    static func attend(
-        _ scores: UnsafePointer<Float>, count: Int, values: UnsafePointer<Float>, length: Int,
-        width: Int, stride: Int, to out: UnsafeMutablePointer<Float>, outStride: Int
-    ) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(count), blasint(width),
-            blasint(length), 1, scores, blasint(length), values, blasint(stride), 0, out,
-            blasint(outStride))
     }
 }

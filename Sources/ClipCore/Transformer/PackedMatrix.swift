@@ -18,23 +18,21 @@ struct PackedMatrix: @unchecked Sendable {
     private let storage: PackedStorage
     private let matrix: ck_float_matrix
 
-    /// Packs a matrix; nil where the processor has no kernel for its size.
+    /// Packs a matrix; nil where the processor has no kernel, or a part would not be whole slices.
     /// - Parameters:
     ///   - weight: `[outputs, inputs]`
     ///   - slices: the number of equal parts that ``outputs(_:)`` takes (queries, keys and values: 3).
     init?(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, slices: Int) {
         let isa = ck_isa_in_use()
         let slice = ck_float_slice(outputs / slices, isa)
-        guard slice > 0 else { return nil }
-        storage = PackedStorage(byteCount: 4 * inputs * outputs)
+        guard slice > 0, slices == 1 || (outputs / slices).isMultiple(of: slice) else { return nil }
+        let byteCount = ck_float_packed_size(inputs, outputs, slice)
+        storage = PackedStorage(byteCount: byteCount)
         matrix = ck_float_matrix(
             inputs: inputs, outputs: outputs, slice: slice, isa: isa,
-            weights: storage.base.bindMemory(to: Float.self, capacity: inputs * outputs))
+            weights: storage.base.bindMemory(to: Float.self, capacity: byteCount / 4))
         withUnsafePointer(to: matrix) { ck_float_pack(weight, $0) }
     }
-
-    /// Whether there is a kernel for a layer with this number of outputs.
-    static func holds(outputs: Int) -> Bool { ck_float_slice(outputs, ck_isa_in_use()) > 0 }
 
     private init(_ storage: PackedStorage, _ matrix: ck_float_matrix) {
         self.storage = storage
@@ -52,7 +50,7 @@ struct PackedMatrix: @unchecked Sendable {
 
     /// Rows multiplied by a slice of the weights before the next slice: few enough to stay in the second-level
     /// cache, enough to amortise reading the weights.
-    static let rowsAtOnce = 96
+    static let rowsAtOnce = 192
 
     /// x: `[rows, inputs]`, dense  bias: `[outputs]`  out: `[rows, outputs]`
     func linear(

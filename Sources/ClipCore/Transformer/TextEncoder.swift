@@ -36,8 +36,12 @@ public final class TextEncoder: Sendable {
     /// Loads the text tower; the vision tower is not touched.
     /// - Parameter detached: reads all of the tower into memory, so that the file may be overwritten later;
     ///   for a process that runs for long. Other threads must not use the checkpoint meanwhile.
+    /// - Parameter threads: among which a text's products are divided. More than one are for a program that
+    ///   has one text at a time; the embedding is the same.
     /// - Throws: ``CheckpointError`` when a tensor is missing, misshapen or not finite.
-    public init(_ checkpoint: Checkpoint, detached: Bool = false) throws(CheckpointError) {
+    public init(
+        _ checkpoint: Checkpoint, detached: Bool = false, threads: Int = 1
+    ) throws(CheckpointError) {
         let sizes = checkpoint.configuration
         configuration = sizes
         self.checkpoint = checkpoint
@@ -46,7 +50,7 @@ public final class TextEncoder: Sendable {
             checkpoint,
             // The token embedding stays in the file.
             sizes.textTensors.filter { $0.name != "token_embedding.weight" },
-            epsilon: sizes.text.epsilon, storage: .half)
+            epsilon: sizes.text.epsilon, storage: .half(threads: threads))
         tokenEmbedding = try checkpoint.tensor(
             "token_embedding.weight", shape: [sizes.vocabularySize, width])
         // SigLIP's table has up to a gigabyte: its rows are read one by one.

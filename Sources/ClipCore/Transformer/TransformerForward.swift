@@ -122,21 +122,29 @@ enum TransformerForward {
         _ queries: UnsafePointer<Float>, stride: Int, _ tower: ClipConfiguration.Transformer,
         sequences: Int, length: Int, _ scratch: TransformerScratch
     ) {
-        let (width, headWidth) = (tower.width, tower.headWidth)
-        let scale = 1 / Float(headWidth).squareRoot()
+        let width = tower.width
+        let shape = ck_attention_shape(
+            count: 1, length: length, width: tower.headWidth, query_stride: stride,
+            stride: 2 * width, out_stride: width, causal: false, isa: ck_isa_in_use())
         for sequence in 0..<sequences {
-            for head in 0..<tower.heads {
-                let column = head * headWidth
-                let keys = scratch.qkv + sequence * length * 2 * width + column
-                GEMM.scores(
-                    queries: queries + sequence * stride + column, count: 1, keys: keys,
-                    length: length, width: headWidth, queryStride: width, keyStride: 2 * width,
-                    scale: scale, to: scratch.scores)
-                ck_softmax(scratch.scores, 1, length, length, false)
-                GEMM.attend(
-                    scratch.scores, count: 1, values: keys + width, length: length,
-                    width: headWidth, stride: 2 * width,
-                    to: scratch.normed + sequence * width + column, outStride: width)
+            let keys = scratch.qkv + sequence * length * 2 * width
+            attend(
+                shape, tower, queries: queries + sequence * stride, keys: keys,
+                values: keys + width, to: scratch.normed + sequence * width, scratch)
+        }
+    }
+
+    /// All heads of one sequence; each has its columns of queries, keys, values and `out`.
+    private static func attend(
+        _ shape: ck_attention_shape, _ tower: ClipConfiguration.Transformer,
+        queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
+        to out: UnsafeMutablePointer<Float>, _ scratch: TransformerScratch
+    ) {
+        withUnsafePointer(to: shape) { shape in
+            for column in stride(from: 0, to: tower.width, by: tower.headWidth) {
+                ck_attention(
+                    shape, queries + column, keys + column, values + column, scratch.attention,
+                    out + column)
             }
         }
     }
@@ -148,22 +156,14 @@ enum TransformerForward {
         _ scratch: TransformerScratch
     ) {
         let width = tower.width
-        let headWidth = tower.headWidth
-        let scale = 1 / Float(headWidth).squareRoot()
+        let shape = ck_attention_shape(
+            count: length, length: length, width: tower.headWidth, query_stride: 3 * width,
+            stride: 3 * width, out_stride: width, causal: causal, isa: ck_isa_in_use())
         for sequence in 0..<sequences {
-            for head in 0..<tower.heads {
-                let queries = scratch.qkv + sequence * length * 3 * width + head * headWidth
-                GEMM.scores(
-                    queries: queries, count: length, keys: queries + width, length: length,
-                    width: headWidth, queryStride: 3 * width, keyStride: 3 * width, scale: scale,
-                    to: scratch.scores)
-                ck_softmax(scratch.scores, length, length, length, causal)
-                GEMM.attend(
-                    scratch.scores, count: length, values: queries + 2 * width, length: length,
-                    width: headWidth, stride: 3 * width,
-                    to: scratch.normed + sequence * length * width + head * headWidth,
-                    outStride: width)
-            }
+            let queries = scratch.qkv + sequence * length * 3 * width
+            attend(
+                shape, tower, queries: queries, keys: queries + width, values: queries + 2 * width,
+                to: scratch.normed + sequence * length * width, scratch)
         }
     }
 }

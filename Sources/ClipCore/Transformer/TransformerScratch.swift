@@ -1,3 +1,5 @@
+import CKernels
+
 /// Working memory of one tower for one thread, of a fixed size. Reused from call to call and never
 /// shared between threads.
 final class TransformerScratch {
@@ -7,8 +9,8 @@ final class TransformerScratch {
     let normed: UnsafeMutablePointer<Float>
     /// Queries, keys and values, `[rows, 3 × width]`.
     let qkv: UnsafeMutablePointer<Float>
-    /// One head's attention scores, `[length, length]`.
-    let scores: UnsafeMutablePointer<Float>
+    /// One head's keys, values and scores, as the kernel keeps them.
+    let attention: UnsafeMutablePointer<Float>
     /// The MLP's hidden layer, `[rowsAtOnce, hidden width]`; also the pooled tokens' queries.
     let hidden: UnsafeMutablePointer<Float>
 
@@ -31,11 +33,12 @@ final class TransformerScratch {
     ) {
         self.rows = rows
         self.int8 = int8
-        let isPacked = int8 != nil || PackedMatrix.holds(outputs: tower.width)
+        let isPacked = int8 != nil || InstructionSet.inUse.hasFloatKernels
         rowsAtOnce = isPacked ? min(rows, PackedMatrix.rowsAtOnce) : rows
         let width = tower.width
         let counts = [
-            rows * width, rows * width, rows * 3 * width, length * length,
+            rows * width, rows * width, rows * 3 * width,
+            ck_attention_scratch(length, tower.headWidth),
             max(rowsAtOnce * tower.hiddenWidth, rows / length * width),
         ].map { ($0 + 15) / 16 * 16 }
         let base = UnsafeMutableRawPointer.allocate(
@@ -46,7 +49,7 @@ final class TransformerScratch {
             return (base + offset).bindMemory(to: Float.self, capacity: count)
         }
         storage = base
-        (x, normed, qkv, scores, hidden) = (parts[0], parts[1], parts[2], parts[3], parts[4])
+        (x, normed, qkv, attention, hidden) = (parts[0], parts[1], parts[2], parts[3], parts[4])
     }
 
     deinit {

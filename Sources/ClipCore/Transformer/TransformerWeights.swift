@@ -58,8 +58,8 @@ struct LinearWeights: @unchecked Sendable {
         /// fp32, packed when it was loaded.
         case packed(PackedMatrix)
         /// fp16 in the mapped file, not aligned. For few rows, reading two bytes a weight once beats
-        /// widening all of them first.
-        case half(UnsafeRawPointer)
+        /// widening all of them first. A product is spread over `threads`.
+        case half(UnsafeRawPointer, threads: Int)
         /// Quantised when it was loaded.
         case int8(Int8Matrix)
     }
@@ -76,7 +76,7 @@ struct LinearWeights: @unchecked Sendable {
             switch weight {
             case .float(let pointer): .float(pointer + offset)
             case .packed(let matrix): .packed(matrix.outputs(range))
-            case .half(let pointer): .half(pointer + 2 * offset)
+            case .half(let pointer, let threads): .half(pointer + 2 * offset, threads: threads)
             case .int8(let matrix): .int8(matrix.outputs(range))
             }
         return LinearWeights(
@@ -103,7 +103,7 @@ struct BlockWeights: Sendable {
 enum MatrixStorage {
     case float
     /// fp16 stays in the mapped file; other types become fp32.
-    case half
+    case half(threads: Int)
     case int8
 }
 
@@ -170,7 +170,9 @@ struct WeightLoader {
         _ name: String, inputs: Int, outputs: Int, isWide: Bool, slices: Int
     ) throws(CheckpointError) -> LinearWeights.Matrix {
         guard let source = tensors[name] else { preconditionFailure("\(name) was not asked for") }
-        if case .half = storage, let halves = source.mappedHalves { return .half(halves) }
+        if case .half(let threads) = storage, let halves = source.mappedHalves {
+            return .half(halves, threads: threads)
+        }
         // What is packed need not stay.
         let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: inputs * outputs)
         defer { floats.deallocate() }

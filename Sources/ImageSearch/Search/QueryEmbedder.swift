@@ -68,7 +68,12 @@ public final class QueryEmbedder: Sendable {
     public func loadTexts(detached: Bool = false) throws { _ = try texts(detached: detached) }
 
     private func texts(detached: Bool = false) throws -> TextEncoder {
-        try Self.loaded(textEncoder) { try TextEncoder(checkpoint, detached: detached) }
+        try Self.loaded(textEncoder) {
+            // A process that runs for long has other texts for its processors.
+            try TextEncoder(
+                checkpoint, detached: detached,
+                threads: detached ? 1 : SystemThread.processorCount)
+        }
     }
 
     /// The encoder; concurrent callers wait while it is loaded.

@@ -1,4 +1,4 @@
-import CPixels
+import CKernels
 import ClipCore
 import TestSupport
 import Testing

@@ -53,9 +53,21 @@ import Testing
                 for accumulate in [false, true] {
                     var ours = start
                     ck_linear_half(
-                        x, rows, bytes.baseAddress! + 1, inputs, outputs, &ours, accumulate, isa)
+                        x, rows, bytes.baseAddress! + 1, inputs, outputs, &ours, outputs,
+                        accumulate, isa)
                     let expected = accumulate ? zip(plain, start).map { $0 + $1 } : plain
                     largest = max(largest, worst(ours, expected, Float(inputs).squareRoot()))
+                    // In parts of 16 outputs, as threads share them: the same bits.
+                    var parts = start
+                    for first in stride(from: 0, to: outputs, by: 16) {
+                        parts.withUnsafeMutableBufferPointer {
+                            ck_linear_half(
+                                x, rows, bytes.baseAddress! + 1 + 2 * first * inputs, inputs,
+                                min(16, outputs - first), $0.baseAddress! + first, outputs,
+                                accumulate, isa)
+                        }
+                    }
+                    #expect(parts == ours)
                 }
             }
         }
@@ -68,15 +80,16 @@ import Testing
         var largest: Float = 0
         for (rows, inputs, outputs) in [
             (1, 1, 64), (7, 64, 192), (6, 50, 48), (17, 77, 24), (3, 768, 16), (2, 3072, 64),
+            (7, 20, 70), (5, 33, 4),
         ] {
             let slice = ck_float_slice(outputs, isa)
             guard slice > 0 else { continue }
-            #expect(outputs.isMultiple(of: slice))
             let x = Kind.ordinary.values(rows * inputs, 20)
             let weight = Kind.ordinary.values(outputs * inputs, 21)
             let bias = Kind.ordinary.values(outputs, 22)
             let start = Kind.ordinary.values(rows * outputs, 23)
-            let packed = UnsafeMutableBufferPointer<Float>.allocate(capacity: weight.count)
+            let packed = UnsafeMutableBufferPointer<Float>.allocate(
+                capacity: ck_float_packed_size(inputs, outputs, slice) / 4)
             defer { packed.deallocate() }
             let matrix = ck_float_matrix(
                 inputs: inputs, outputs: outputs, slice: slice, isa: isa,
@@ -189,30 +202,44 @@ import Testing
         #expect(largest < 2e-6)
     }
 
-    @Test(arguments: Kind.allCases, [false, true]) func softmax(_ kind: Kind, _ causal: Bool) {
+    /// Against the definition, and each query the same bits when it comes alone.
+    @Test(arguments: sets, [false, true]) func attention(_ isa: ck_isa, _ causal: Bool) {
         var largest: Float = 0
-        for rows in Self.rows {
-            for width in Self.widths {
-                let stride = width + 2
-                var ours = kind.values(rows * stride, 6)
-                let before = ours
-                var plain = ours
-                ck_softmax(&ours, rows, width, stride, causal)
-                Reference.softmax(
-                    &plain, rows: rows, width: width, stride: stride, causal: causal)
-                largest = max(largest, worst(ours, plain, 1e-6))
-                for row in 0..<rows {
-                    let line = ours[row * stride..<row * stride + width]
-                    #expect(abs(line.reduce(0) { $0 + Double($1) } - 1) < 2e-6)
-                    if causal { #expect(line.dropFirst(row + 1).allSatisfy { $0 == 0 }) }
-                    // What lies between the rows is not touched.
-                    let gap = row * stride + width..<(row + 1) * stride
-                    #expect(ours[gap] == before[gap])
-                }
+        for (length, width, kind) in [
+            (1, 64, Kind.ordinary), (5, 3, .ordinary), (50, 64, .ordinary), (77, 80, .ordinary),
+            (197, 72, .ordinary), (33, 64, .equal), (50, 64, .largeMean), (20, 16, .extreme),
+        ] {
+            let stride = width + 3
+            let queries = Kind.ordinary.values(length * stride, 6)
+            let keys = kind.values(length * stride, 7)
+            let values = Kind.ordinary.values(length * stride, 8)
+            func attention(_ rows: Range<Int>, causal: Bool) -> [Float] {
+                var out = [Float](repeating: 7, count: rows.count * stride)
+                let scratch = UnsafeMutableRawBufferPointer.allocate(
+                    byteCount: 4 * ck_attention_scratch(length, width), alignment: 64)
+                defer { scratch.deallocate() }
+                var shape = ck_attention_shape(
+                    count: rows.count, length: length, width: width, query_stride: stride,
+                    stride: stride, out_stride: stride, causal: causal, isa: isa)
+                ck_attention(
+                    &shape, Array(queries[(rows.lowerBound * stride)...]), keys, values,
+                    scratch.bindMemory(to: Float.self).baseAddress, &out)
+                // What lies between the rows is not touched.
+                #expect((0..<rows.count).allSatisfy { out[$0 * stride + width] == 7 })
+                return (0..<rows.count).flatMap { out[$0 * stride..<$0 * stride + width] }
             }
+            let ours = attention(0..<length, causal: causal)
+            let plain = Reference.attention(
+                queries: queries, keys: keys, values: values, length: length, width: width,
+                stride: stride, causal: causal)
+            largest = max(largest, worst(ours, plain, kind == .largeMean ? 100 : 1))
+            let last = attention(length - 1..<length, causal: false)
+            #expect(last == Array(ours.suffix(width)))
         }
-        print("kernels: softmax, \(kind), causal \(causal): \(largest)")
-        #expect(largest < 2e-5)
+        print(
+            "kernels: attention, \(String(cString: ck_isa_name(isa))), causal \(causal): \(largest)"
+        )
+        #expect(largest < 1e-5)
     }
 
     @Test func notANumberIsNotSwallowed() {
@@ -225,8 +252,14 @@ import Testing
                     &active, 1, width, [Float](repeating: 0, count: width), activation)
                 #expect(active[width - 1].isNaN)
             }
-            ck_softmax(&soft, 1, width, width, false)
-            #expect(soft.contains { $0.isNaN })
+            // One key, not finite: its score is not, and neither is what comes of it.
+            var shape = ck_attention_shape(
+                count: 1, length: 1, width: width, query_stride: width, stride: width,
+                out_stride: width, causal: false, isa: ck_isa_in_use())
+            var scratch = [Float](repeating: 0, count: ck_attention_scratch(1, width))
+            var out = [Float](repeating: 0, count: width)
+            ck_attention(&shape, soft, soft, soft, &scratch, &out)
+            #expect(out.contains { $0.isNaN })
         }
     }
 

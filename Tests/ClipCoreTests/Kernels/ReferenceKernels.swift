@@ -46,16 +46,26 @@ enum Reference {
         }
     }
 
-    /// In place. x: `[rows, width]` with `stride` elements between rows
-    static func softmax(_ x: inout [Float], rows: Int, width: Int, stride: Int, causal: Bool) {
-        for row in 0..<rows {
-            let seen = causal ? min(row + 1, width) : width
-            let line = x[row * stride..<row * stride + seen].map(Double.init)
-            let maximum = line.max()!
-            let sum = line.reduce(0) { $0 + exp($1 - maximum) }
-            for column in 0..<width {
-                x[row * stride + column] =
-                    column < seen ? Float(exp(line[column] - maximum) / sum) : 0
+    /// One head. queries, keys, values: `[length, width]`, `stride` elements between rows
+    /// result: `[length, width]`, dense
+    static func attention(
+        queries: [Float], keys: [Float], values: [Float], length: Int, width: Int, stride: Int,
+        causal: Bool
+    ) -> [Float] {
+        (0..<length).flatMap { row in
+            let scores = (0...(causal ? row : length - 1)).map { key in
+                (0..<width).reduce(0) {
+                    $0 + Double(queries[row * stride + $1]) * Double(keys[key * stride + $1])
+                } / Double(width).squareRoot()
+            }
+            let maximum = scores.max()!
+            let weights = scores.map { exp($0 - maximum) }
+            let sum = weights.reduce(0, +)
+            return (0..<width).map { column in
+                Float(
+                    weights.indices.reduce(0) {
+                        $0 + weights[$1] * Double(values[$1 * stride + column])
+                    } / sum)
             }
         }
     }

@@ -102,8 +102,11 @@ import Testing
         let folder = CheckpointFixtures.shared
         let rows = try JSONDecoder().decode(
             [Row].self, from: Data(contentsOf: folder.appendingPathComponent("tiny-clip.json")))
-        let encoder = try TextEncoder(
-            Checkpoint(path: folder.appendingPathComponent("tiny-clip.pt").path))
+        let checkpoint = try Checkpoint(path: folder.appendingPathComponent("tiny-clip.pt").path)
+        let encoder = try TextEncoder(checkpoint)
+        // Large enough layers are divided among them.
+        let spread = try TextEncoder(checkpoint, threads: 3)
+        for row in rows { #expect(try spread.encode(row.ids) == encoder.encode(row.ids)) }
         #expect(rows.count == 20 && encoder.configuration.vocabularySize == 49_408)
         let worst = try rows.map { Self.difference(try encoder.encode($0.ids), $0.embedding) }
             .max()!

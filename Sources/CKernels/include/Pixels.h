@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 // Passes over lines of pixels: resampling in Pillow's fixed point, and conversions of modes. Pure
-// functions of their arguments; on x86-64 with a copy for each level, chosen at load.
+// functions of their arguments.
 
 // Fraction bits of a weight (PRECISION_BITS in Pillow's Resample.c).
 enum { CPX_FRACTION_BITS = 32 - 8 - 2 };

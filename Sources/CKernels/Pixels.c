@@ -1,14 +1,6 @@
-#include "CPixels.h"
-
 #include <string.h>
 
-// ThreadSanitizer's run-time library is not ready when the copies are chosen.
-#if defined(__x86_64__) && defined(__linux__) && defined(__clang__) && !__has_feature(thread_sanitizer)
-#define MULTIVERSION \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MULTIVERSION
-#endif
+#include "Versions.h"
 
 // Integer sums are exact, so their order is free; overflow wraps as unsigned numbers do.
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
@@ -36,7 +28,7 @@ void cpx_place_weight(int32_t *block, int channels, ptrdiff_t tap, int32_t weigh
     for (int lane = 0; lane < lanes; lane++) step[tap % taps * lanes + lane] = weight;
 }
 
-static inline __attribute__((always_inline)) void resample_line(
+CK_INLINE void resample_line(
     const uint8_t *line, const int channels, ptrdiff_t outputs, const int32_t *starts,
     ptrdiff_t steps, const int32_t *weights, uint8_t *out) {
     const ptrdiff_t advance = cpx_taps_in_step(channels) * channels;
@@ -62,8 +54,9 @@ static inline __attribute__((always_inline)) void resample_line(
         if (channels <= 2) four += __builtin_shufflevector(four, four, 2, 3, 0, 1);
         if (channels == 1) four += __builtin_shufflevector(four, four, 1, 0, 3, 2);
         signed4 values = (signed4)(four + half) >> CPX_FRACTION_BITS;
-        values = __builtin_elementwise_max(values, (signed4){0, 0, 0, 0});
-        values = __builtin_elementwise_min(values, (signed4){255, 255, 255, 255});
+        values &= values > 0;
+        signed4 over = values > 255;
+        values = (values & ~over) | (over & 255);
         bytes4 samples4 = __builtin_convertvector(values, bytes4);
         // Four at once; those too many are written over by the next output.
         if (x * channels + 4 <= outputs * channels)
@@ -73,10 +66,9 @@ static inline __attribute__((always_inline)) void resample_line(
     }
 }
 
-MULTIVERSION
-void cpx_resample_line(const uint8_t *line, int channels, ptrdiff_t outputs,
-                       const int32_t *starts, ptrdiff_t steps, const int32_t *weights,
-                       uint8_t *out) {
+CK_INLINE void cpx_resample_line_body(const uint8_t *line, int channels, ptrdiff_t outputs,
+                                      const int32_t *starts, ptrdiff_t steps,
+                                      const int32_t *weights, uint8_t *out) {
     switch (channels) {
     case 1: resample_line(line, 1, outputs, starts, steps, weights, out); break;
     case 2: resample_line(line, 2, outputs, starts, steps, weights, out); break;
@@ -84,10 +76,13 @@ void cpx_resample_line(const uint8_t *line, int channels, ptrdiff_t outputs,
     default: resample_line(line, 4, outputs, starts, steps, weights, out); break;
     }
 }
+CK_VERSIONS(, void, cpx_resample_line,
+            (const uint8_t *line, int channels, ptrdiff_t outputs, const int32_t *starts,
+             ptrdiff_t steps, const int32_t *weights, uint8_t *out),
+            (line, channels, outputs, starts, steps, weights, out))
 
-MULTIVERSION
-void cpx_add_line(const uint8_t *restrict line, ptrdiff_t count, int32_t weight, int first,
-                  int32_t *restrict sums) {
+CK_INLINE void cpx_add_line_body(const uint8_t *restrict line, ptrdiff_t count, int32_t weight,
+                                 int first, int32_t *restrict sums) {
     uint32_t factor = (uint32_t)weight;
     if (first) {
         for (ptrdiff_t i = 0; i < count; i++) sums[i] = (int32_t)(half + line[i] * factor);
@@ -96,11 +91,18 @@ void cpx_add_line(const uint8_t *restrict line, ptrdiff_t count, int32_t weight,
             sums[i] = (int32_t)((uint32_t)sums[i] + line[i] * factor);
     }
 }
+CK_VERSIONS(, void, cpx_add_line,
+            (const uint8_t *restrict line, ptrdiff_t count, int32_t weight, int first,
+             int32_t *restrict sums),
+            (line, count, weight, first, sums))
 
-MULTIVERSION
-void cpx_finish_line(const int32_t *restrict sums, ptrdiff_t count, uint8_t *restrict out) {
+CK_INLINE void cpx_finish_line_body(const int32_t *restrict sums, ptrdiff_t count,
+                                    uint8_t *restrict out) {
     for (ptrdiff_t i = 0; i < count; i++) out[i] = sample((uint32_t)sums[i]);
 }
+CK_VERSIONS(, void, cpx_finish_line,
+            (const int32_t *restrict sums, ptrdiff_t count, uint8_t *restrict out),
+            (sums, count, out))
 
 // MARK: Modes
 
@@ -110,9 +112,8 @@ static inline uint32_t product(uint32_t a, uint32_t b) {
     return ((sum >> 8) + sum) >> 8;
 }
 
-MULTIVERSION
-void cpx_premultiply(const uint8_t *restrict pixels, int channels, ptrdiff_t count,
-                     uint8_t *restrict out) {
+CK_INLINE void cpx_premultiply_body(const uint8_t *restrict pixels, int channels, ptrdiff_t count,
+                                    uint8_t *restrict out) {
     if (channels == 4) {
         for (ptrdiff_t i = 0; i < count; i++) {
             uint32_t alpha = pixels[i * 4 + 3];
@@ -127,6 +128,9 @@ void cpx_premultiply(const uint8_t *restrict pixels, int channels, ptrdiff_t cou
         }
     }
 }
+CK_VERSIONS(, void, cpx_premultiply,
+            (const uint8_t *restrict pixels, int channels, ptrdiff_t count, uint8_t *restrict out),
+            (pixels, channels, count, out))
 
 void cpx_unpremultiply(uint8_t *pixels, int channels, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i++, pixels += channels) {
@@ -139,21 +143,27 @@ void cpx_unpremultiply(uint8_t *pixels, int channels, ptrdiff_t count) {
     }
 }
 
-MULTIVERSION
-void cpx_cmyk_to_rgb(const uint8_t *restrict pixels, ptrdiff_t count, uint8_t *restrict rgb) {
+CK_INLINE void cpx_cmyk_to_rgb_body(const uint8_t *restrict pixels, ptrdiff_t count,
+                                    uint8_t *restrict rgb) {
     for (ptrdiff_t i = 0; i < count; i++) {
         uint32_t light = 255u - pixels[i * 4 + 3];
         for (int c = 0; c < 3; c++)
             rgb[i * 3 + c] = (uint8_t)(light - product(pixels[i * 4 + c], light));
     }
 }
+CK_VERSIONS(, void, cpx_cmyk_to_rgb,
+            (const uint8_t *restrict pixels, ptrdiff_t count, uint8_t *restrict rgb),
+            (pixels, count, rgb))
 
-MULTIVERSION
-void cpx_normalize(const uint8_t *restrict rgb, ptrdiff_t count, float mean, float deviation,
-                   float *restrict plane) {
+CK_INLINE void cpx_normalize_body(const uint8_t *restrict rgb, ptrdiff_t count, float mean,
+                                  float deviation, float *restrict plane) {
     for (ptrdiff_t i = 0; i < count; i++)
         plane[i] = ((float)rgb[i * 3] / 255.0f - mean) / deviation;
 }
+CK_VERSIONS(, void, cpx_normalize,
+            (const uint8_t *restrict rgb, ptrdiff_t count, float mean, float deviation,
+             float *restrict plane),
+            (rgb, count, mean, deviation, plane))
 
 static inline void scatter(const uint8_t *pixels, ptrdiff_t count, int bytes, uint8_t *target,
                            ptrdiff_t step) {
