@@ -30,7 +30,7 @@ def copy_tokenizer(kind, folder):
             (folder / name).write_bytes((FIXTURES / kind / name).read_bytes())
 
 
-def open_clip_layout(name, folder):
+def open_clip_layout(name, folder, is_half):
     import open_clip
     from open_clip.tokenizer import HFTokenizer
     from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -39,12 +39,15 @@ def open_clip_layout(name, folder):
     cfg = open_clip.get_model_config(name)
     cfg.pop("hf_hub_id", None)
     model = randomise(open_clip.create_model(name))
+    if is_half:
+        model.half().float()
     text, is_siglip = cfg["text_cfg"], "SigLIP" in name
     pre = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"} if is_siglip else {
         "mean": list(open_clip.OPENAI_DATASET_MEAN), "std": list(open_clip.OPENAI_DATASET_STD),
         "interpolation": "bicubic", "resize_mode": "shortest"}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": cfg, "preprocess_cfg": pre}))
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file({k: (v.half() if is_half and v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()},
+              folder / "open_clip_model.safetensors")
     length = text.get("context_length", 77)
     if is_siglip:
         copy_tokenizer("siglip2-open-clip" if "SigLIP2" in name else "siglip-open-clip", folder)
@@ -87,10 +90,10 @@ def transformers_layout(kind, folder):
             lambda texts: output(model.get_text_features(input_ids=tokenize(texts))))
 
 
-def make(name, folder):
-    """`transformers:clip`, `transformers:siglip`, or a configuration of OpenCLIP. Gives the model's preprocessing and
-    its functions from pixels and from texts to embeddings."""
+def make(name, folder, is_half=False):
+    """`transformers:clip`, `transformers:siglip`, or a configuration of OpenCLIP, which may be saved in fp16. Gives the
+    model's preprocessing and its functions from pixels and from texts to embeddings."""
     folder.mkdir(parents=True)
     torch.manual_seed(7)
     family, _, kind = name.partition(":")
-    return transformers_layout(kind, folder) if family == "transformers" else open_clip_layout(name, folder)
+    return transformers_layout(kind, folder) if family == "transformers" else open_clip_layout(name, folder, is_half)

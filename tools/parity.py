@@ -44,8 +44,16 @@ ODDITIES = [
 ]
 
 
-def texts():
-    return [f"{s} {p}".strip() for s, p in itertools.product(SUBJECTS, PLACES)] + ODDITIES
+# For which the nearest pictures are compared too.
+SAMPLES = ["man jumping", "a cat", "outer space", "a cat on the beach", "日本語の写真"]
+
+
+def texts(limit):
+    every = [f"{s} {p}".strip() for s, p in itertools.product(SUBJECTS, PLACES)] + ODDITIES
+    if limit is None:
+        return every
+    others = [text for text in every if text not in SAMPLES]
+    return SAMPLES + others[:: -(-len(others) // max(1, limit - len(SAMPLES)))]
 
 
 def unit(features):
@@ -78,7 +86,7 @@ def overlap(a, b):
     return float(np.mean([len(set(x) & set(y)) / len(x) for x, y in zip(a, b)]))
 
 
-def compare(tools, preprocess, encode_images, encode_texts, photos, precision):
+def compare(tools, preprocess, encode_images, encode_texts, photos, precision, limit):
     """Prints one block of figures; true when all are within the bar."""
     with psycopg.connect(os.environ["PG_SERVICE_URI"], autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS pictures")
@@ -104,7 +112,7 @@ def compare(tools, preprocess, encode_images, encode_texts, photos, precision):
     mean = float(np.mean(list(pictures.values())))
     print(f"  {len(pictures)} pictures: worst cosine 1 - {1 - pictures[worst]:.1e} ({worst}), mean 1 - {1 - mean:.1e}")
 
-    every = texts()
+    every = texts(limit)
     with torch.no_grad():
         queries = unit(torch.cat([encode_texts(every[i : i + 16]) for i in range(0, len(every), 16)]))
     similarity = {}
@@ -128,19 +136,18 @@ def compare(tools, preprocess, encode_images, encode_texts, photos, precision):
             and kept >= INT8_BARS["overlap"] and similarity[worst_text] >= BAR
         )
     equal = 0
-    samples = ["man jumping", "a cat", "outer space", "a cat on the beach", "日本語の写真"]
-    for text in samples:
+    for text in SAMPLES:
         scores = matrix @ queries[every.index(text)]
         expected = [keys[i] for i in np.argsort(-scores)[:10]]
         lines = tools.run("find-images", text, "--json", "--limit", "10").splitlines()
         found = [json.loads(line)["key"] for line in lines]
         equal += found == expected
-        if text == samples[0] or found != expected:
+        if text == SAMPLES[0] or found != expected:
             print(f"  {text!r}, nearest four:")
             print(f"    tools:    {' '.join(found[:4])}")
             print(f"    upstream: {' '.join(expected[:4])}")
-    print(f"  nearest ten of {len(samples)} texts: {equal} of {len(samples)} equal upstream's", flush=True)
-    return pictures[worst] >= BAR and similarity[worst_text] >= BAR and equal == len(samples)
+    print(f"  nearest ten of {len(SAMPLES)} texts: {equal} of {len(SAMPLES)} equal upstream's", flush=True)
+    return pictures[worst] >= BAR and similarity[worst_text] >= BAR and equal == len(SAMPLES)
 
 
 def main():
@@ -151,9 +158,11 @@ def main():
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--random", choices=SIZES)
     parser.add_argument("--layout")
+    parser.add_argument("--half", action="store_true")
     parser.add_argument("--outliers", action="store_true")
     parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--texts", type=int)
     parser.add_argument("--keep", type=pathlib.Path)
     options = parser.parse_args()
     if not options.model and not options.random and not options.layout:
@@ -177,13 +186,15 @@ def main():
         model, preprocess = clip.load(str(path), device="cpu")
         good &= compare(
             Tools(options.bin, options.work, path, options.precision), preprocess, model.encode_image,
-            lambda texts: model.encode_text(clip.tokenize(texts, truncate=True)), photos, options.precision
+            lambda texts: model.encode_text(clip.tokenize(texts, truncate=True)), photos, options.precision,
+            options.texts
         )
     if options.layout:
         print(options.layout, flush=True)
         path = options.work / "model"
-        made = layouts.make(options.layout, path)
-        good &= compare(Tools(options.bin, options.work, path, options.precision), *made, photos, options.precision)
+        made = layouts.make(options.layout, path, options.half)
+        good &= compare(Tools(options.bin, options.work, path, options.precision), *made, photos, options.precision,
+                        options.texts)
     bars = INT8_BARS if options.precision == "int8" else f"a cosine is below {BAR} or a neighbour differs"
     print("equal within the bar" if good else f"NOT equal: {bars}")
     sys.exit(not good)

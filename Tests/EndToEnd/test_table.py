@@ -91,16 +91,16 @@ def contents(tensor):
     return kind, list(shape), b"".join(rows)
 
 
-def with_image_projection(folder, number):
-    """A model whose image projection is the same number everywhere; its texts are as they were."""
+def with_projection(folder, projection, number):
+    """A model of which one projection is the same number everywhere; the other tower is as it was."""
     source = TESTS / "ClipCoreTests" / "Fixtures" / "layouts" / "gelu"
     folder.mkdir()
     shutil.copy(source / "open_clip_config.json", folder)
     with zipfile.ZipFile(source / "open_clip_pytorch_model.bin") as archive:
         tensors = {name: contents(tensor) for name, tensor in Tensors(archive).load().items()}
-    kind, shape, data = tensors["visual.proj"]
+    kind, shape, data = tensors[projection]
     assert kind == "F16"
-    tensors["visual.proj"] = ("F32", shape, struct.pack("<f", number) * (len(data) // 2))
+    tensors[projection] = ("F32", shape, struct.pack("<f", number) * (len(data) // 2))
     header, start = {}, 0
     for name, (kind, shape, data) in tensors.items():
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, start + len(data)]}
@@ -118,7 +118,7 @@ def test_embeddings_without_direction(workplace, album, tmp_path, number):
     with a picture is refused."""
     put(album, pictures(3))
     sentence = "the model gives an embedding that is zero or not finite"
-    model = {"CLIP_MODEL": str(with_image_projection(tmp_path / "model", number))}
+    model = {"CLIP_MODEL": str(with_projection(tmp_path / "model", "visual.proj", number))}
     with psycopg.connect(workplace.database, autocommit=True) as connection:
         connection.execute("DROP TABLE pictures")
         workplace.run("create-table", "--dimension", "32")
@@ -130,3 +130,15 @@ def test_embeddings_without_direction(workplace, album, tmp_path, number):
         assert workplace.run("find-images", "cat", env=model).stdout == ""
         refused = workplace.run("find-images", "--image", str(album / min(pictures(1))), code=1, env=model)
         assert sentence in refused.stderr and refused.stdout == ""
+
+
+@pytest.mark.parametrize("number", [0.0, 3e38])
+def test_a_model_without_texts_embeds_no_picture(workplace, album, tmp_path, number):
+    put(album, pictures(3))
+    model = {"CLIP_MODEL": str(with_projection(tmp_path / "model", "text_projection", number))}
+    with psycopg.connect(workplace.database, autocommit=True) as connection:
+        connection.execute("DROP TABLE pictures")
+        workplace.run("create-table", "--dimension", "32")
+        refused = workplace.run("process-images", code=1, env=model)
+        assert "not finite" in refused.stderr
+        assert connection.execute("SELECT count(*) FROM pictures").fetchone()[0] == 0
