@@ -5,8 +5,9 @@
     swift build -c release --package-path Benchmarks --scratch-path .build/bench/swift
     python Benchmarks/models.py [--precision fp32 int8] [--seconds 10] ViT-B-32 ViT-B-16-SigLIP …
 
-Names are OpenCLIP's. Weights are random and saved in fp16, which does not change the speed of the image tower. A batch of 8 images on each processor,
-ready tensors; the median of several runs, in images a second, and the memory of the whole process.
+Names are OpenCLIP's. Weights are random and saved in fp16, which does not change the speed of the image tower. A batch
+of 8 images on each processor, ready tensors; the median of several runs, in images a second, and the memory of the
+whole process.
 """
 import argparse
 import array
