@@ -186,6 +186,34 @@ struct PicturesTableTests {
         }
     }
 
+    /// Most of the results, and all of a few, may show the same.
+    @Test(arguments: [(of: 30, and: 10), (3, 0), (9, 3)])
+    func manyCopiesAreOnePicture(of copies: Int, and others: Int) throws {
+        var random = SplitMix(state: 6)
+        let scene = (0..<512).map { _ in Float.random(in: -1...1, using: &random) }
+        let rows = (0..<copies + others).map { number in
+            PicturesTable.Row(
+                key: "\(number)",
+                embedding: scene.map {
+                    number < copies
+                        ? $0 + Float.random(in: -0.15...0.15, using: &random)
+                        : Float.random(in: -1...1, using: &random)
+                })
+        }
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            try table.upsert(rows)
+            let norm = scene.reduce(0) { $0 + $1 * $1 }.squareRoot()
+            let found = try table.nearest(
+                to: scene.map { $0 / norm }, SearchQuery(limit: 100, isStacked: true))
+            #expect(
+                found.hits.map { $0.copies.count } == [copies - 1]
+                    + Array(repeating: 0, count: others))
+            #expect(found.stackScore == 0.96)
+        }
+    }
+
     @Test func extensionInASchemaOfItsOwn() throws {
         try TestDatabase.with { database in
             try database.connect().executeScript(

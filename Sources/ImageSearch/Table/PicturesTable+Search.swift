@@ -89,12 +89,18 @@ extension PicturesTable {
         let distances = some.indices.flatMap { a in
             some[..<a].map { 1 - Double(QueryVector.dot($0, some[a])) }
         }.sorted()
-        let least = SearchQuery.stackScore
-        guard !distances.isEmpty else { return least }
+        let usual = 1 - SearchQuery.stackScore
+        // Too few to tell.
+        guard some.count >= 8 else { return SearchQuery.stackScore }
+        // Whatever the number of copies, the other pairs say how far apart different pictures lie.
+        let others = distances.drop { $0 <= usual }
+        if !others.isEmpty, others[others.startIndex + others.count / 2] >= 3 * usual {
+            return SearchQuery.stackScore
+        }
         let (low, median) = (distances[distances.count / 10], distances[distances.count / 2])
-        guard low > 0, median > 0 else { return least }
+        let distance = max(low * low / (3 * max(median, .leastNormalMagnitude)), 0.0005)
         // It becomes part of an address.
-        return max(least, ((1 - low * low / (3 * median)) * 1e5).rounded(.down) / 1e5)
+        return max(SearchQuery.stackScore, ((1 - distance) * 1e5).rounded(.down) / 1e5)
     }
 
     /// - Returns: the rows of a search, after a check that they are of the model that is searched with.
