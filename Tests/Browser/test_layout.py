@@ -1,6 +1,11 @@
 """The page's layout and the way through it, in a real browser over all sample pictures (ten shapes)."""
 
+import contextlib
+import http.server
 import re
+import threading
+import time
+import urllib.request
 
 import pytest
 from Browser.sample_site import SAMPLES
@@ -41,6 +46,43 @@ def test_whole_pictures_in_the_first_window(visit, width, height, least):
     assert visit.page.evaluate(CROPPED) < 0.01
     assert visit.page.evaluate(SHIFT) == 0
     visit.screenshot(f"album-{width}")
+
+
+@contextlib.contextmanager
+def in_pieces(base):
+    """The same site, whose pages arrive little by little."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            with urllib.request.urlopen(base + self.path) as answer:
+                kind, body = answer.headers["Content-Type"], answer.read()
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            for start in range(0, len(body), 1_000):
+                self.wfile.write(body[start:start + 1_000])
+                self.wfile.flush()
+                if kind.startswith("text/html"):
+                    time.sleep(0.04)
+
+        log_message = lambda *_: None
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("width, height", [(1440, 900), (390, 844)])
+def test_nothing_jumps_while_the_page_arrives(visit, album, width, height):
+    """A busy browser, or a slow network, shows a page before all of it is there."""
+    with in_pieces(album.address) as base:
+        visit = visit(base=base, viewport={"width": width, "height": height})
+        visit.open("/search?q=tree&more=snow&less=house")
+        visit.page.wait_for_load_state("networkidle")
+        assert visit.page.locator(".grid img").count() >= 8
+        assert visit.page.evaluate(SHIFT) == 0
 
 
 @pytest.mark.parametrize("width", [320, 390, 1024, 1440, 2560])
