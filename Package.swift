@@ -21,8 +21,6 @@ let package = Package(
         .trait(name: "AVIF", description: "AVIF, by libavif."),
         .trait(name: "JPEGXL", description: "JPEG XL, by libjxl."),
         .trait(name: "JPEG2000", description: "JPEG 2000, by openjpeg."),
-        // Off by default: libraw 0.20 (Debian 12) writes past a buffer for some damaged files.
-        .trait(name: "RAW", description: "Previews in cameras' raw files, by libraw."),
         .default(enabledTraits: ["AVIF", "HEIF", "JPEG2000", "JPEGXL", "SentencePiece", "TLS"]),
     ],
     // deploy/versions.txt has the exact versions of release builds.
@@ -181,7 +179,7 @@ var arguments: Target.Dependency {
     .product(name: "ArgumentParser", package: "swift-argument-parser")
 }
 
-var imageTraits: [String] { ["AVIF", "HEIF", "JPEGXL", "JPEG2000", "RAW"] }
+var imageTraits: [String] { ["AVIF", "HEIF", "JPEGXL", "JPEG2000"] }
 
 /// What `--version` says beside the version; empty outside of a git checkout.
 var commit: String { Context.gitInformation.map { String($0.currentCommit.prefix(12)) } ?? "" }

@@ -73,6 +73,9 @@ def reference(path, to_bytes):
         image = Image.open(io.BytesIO(path.read_bytes()))
         image.load()
         mode = image.mode
+        if mode == "I;16B":
+            # The pixels are right, but Pillow's resize takes their bytes in the other order.
+            image = Image.frombytes("I;16", image.size, np.frombuffer(image.tobytes(), ">u2").astype("<u2").tobytes())
         if image.format in ("HEIF", "JXL") and mode == "I;16":
             # These plugins give grey of more than 8 bits 16; upstream's transform would make nearly all of it white.
             image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))

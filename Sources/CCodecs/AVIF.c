@@ -32,6 +32,10 @@ static ccodec_status status(avifResult result, char *message) {
     case AVIF_RESULT_NOT_IMPLEMENTED:
     case AVIF_RESULT_UNSUPPORTED_DEPTH:
     case AVIF_RESULT_NO_CODEC_AVAILABLE:
+#if AVIF_VERSION_MAJOR < 1
+    // It knows neither animations with sound nor boxes that go on to the end of the file.
+    case AVIF_RESULT_BMFF_PARSE_FAILED:
+#endif
         return fail(CCODEC_UNSUPPORTED, message, api.avifResultToString(result));
     default: return fail(CCODEC_CORRUPT, message, api.avifResultToString(result));
     }

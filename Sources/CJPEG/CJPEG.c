@@ -254,7 +254,10 @@ cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request) {
     jpeg->do_fancy_upsampling = TRUE;
     jpeg->do_block_smoothing = TRUE;
 
-    decoder->saving = request->saving && jpeg->err->num_warnings == 0 && can_save(jpeg);
+    jpeg->scale_num = 1;
+    jpeg->scale_denom = request->scale;
+
+    decoder->saving = request->saving && request->scale == 1 && jpeg->err->num_warnings == 0 && can_save(jpeg);
     // libjpeg's arithmetic decoder cannot suspend either.
     if (jpeg->arith_code || decoder->saving)
         show(decoder, decoder->count);

@@ -53,19 +53,40 @@ static uint32_t big_endian(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-// Passes over the palettes of pictures that do not use them: libpng fails at an empty or second one,
-// Pillow does not look at them.
+enum { colour_type_offset = 25, around_data = 12 };
+
+// Bytes of the chunk at an offset, or 0 when it is cut.
+static size_t chunk_size(const cpng_decoder *decoder, size_t offset) {
+    size_t left = decoder->count - offset;
+    size_t length = left >= around_data ? big_endian(decoder->bytes + offset) : left;
+    return left >= around_data && length <= left - around_data ? length + around_data : 0;
+}
+
+// Whether another palette follows a chunk, before the data.
+static int has_later_palette(const cpng_decoder *decoder, size_t offset) {
+    size_t size;
+    while ((size = chunk_size(decoder, offset)) > 0) {
+        offset += size;
+        if (decoder->count - offset < 8 || memcmp(decoder->bytes + offset + 4, "IDAT", 4) == 0)
+            return 0;
+        if (memcmp(decoder->bytes + offset + 4, "PLTE", 4) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+// Passes over palettes that Pillow does not use: of pictures without one all, of others all but the last.
+// libpng fails at an empty or second one.
 static void skip_unused_palettes(cpng_decoder *decoder) {
-    enum { colour_type_offset = 25, around_data = 12 };
-    while (decoder->count - decoder->offset >= around_data) {
+    int uses_palette = decoder->bytes[colour_type_offset] == PNG_COLOR_TYPE_PALETTE;
+    size_t size;
+    while ((size = chunk_size(decoder, decoder->offset)) > 0) {
         const uint8_t *chunk = decoder->bytes + decoder->offset;
-        size_t length = big_endian(chunk);
-        size_t left = decoder->count - decoder->offset - around_data;
-        if (memcmp(chunk + 4, "PLTE", 4) != 0 || length > left
-            || decoder->bytes[colour_type_offset] == PNG_COLOR_TYPE_PALETTE
-            || crc32(0, chunk + 4, (uInt)(length + 4)) != big_endian(chunk + 8 + length))
+        if (memcmp(chunk + 4, "PLTE", 4) != 0
+            || crc32(0, chunk + 4, (uInt)(size - 8)) != big_endian(chunk + size - 4)
+            || (uses_palette && !has_later_palette(decoder, decoder->offset)))
             break;
-        decoder->offset += length + around_data;
+        decoder->offset += size;
     }
 }
 

@@ -21,6 +21,9 @@ public enum StatusFormat {
                 ("replacement", "\(name): \(replacement.pictures) pictures embedded so far"))
         }
         if status.models.isEmpty { lines.append(("model", "not recorded")) }
+        if let decoding = status.decoding {
+            lines.append(("decoding", Console.printable(decoding)))
+        }
         lines.append(("dimension", "\(status.dimension)"))
         for index in status.indexes {
             lines.append(
@@ -98,6 +101,7 @@ public enum StatusFormat {
                     ])
                 ))
         }
+        if let decoding = status.decoding { members.append(("decoding", .string(decoding))) }
         members += [
             ("schema", .string(status.schema)), ("dimension", .integer(status.dimension)),
             ("indexes", .array(indexes)), ("partitions", .integer(status.partitions)),

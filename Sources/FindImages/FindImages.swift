@@ -189,7 +189,7 @@ struct FindImages: AsyncParsableCommand {
             precision: try settings.precision())
         let orientation = try settings.orientation() ?? .upright
         let terms = try await Self.terms(arguments, pictures) {
-            try embedder.embed($0, orientation: orientation)
+            try embedder.embed($0, rule: .init(orientation: orientation))
         }
         return try await forEachSearch(terms) { terms, _ in
             let embedding = try await embedder.vector(of: query(terms))

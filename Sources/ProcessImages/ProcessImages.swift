@@ -70,9 +70,16 @@ struct ProcessImages: ParsableCommand {
 
     @Flag(
         help:
-            "Also fetch unchanged pictures whose rows lack size, date or preview, or were decoded by another rule (CLIP_ORIENTATION); embed again only pictures that the rule turns."
+            "Also fetch unchanged pictures whose rows lack size, date or preview, or were decoded by another rule (CLIP_ORIENTATION, --fast-decode); embed again only pictures that the rule changes."
     )
     var refresh = false
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            "Decode large JPEGs at a smaller scale: faster, with embeddings that differ slightly. The first run decides for the table, --refresh changes it (default: as the table says, a new one exactly)."
+    )
+    var fastDecode: Bool?
 
     @Option(help: "Store a small copy of each picture in the database.")
     var previews = Previews.small
@@ -87,7 +94,10 @@ struct ProcessImages: ParsableCommand {
     @Flag(help: "Accept S3_ENDPOINT as another address of the table's bucket, from now on.")
     var addEndpoint = false
 
-    @Flag(help: "Say what would be done, and change nothing.")
+    @Flag(
+        help:
+            "Say what would be done, and change nothing. New objects of a bucket are judged by their keys, files of a folder by their first bytes."
+    )
     var dryRun = false
 
     @Flag(
@@ -241,6 +251,7 @@ struct ProcessImages: ParsableCommand {
         options.retryFor = .seconds(retryFor.count)
         options.scope = ObjectScope(prefix: prefix, excluded: exclude)
         options.refreshes = refresh
+        options.decodesFast = fastDecode
         options.makesPreviews = previews == .small
         options.replacesModel = replaceModel
         options.addsEndpoint = addEndpoint

@@ -488,6 +488,11 @@ def test_known_failures_and_formats(workplace, album, tmp_path):
         "text.jpg": b"no picture", "film.mov": b"\0\0\0\x14ftypqt  ", "edit.AAE": b"<?xml",
     })
     log = tmp_path / "failed.jsonl"
+    # Of new files a dry run reads the first bytes, which do not tell that one is cut.
+    dry = workplace.run("process-images", "--dry-run", "--failed", str(log), code=2)
+    assert "would fetch 4, unchanged 0, skipped 2, failed 3 (PSD 2)" in dry.stdout
+    reasons = {failure["key"]: failure["reason"] for failure in map(json.loads, log.read_text().splitlines())}
+    assert reasons == {key: "PSD is not supported" for key in ("a.psd", "named.jpg")} | {"text.jpg": "not a picture"}
     nightly = ["process-images", "--known-failures-ok", "--failed", str(log)]
     first = workplace.run(*nightly, code=2)
     assert "skipped 2, failed 4 (PSD 2, JPEG 1)" in first.stdout
@@ -505,6 +510,17 @@ def test_known_failures_and_formats(workplace, album, tmp_path):
     third = summary(workplace.run(*nightly, "--json", code=2))
     assert (third["failed"], third["known_failures"]) == (4, 3)
     workplace.run(*nightly)
+
+
+def test_dry_run_of_a_bucket(workplace):
+    """In a bucket a dry run goes by names, since it fetches nothing."""
+    with new_bucket({"a.psd": b"8BPS", "b/c.JXR": b"II\xbc\1", "d.jpg": b"8BPS", "e.txt": b"text"}) as bucket:
+        workplace.write(workplace.settings | s3_settings(bucket))
+        workplace.run("create-table")
+        dry = summary(workplace.run("process-images", "--dry-run", "--json", code=2))
+        assert (dry["changed"], dry["failed"], dry["failed_formats"]) == (2, 2, {"JPEG XR": 1, "PSD": 1})
+        done = summary(workplace.run("process-images", "--json", code=2))
+        assert (done["skipped"], done["failed"], done["failed_formats"]) == (1, 3, {"JPEG XR": 1, "PSD": 2})
 
 
 def test_exclusions(workplace, album):

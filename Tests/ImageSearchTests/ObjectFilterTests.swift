@@ -17,4 +17,13 @@ import Testing
             #expect(!ObjectFilter.isNamedLikePicture(name))
         }
     }
+
+    @Test func namesTellFormats() {
+        let formats = [
+            "a/IMG_1.HEIC": "HEIC", "b.hif": "HEIC", "c.JPEG": "JPEG", "d.NEF": "RAW",
+            "e.psd": "PSD", "f.wdp": "JPEG XR",
+        ]
+        for (name, format) in formats { #expect(ObjectFilter.formatName(name) == format) }
+        for name in ["heic", "a.mov", "._a.heic"] { #expect(ObjectFilter.formatName(name) == nil) }
+    }
 }

@@ -30,9 +30,11 @@ struct RefreshTests {
     }
 
     private static func run(
-        _ settings: Settings, refreshes: Bool = false, makesPreviews: Bool = true
+        _ settings: Settings, refreshes: Bool = false, makesPreviews: Bool = true,
+        decodesFast: Bool? = nil
     ) throws -> IngestProgress {
         var options = Ingest.Options()
+        options.decodesFast = decodesFast
         (options.refreshes, options.makesPreviews) = (refreshes, makesPreviews)
         return try IngestTests.run(settings, options: options).progress
     }
@@ -112,6 +114,58 @@ struct RefreshTests {
             let found = try await searcher.search(
                 SearchQuery(terms: [.init(.embedding(searcher.embed([UInt8](picture))))]))
             #expect(found.hits[0].score > 0.99999)
+        }
+    }
+
+    /// Fast decoding is recorded and followed like the orientation.
+    @Test func aCollectionIsDecodedFastOrExactly() async throws {
+        try await TestDatabase.withAsync { database in
+            _ = try database.table().create()
+            let directory = FileManager.default.temporaryDirectory
+                .appending(path: "fast-\(UUID().uuidString)")
+            let bucket = directory.appending(path: "pictures")
+            try FileManager.default.createDirectory(at: bucket, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: directory) }
+            for name in Self.names + ["large-420.jpg"] {
+                try IngestTests.picture(name).write(to: bucket.appending(path: name))
+            }
+            let values = [
+                "PG_SERVICE_URI": database.uri, "S3_ENDPOINT": "file://\(directory.path)",
+                "S3_BUCKET_NAME": "pictures",
+            ]
+            let settings = try settings(values)
+            #expect(try Self.run(settings, decodesFast: true).stored == 4)
+            #expect(try Self.decodings(database) == ["upright-fast"])
+            #expect(try database.table().status().decoding == "upright-fast")
+            // A run that says nothing follows the table.
+            try IngestTests.picture("large-420.jpg").write(to: bucket.appending(path: "new.jpg"))
+            #expect(try Self.run(settings).stored == 1)
+            let fast = try database.rows()
+            let cosine = try IngestTests.cosine(
+                #require(fast["new.jpg"]), #require(fast["large-420.jpg"]))
+            #expect(cosine > 0.999999)
+            let refusal = sentence { _ = try Self.run(settings, decodesFast: false) }
+            #expect(refusal.contains("--no-fast-decode") && refusal.contains("--refresh"))
+            #expect(try Self.run(settings, refreshes: true).unchanged == 5)
+
+            let searcher = try Searcher(settings, threads: 1)
+            try await searcher.connect()
+            try await searcher.load(loadsTexts: false) { Fixtures.tinyModel }
+            let query = try searcher.embed([UInt8](IngestTests.picture("large-420.jpg")))
+            #expect(IngestTests.cosine(query, try #require(fast["large-420.jpg"])) > 0.999999)
+
+            // Only what the scale changes is embedded again.
+            let exact = try Self.run(settings, refreshes: true, decodesFast: false)
+            #expect(exact.stored == 2 && exact.refreshed == 3)
+            #expect(try Self.decodings(database) == ["upright"])
+            let rows = try database.rows()
+            for name in Self.names { #expect(rows[name] == fast[name]) }
+            let changed = try IngestTests.cosine(
+                #require(rows["large-420.jpg"]), #require(fast["large-420.jpg"]))
+            #expect(changed < 0.999999 && changed > 0.9)
+            let contradiction = sentence { _ = try Self.run(settings, decodesFast: true) }
+            #expect(
+                contradiction.contains("exactly") && contradiction.contains("--refresh"))
         }
     }
 

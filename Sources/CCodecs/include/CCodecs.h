@@ -22,15 +22,13 @@ typedef struct {
     uint32_t width, height;  // pixels
     const char *mode;        // Pillow's name: L, LA, RGB, RGBA, CMYK or I;16
     size_t pixel_memory;     // bytes per pixel that decoding takes inside the library
-    int orientation;         // EXIF's 1 to 8: how the container (AVIF, RAW) says that the pixels are turned
+    int orientation;         // EXIF's 1 to 8: how the container (AVIF) says that the pixels are turned
 
     // These live as long as the image and may be NULL.
     const uint8_t *exif;     // a TIFF structure
     size_t exif_count;
     const uint8_t *profile;  // ICC
     size_t profile_count;
-    const uint8_t *jpeg;     // the image is this JPEG file; the fields above it are not set
-    size_t jpeg_count;
 } ccodec_header;
 
 typedef struct {
@@ -59,4 +57,3 @@ const ccodec *ccodec_heif(void);       // HEIF
 const ccodec *ccodec_avif(void);       // AVIF
 const ccodec *ccodec_jpeg_xl(void);    // JPEGXL
 const ccodec *ccodec_jpeg_2000(void);  // JPEG2000
-const ccodec *ccodec_raw(void);        // RAW

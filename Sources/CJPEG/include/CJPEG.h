@@ -46,6 +46,9 @@ typedef struct {
     // Saves what the wanted part does not need. The pixels are the same; of damage nothing is made but
     // CJPEG_DAMAGED.
     int saving;
+    // 2, 4 or 8: decodes the picture at that part of its size, rounded up, of which lines and pixels above
+    // are then counted; nothing is saved. 1 for all of it.
+    uint32_t scale;
 } cjpeg_request;
 
 // Second step. components is the header's and must be 1 (grey), 3 (R, G, B) or 4 (C, M, Y, K).

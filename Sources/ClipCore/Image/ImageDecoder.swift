@@ -1,13 +1,13 @@
 /// Turns an image file's bytes into pixels.
 ///
 /// The rule is Pillow's `Image.open(file)` and `load()`: the same pixels, in the same mode, and an error for
-/// an image that ends early; then `ImageOps.exif_transpose`, unless ``orientation`` says otherwise.
+/// an image that ends early; then `ImageOps.exif_transpose`, unless ``rule`` says otherwise.
 /// Colour profiles are left alone, as upstream leaves them. Values are independent of one another: any
 /// number of threads may decode at once.
 public struct ImageDecoder: Sendable {
     /// Rises whenever images can be decoded that could not be before, so that those that were
     /// refused then get another chance.
-    public static let version = 4
+    public static let version = 5
 
     /// Whether a reader that an image lacked is still not there, on this machine and in this build.
     ///
@@ -23,12 +23,42 @@ public struct ImageDecoder: Sendable {
         case stored
     }
 
-    public var limits: ImageLimits
-    public var orientation: Orientation
+    /// What may be chosen about a file's pixels. Embeddings that are compared follow one rule.
+    public struct Rule: Equatable, Sendable, LosslessStringConvertible {
+        public var orientation: Orientation
+        /// Whether large JPEGs are decoded at a half, a quarter or an eighth of their size where a model
+        /// wants less than half of that: as after Pillow's `draft`, with libjpeg's scaled inverse
+        /// transform.
+        public var isFast: Bool
 
-    public init(limits: ImageLimits = ImageLimits(), orientation: Orientation = .upright) {
+        public init(orientation: Orientation = .upright, isFast: Bool = false) {
+            self.orientation = orientation
+            self.isFast = isFast
+        }
+
+        /// - Parameter description: as ``description`` gives it; nil for another text
+        public init?(_ description: String) {
+            let fast = "-fast"
+            isFast = description.hasSuffix(fast)
+            let name = isFast ? String(description.dropLast(fast.count)) : description
+            guard let orientation = Orientation(rawValue: name) else { return nil }
+            self.orientation = orientation
+        }
+
+        /// `upright`, `stored`, `upright-fast` or `stored-fast`.
+        public var description: String { orientation.rawValue + (isFast ? "-fast" : "") }
+    }
+
+    public var limits: ImageLimits
+    public var rule: Rule
+
+    public init(limits: ImageLimits = ImageLimits(), rule: Rule = Rule()) {
         self.limits = limits
-        self.orientation = orientation
+        self.rule = rule
+    }
+
+    public init(limits: ImageLimits = ImageLimits(), orientation: Orientation) {
+        self.init(limits: limits, rule: Rule(orientation: orientation))
     }
 
     /// Decodes a whole file held in memory.
@@ -55,37 +85,61 @@ public struct ImageDecoder: Sendable {
         try open(bytes).metadata
     }
 
+    /// Whether a file has the same pixels under another rule.
+    ///
+    /// - Parameter leastSide: as of ``read(_:leastSide:into:)``
+    func hasSamePixels(
+        _ bytes: UnsafeRawBufferPointer, under other: Rule, leastSide: Int
+    ) throws(ImageError) -> Bool {
+        let file = try open(bytes, leastSide: leastSide)
+        return (rule.orientation == other.orientation || file.metadata.orientation == 1)
+            && (rule.isFast == other.isFast || !file.isScaled)
+    }
+
     /// Decodes a whole file held in memory, line by line.
     ///
-    /// - Parameter consumer: makes of the header what takes the lines. It is asked again, for another
-    ///   one, when the first attempt met damage.
+    /// - Parameters:
+    ///   - leastSide: what a fast rule leaves of the shorter side, at least; nil for all
+    ///   - consumer: makes of the header what takes the lines. It is asked again, for another
+    ///     one, when the first attempt met damage.
     /// - Returns: what the consumer made of the lines, and the file's metadata and ICC profile
     /// - Throws: ``ImageError``
     func read(
-        _ bytes: UnsafeRawBufferPointer,
+        _ bytes: UnsafeRawBufferPointer, leastSide: Int? = nil,
         into consumer: (ImageShape) throws(ImageError) -> any LineConsumer
     ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata, profile: [UInt8]) {
+        let leastSide = rule.isFast ? leastSide : nil
         do throws(ImageError) {
-            let file = try open(bytes)
+            let file = try open(bytes, leastSide: leastSide)
             return (try run(file.reader, into: consumer), file.metadata, file.profile)
         } catch JPEGReader.damage {
             // What becomes of damage is decided by a decoder that works as Pillow's does.
-            let file = try open(bytes, isSavingJPEG: false)
+            let file = try open(bytes, isSavingJPEG: false, leastSide: leastSide)
             return (try run(file.reader, into: consumer), file.metadata, file.profile)
         }
     }
 
+    private struct OpenFile {
+        let reader: any LineReader
+        let metadata: ImageMetadata
+        let profile: [UInt8]
+        /// Whether the reader gives fewer pixels than the file has.
+        let isScaled: Bool
+    }
+
     /// Reads a file's header.
     private func open(
-        _ bytes: UnsafeRawBufferPointer, isSavingJPEG: Bool = true
-    ) throws(ImageError) -> (reader: any LineReader, metadata: ImageMetadata, profile: [UInt8]) {
+        _ bytes: UnsafeRawBufferPointer, isSavingJPEG: Bool = true, leastSide: Int? = nil
+    ) throws(ImageError) -> OpenFile {
         let format = try Self.format(of: bytes)
         var reader: any LineReader
         var blocks = MetadataBlocks(bytes, format)
+        var raw: EXIF?
         var isUpright = false
-        var rawOrientation = 1
         switch format {
-        case .jpeg: reader = try JPEGReader(bytes, limits: limits, isSaving: isSavingJPEG)
+        case .jpeg:
+            reader = try JPEGReader(
+                bytes, limits: limits, isSaving: isSavingJPEG, leastSide: leastSide)
         case .png: reader = try PNGReader(bytes, limits: limits)
         case .webP: reader = try WebPReader.open(bytes, limits: limits)
         case .gif: reader = try GIFReader.open(bytes, limits: limits)
@@ -93,25 +147,31 @@ public struct ImageDecoder: Sendable {
         case .tiff:
             reader = try TIFFReader.open(bytes, limits: limits)
             isUpright = true
-        case .heic, .avif, .jpegXL, .jpeg2000, .raw:
-            let library = try LibraryReader(
-                bytes, format, limits: limits, isSavingJPEG: isSavingJPEG)
+        case .raw:
+            let preview = try RAWPreview(bytes)
+            reader = try JPEGReader(
+                preview.jpeg, limits: limits, isSaving: isSavingJPEG, leastSide: leastSide)
+            blocks = MetadataBlocks(preview.jpeg, .jpeg)
+            raw = preview.exif
+        case .heic, .avif, .jpegXL, .jpeg2000:
+            let library = try LibraryReader(bytes, format, limits: limits)
             // AVIF's own transforms always apply; its EXIF has no say.
             reader =
                 format == .avif
                 ? UprightReader.open(library, library.header.orientation, limits: limits) : library
             if format != .jpegXL { blocks = library.header.blocks }
             blocks.profile = library.header.blocks.profile
-            rawOrientation = library.header.orientation
-            isUpright = format != .raw
+            isUpright = true
         }
         var exif = format == .tiff ? EXIF(bytes) : EXIF(blocks)
-        if format == .raw { exif.complete(EXIF(bytes), orientation: rawOrientation) }
-        let metadata = ImageMetadata(exif, of: reader.shape, isUpright: isUpright)
-        if orientation == .upright {
+        if let raw { exif.complete(raw) }
+        let metadata = ImageMetadata(exif, of: reader.wholeShape, isUpright: isUpright)
+        let isScaled = reader.wholeShape != reader.shape
+        if rule.orientation == .upright {
             reader = UprightReader.open(reader, metadata.orientation, limits: limits)
         }
-        return (reader, metadata, blocks.profile)
+        return OpenFile(
+            reader: reader, metadata: metadata, profile: blocks.profile, isScaled: isScaled)
     }
 
     /// The format of a file. Cameras' raw files are told from other TIFF files.
@@ -127,7 +187,6 @@ public struct ImageDecoder: Sendable {
                 ?? .notAnImage
         }
         guard format == .tiff, TIFFDirectory(bytes)?.isRaw == true else { return format }
-        guard ImageFormat.raw.isBuiltIn else { throw .unsupportedFormat("RAW") }
         return .raw
     }
 

@@ -31,6 +31,11 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The system has no memory for the image.
     case outOfMemory
 
+    /// The name of the format that is not read at all; nil when something else is wrong.
+    package var unsupportedFormat: String? {
+        if case .unsupportedFormat(let name) = self { name } else { nil }
+    }
+
     /// What another build, or a newer library, may read; nil when the file itself is to blame. The name of a
     /// format (`HEIC`), or of a library with its version (`libheif 1.15.1`); see ``ImageDecoder/lacks(_:)``.
     public var missingReader: String? {

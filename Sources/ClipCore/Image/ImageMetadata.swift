@@ -53,9 +53,19 @@ struct EXIF {
         self = blocks.exif.withUnsafeBytes { EXIF($0, xmp: blocks.xmp) }
     }
 
-    /// Adds what the raw file around a preview says. The preview's own EXIF may be libraw's.
-    mutating func complete(_ file: EXIF, orientation: Int) {
-        if self.orientation == 1 { self.orientation = orientation }
+    /// Of a camera's raw file.
+    ///
+    /// - Parameters:
+    ///   - main: a TIFF structure, which may have the mark of a maker's raw files
+    ///   - details: a TIFF structure in the place of the directory that EXIF adds; nil when `main` has it
+    init(main: UnsafeRawBufferPointer, details: UnsafeRawBufferPointer?) {
+        if let directory = TIFFDirectory(main, isRaw: true) { read(directory) }
+        if let directory = details.flatMap({ TIFFDirectory($0) }) { read(details: directory) }
+    }
+
+    /// Adds what the raw file around a preview says.
+    mutating func complete(_ file: EXIF) {
+        if orientation == 1 { orientation = file.orientation }
         takenAt = file.takenAt ?? takenAt
         takenOffset = file.takenOffset ?? takenOffset
         camera = file.camera ?? camera
@@ -74,7 +84,11 @@ struct EXIF {
         } else {
             camera = model ?? make
         }
-        guard let details = directory.directory(0x8769) else { return }
+        if let details = directory.directory(0x8769) { read(details: details) }
+    }
+
+    /// - Parameter details: the directory that EXIF adds to TIFF's
+    private mutating func read(details: TIFFDirectory) {
         takenAt = Self.text(details, 0x9003).flatMap(Self.wallTime)
         takenOffset = Self.text(details, 0x9011).flatMap(Self.offset)
     }

@@ -76,9 +76,22 @@ public struct ImagePreprocessor: Sendable {
     public func rgb(
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder()
     ) throws(ImageError) -> (square: [UInt8], metadata: ImageMetadata) {
-        let file = try decoder.read(encoded, into: consumer)
+        let file = try decoder.read(encoded, leastSide: leastSide, into: consumer)
         return (file.image.convertedToRGB().pixels, file.metadata)
     }
+
+    /// Whether a file's square is the same under another rule.
+    ///
+    /// - Throws: ``ImageError``
+    public func isSame(
+        encoded: UnsafeRawBufferPointer, decoder: ImageDecoder, under other: ImageDecoder.Rule
+    ) throws(ImageError) -> Bool {
+        try decoder.hasSamePixels(encoded, under: other, leastSide: leastSide)
+    }
+
+    /// What a fast rule leaves of an image's shorter side, at least: twice the resolution, and no less
+    /// than a preview has, which is made of the same lines.
+    private var leastSide: Int { max(2 * resolution, 320) }
 
     private func consumer(_ shape: ImageShape) throws(ImageError) -> any LineConsumer {
         // Pillow would want hundreds of gigabytes for these.
@@ -144,7 +157,7 @@ public struct ImagePreprocessor: Sendable {
     ) throws(ImageError) -> (metadata: ImageMetadata, thumbnail: Thumbnail) {
         precondition(values.count == valueCount, "the buffer must hold the normalised image")
         var small: (any LineConsumer)?
-        let file = try decoder.read(encoded) { (shape) throws(ImageError) in
+        let file = try decoder.read(encoded, leastSide: leastSide) { (shape) throws(ImageError) in
             let second = encoder.consumer(of: shape)
             small = second
             return TwoConsumers(

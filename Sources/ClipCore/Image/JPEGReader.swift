@@ -15,6 +15,9 @@ final class JPEGReader: LineReader {
     private static let damaged = "it is damaged"
 
     let shape: ImageShape
+    let wholeShape: ImageShape
+    /// The image is decoded at one part in this many of its size: 1, 2, 4 or 8.
+    private let scale: Int
     private let handle: OpaquePointer
     private let limits: ImageLimits
     private let isSaving: Bool
@@ -24,8 +27,10 @@ final class JPEGReader: LineReader {
     ///   - bytes: the whole file; must outlive this value
     ///   - isSaving: leaves out the inverse transform of what is not wanted. Such a reader makes nothing
     ///     of damage, but throws ``damage``.
+    ///   - leastSide: the image is scaled down as far as its shorter side keeps so many pixels, as Pillow's
+    ///     `draft` decides it; nil for not at all
     init(
-        _ bytes: UnsafeRawBufferPointer, limits: ImageLimits, isSaving: Bool
+        _ bytes: UnsafeRawBufferPointer, limits: ImageLimits, isSaving: Bool, leastSide: Int? = nil
     ) throws(ImageError) {
         let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
         guard let handle = cjpeg_create(start, bytes.count) else { throw .outOfMemory }
@@ -46,7 +51,13 @@ final class JPEGReader: LineReader {
             case 4: mode = .cmyk
             default: throw .unsupportedComponents(Int(header.components))
             }
-            shape = ImageShape(width: width, height: height, mode: mode)
+            wholeShape = ImageShape(width: width, height: height, mode: mode)
+            let most = leastSide.map { min(width, height) / $0 } ?? 1
+            let scale = [8, 4, 2].first { $0 <= most } ?? 1
+            self.scale = scale
+            shape = ImageShape(
+                width: (width + scale - 1) / scale, height: (height + scale - 1) / scale, mode: mode
+            )
         } catch {
             cjpeg_destroy(handle)
             throw error
@@ -66,6 +77,7 @@ final class JPEGReader: LineReader {
         request.max_scans = Int32(clamping: scanLimit)
         request.max_memory = max(0, limits.maximumMemory)
         request.saving = isSaving ? 1 : 0
+        request.scale = UInt32(scale)
         try check(cjpeg_start(handle, &request))
     }
 

@@ -1,8 +1,7 @@
 import CCodecs
 
 /// Images that a library decodes as a whole and that is loaded when the first such image comes: HEIC by libheif,
-/// AVIF by libavif, JPEG XL by libjxl, JPEG 2000 by openjpeg, and by libraw the largest preview in a
-/// camera's raw file.
+/// AVIF by libavif, JPEG XL by libjxl, and JPEG 2000 by openjpeg.
 ///
 /// | format | mode | pixels |
 /// |---|---|---|
@@ -10,41 +9,24 @@ import CCodecs
 /// | AVIF | RGB, RGBA | the primary image or first frame in 8 bits, as stored |
 /// | JPEG XL | L, LA, RGB, RGBA | the first frame in 8 bits, turned as its codestream says |
 /// | JPEG 2000 | L, LA, RGB, RGBA, CMYK, I;16 | as Pillow's `Jpeg2KDecode.c`, YCC converted |
-/// | RAW | the preview's | as of the JPEG that it is, or RGB |
 final class LibraryReader: LineReader {
     /// What the file says besides the pixels.
     struct Header {
         var shape: ImageShape
         var blocks = MetadataBlocks()
-        /// EXIF's number for what an AVIF or raw file says about its pixels.
+        /// EXIF's number for what an AVIF file says about its pixels.
         var orientation = 1
     }
 
     let header: Header
     var shape: ImageShape { header.shape }
-    private let image: Handle
-    private let reader: any LineReader
+    private let reader: WholeImageReader
 
-    /// - Parameters:
-    ///   - bytes: the whole file; must outlive the reader
-    ///   - isSavingJPEG: see ``JPEGReader``; for a preview that is a JPEG
+    /// - Parameter bytes: the whole file; must outlive the reader
     init(
-        _ bytes: UnsafeRawBufferPointer, _ format: ImageFormat, limits: ImageLimits,
-        isSavingJPEG: Bool
+        _ bytes: UnsafeRawBufferPointer, _ format: ImageFormat, limits: ImageLimits
     ) throws(ImageError) {
         let image = try Handle(bytes, format)
-        self.image = image
-        if let start = image.header.jpeg {
-            let jpeg = UnsafeRawBufferPointer(start: start, count: image.header.jpeg_count)
-            guard ImageFormat(prefix: jpeg.prefix(ImageFormat.prefixLength)) == .jpeg else {
-                throw .corrupt("its preview is not a JPEG")
-            }
-            reader = try JPEGReader(jpeg, limits: limits, isSaving: isSavingJPEG)
-            header = Header(
-                shape: reader.shape, blocks: MetadataBlocks(jpeg, .jpeg),
-                orientation: Int(image.header.orientation))
-            return
-        }
         let (width, height) = (Int(image.header.width), Int(image.header.height))
         let pixels = try limits.pixels(width: width, height: height)
         guard let mode = PixelImage.Mode(rawValue: String(cString: image.header.mode)) else {
@@ -69,9 +51,9 @@ final class LibraryReader: LineReader {
         try reader.start(rows: rows, columns: columns)
     }
 
-    func nextLine() throws(ImageError) -> UnsafePointer<UInt8> { try reader.nextLine() }
+    func nextLine() -> UnsafePointer<UInt8> { reader.nextLine() }
 
-    func finish() throws(ImageError) { try reader.finish() }
+    func finish() {}
 
     /// The library that reads a format and its version, such as `libheif 1.15.1`, or that it is missing; nil
     /// for formats that need none of these.
@@ -84,7 +66,7 @@ final class LibraryReader: LineReader {
     /// See ``ImageDecoder/lacks(_:)``.
     static func lacks(_ reader: String) -> Bool {
         if let format = ImageFormat(rawValue: reader) {
-            return !format.isBuiltIn || format.codec?.pointee.load() == 0
+            return (try? format.checkReader()) == nil
         }
         func parts(_ reader: String) -> (name: Substring, version: [Int]) {
             let words = reader.split(separator: " ")
@@ -107,11 +89,9 @@ final class LibraryReader: LineReader {
         private var image: UnsafeMutableRawPointer?
 
         init(_ bytes: UnsafeRawBufferPointer, _ format: ImageFormat) throws(ImageError) {
+            try format.checkReader()
             guard let codec = format.codec?.pointee else {
                 throw .unsupportedFormat(format.rawValue)
-            }
-            guard codec.load() != 0 else {
-                throw .missingLibrary(format, String(cString: codec.soname))
             }
             self.format = format
             self.codec = codec
@@ -162,15 +142,21 @@ extension ImageFormat {
         case .avif: ccodec_avif()
         case .jpegXL: ccodec_jpeg_xl()
         case .jpeg2000: ccodec_jpeg_2000()
-        case .raw: ccodec_raw()
         default: nil
         }
+    }
+
+    /// - Throws: ``ImageError`` when this build, or this machine, lacks a reader for the format
+    package func checkReader() throws(ImageError) {
+        guard isBuiltIn else { throw .unsupportedFormat(rawValue) }
+        guard let codec = codec?.pointee, codec.load() == 0 else { return }
+        throw .missingLibrary(self, String(cString: codec.soname))
     }
 
     /// Whether this build reads the format: package traits can leave some out.
     public var isBuiltIn: Bool {
         switch self {
-        case .jpeg, .png, .webP, .gif, .bmp, .tiff: true
+        case .jpeg, .png, .webP, .gif, .bmp, .tiff, .raw: true
         default: codec != nil
         }
     }

@@ -24,7 +24,11 @@ package struct ImageShape: Equatable, Sendable {
 /// The calls come in the order of declaration, the middle one once for each line of ``start``'s rows.
 /// Readers are used by one thread at a time and share nothing.
 package protocol LineReader: AnyObject {
+    /// Of the lines.
     var shape: ImageShape { get }
+
+    /// Of the image in the file, which may be larger.
+    var wholeShape: ImageShape { get }
 
     /// Names the part of the image that is wanted. What lies outside is decoded only as far as the
     /// format needs it, and as far as an error in it makes Pillow refuse the image.
@@ -36,6 +40,10 @@ package protocol LineReader: AnyObject {
 
     /// Reads what is after the wanted rows.
     func finish() throws(ImageError)
+}
+
+extension LineReader {
+    package var wholeShape: ImageShape { shape }
 }
 
 /// Takes an image's lines.

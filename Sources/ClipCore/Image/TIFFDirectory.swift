@@ -8,8 +8,12 @@ struct TIFFDirectory {
     private let entries: Int
     private let count: Int
 
+    /// In the place of TIFF's 42, Panasonic writes `U\0` and Olympus `RO` or `RS`.
+    private static let rawMarks: [UInt64] = [0x55, 0x4F52, 0x5352]
+
     /// The first directory.
-    init?(_ bytes: UnsafeRawBufferPointer) {
+    /// - Parameter isRaw: whether the marks of makers' raw files count too
+    init?(_ bytes: UnsafeRawBufferPointer, isRaw: Bool = false) {
         guard bytes.count >= 8 else { return nil }
         let isBigEndian: Bool
         switch (bytes[0], bytes[1]) {
@@ -22,7 +26,8 @@ struct TIFFDirectory {
         }
         let isBigTIFF = number(2, at: 2) == 43
         // Pillow accepts a 42 in the other byte order too.
-        guard isBigTIFF || [42, 42 << 8].contains(number(2, at: 2)),
+        let marks = [42, 42 << 8] + (isRaw ? Self.rawMarks : [])
+        guard isBigTIFF || marks.contains(number(2, at: 2) ?? 0),
             let start = isBigTIFF ? number(8, at: 8) : number(4, at: 4)
         else { return nil }
         self.init(bytes, at: start, isBigEndian: isBigEndian, isBigTIFF: isBigTIFF)

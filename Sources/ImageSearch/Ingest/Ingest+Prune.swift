@@ -70,8 +70,8 @@ extension Ingest {
     /// Compares the bucket with the table and changes nothing.
     ///
     /// - Parameter prunes: whether to count the rows whose objects are gone, too.
-    /// - Returns: in `changed` how many objects a run would fetch (what they hold is not known before),
-    ///   in `pruned` how many rows it would remove.
+    /// - Returns: in `changed` how many objects a run would fetch, in `failed` which of them it is known
+    ///   to refuse, in `pruned` how many rows it would remove.
     public func survey(
         prunes: Bool, report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
         onNote: (String) -> Void = { _ in }
@@ -103,7 +103,7 @@ extension Ingest {
         let needs =
             options.refreshes
             ? RefreshNeeds(
-                decoding: try table.rule(orientation, isRefreshing: true).orientation.rawValue,
+                decoding: try table.decoding(decoding, isRefreshing: true).rule.description,
                 needsPreviews: options.makesPreviews) : nil
         let listing = try list { page, excluded in
             if isStopping.read({ $0 }) {
@@ -122,15 +122,16 @@ extension Ingest {
                     } else {
                         [KnownObject](repeating: .changed, count: objects.count)
                     }
-                for (object, answer) in zip(objects, answers) {
-                    switch answer {
+                for (object, known) in zip(objects, answers) {
+                    switch known == .changed ? foreseen(object) : known {
                     case .changed, .incomplete: progress.changed += 1
                     case .unchanged: progress.unchanged += 1
                     case .noPicture: progress.skipped += 1
                     case .refused(let reason, let format):
                         tell(
                             IngestFailure(
-                                key: object.key, reason: reason, format: format, isKnown: true))
+                                key: object.key, reason: reason, format: format,
+                                isKnown: known != .changed))
                     }
                 }
             } failed: { object, error in
@@ -152,6 +153,46 @@ extension Ingest {
             onNote("\(error)")
         }
         return progress
+    }
+
+    /// What a run would find out about a new object, as far as that costs no request: in a folder the first
+    /// bytes tell it, in a bucket the key alone.
+    private func foreseen(_ object: ObjectSummary) -> KnownObject {
+        let name = ObjectFilter.formatName(object.key)
+        if name != nil, object.size > options.maximumObjectBytes {
+            let error = KeyError.tooLarge(
+                bytes: Int(clamping: object.size), limit: options.maximumObjectBytes)
+            return .refused(reason: "\(error)", format: nil)
+        }
+        var answer = KnownObject.changed
+        func check(_ format: String?, _ body: () throws(ImageError) -> Void) {
+            do {
+                try body()
+            } catch {
+                let isPicture = name != nil || error != .notAnImage
+                answer =
+                    isPicture
+                    ? .refused(reason: "\(error)", format: error.unsupportedFormat ?? format)
+                    : .noPicture
+            }
+        }
+        if store is DirectoryBucket {
+            // What cannot be read now is left to the run.
+            _ = try? store.object(object.key, maximumBytes: .max) { start in
+                check(PictureFormat(prefix: start)?.rawValue) { () throws(ImageError) in
+                    try ImageDecoder.format(of: start).checkReader()
+                }
+                return false
+            }
+        } else if let name {
+            check(name) { () throws(ImageError) in
+                guard let format = PictureFormat(rawValue: name) else {
+                    throw .unsupportedFormat(name)
+                }
+                try format.checkReader()
+            }
+        }
+        return answer
     }
 
     /// Removes rows whose objects are gone: after a complete listing of its own, in one transaction.

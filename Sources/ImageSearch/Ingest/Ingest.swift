@@ -28,6 +28,8 @@ public struct Ingest: Sendable {
         public var retryFor = Duration.seconds(300)
         /// Which objects of the bucket to process.
         public var scope = ObjectScope()
+        /// Whether large JPEGs are decoded at a smaller scale; nil leaves it to the collection.
+        public var decodesFast: Bool?
         /// Whether to fill in what rows of unchanged pictures lack, and to decode them by another rule.
         public var refreshes = false
         /// Whether to store a small copy of each picture.
@@ -48,8 +50,7 @@ public struct Ingest: Sendable {
     let modelPath: String
     let activation: Activation?
     let precision: Precision
-    /// `CLIP_ORIENTATION`; nil leaves it to the collection.
-    let orientation: ImageDecoder.Orientation?
+    let decoding: WantedDecoding
     let options: Options
     /// Set by ``stop()``.
     let isStopping = Monitor(false)
@@ -84,7 +85,8 @@ public struct Ingest: Sendable {
             try PicturesTable(uri: uri, schema: schema, applicationName: "process-images")
         }
         precision = try settings.precision()
-        orientation = try settings.orientation()
+        decoding = WantedDecoding(
+            orientation: try settings.orientation(), isFast: options.decodesFast)
         activation = try settings.activation()
         self.options = options
         self.modelPath = try modelPath()
@@ -118,7 +120,7 @@ public struct Ingest: Sendable {
     ) throws -> IngestProgress {
         let loaded = try loadedModel()
         let collection = try prepare(for: loaded.identity)
-        if collection.rule.isFormer, memory.update({ $0.notesFormerRule() }) {
+        if collection.decoding.isFormer, memory.update({ $0.notesFormerRule() }) {
             onNote(
                 "an earlier version embedded this table's pictures as they are stored, some of them sideways; new ones are embedded alike until process-images --refresh turns them upright"
             )
@@ -130,7 +132,7 @@ public struct Ingest: Sendable {
         for _ in 0..<Self.maximumPasses {
             let pipeline = IngestPipeline(
                 self, model: collection.model, encoder: loaded.encoder,
-                orientation: collection.rule.orientation, isPooled: collection.isPooled)
+                rule: collection.decoding.rule, isPooled: collection.isPooled)
             try pipeline.start()
             func total(_ progress: IngestProgress) -> IngestProgress {
                 var progress = progress
@@ -181,7 +183,7 @@ public struct Ingest: Sendable {
     private struct Collection {
         /// The model's number.
         let model: Int
-        let rule: DecodingRule
+        let decoding: CollectionDecoding
         let isAdopting: Bool
         let isPooled: Bool
     }
@@ -200,7 +202,7 @@ public struct Ingest: Sendable {
         return Collection(
             model: options.replacesModel
                 ? try table.prepareReplacement(by: identity) : try table.adopt(identity),
-            rule: try table.adopt(orientation, isRefreshing: options.refreshes),
+            decoding: try table.adopt(decoding, isRefreshing: options.refreshes),
             isAdopting: isAdopting, isPooled: table.isPooled)
     }
 
@@ -223,6 +225,8 @@ final class LazyEncoder: Sendable {
     private let checkpoint: Checkpoint
     private let precision: Precision
     private let result = Monitor<Result<ImageEncoder, any Error>?>(nil)
+
+    var preprocessor: ImagePreprocessor { ImagePreprocessor(checkpoint.configuration) }
 
     init(_ checkpoint: Checkpoint, _ precision: Precision) {
         self.checkpoint = checkpoint

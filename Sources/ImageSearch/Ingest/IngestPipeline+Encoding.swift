@@ -61,8 +61,7 @@ extension IngestPipeline {
             let start = picture.bytes.prefix(PictureFormat.prefixLength)
             refuse(
                 picture.object, reason: "\(error)",
-                format: PictureFormat(prefix: start)?.rawValue
-                    ?? PictureFormat.unsupportedName(prefix: start),
+                format: error.unsupportedFormat ?? PictureFormat(prefix: start)?.rawValue,
                 missingReader: error.missingReader)
         }
     }
@@ -71,9 +70,11 @@ extension IngestPipeline {
     /// - Returns: nil when the picture has to be embedded again.
     private func refreshed(_ picture: Fetched) throws -> IngestResults.Picture? {
         try picture.bytes.withUnsafeBytes { bytes in
-            // Where the file says that it is upright, both rules give the same pixels.
-            if picture.task == .decodeAgain, try decoder.metadata(bytes).orientation != 1 {
-                return nil
+            if case .decodeAgain(let former) = picture.task {
+                guard let former = ImageDecoder.Rule(former),
+                    try encoder.preprocessor.isSame(
+                        encoded: bytes, decoder: decoder, under: former)
+                else { return nil }
             }
             return IngestResults.Picture(
                 object: picture.object, metadata: try decoder.metadata(bytes),
@@ -136,7 +137,7 @@ private final class EncodingBatch {
             // A preview is upright, whatever is embedded: only a picture that lies on its side and is
             // embedded so is decoded twice.
             let isUpright =
-                try decoder.orientation == .upright || decoder.metadata(bytes).orientation == 1
+                try decoder.rule.orientation == .upright || decoder.metadata(bytes).orientation == 1
             if let previews, isUpright {
                 let (metadata, preview) = try preprocessor.write(
                     encoded: bytes, decoder: decoder, into: target, thumbnail: previews)

@@ -69,7 +69,7 @@ extension IngestPipeline {
         try storing.run {
             try $0.store(
                 results, owner: worker.owner, model: model, rules: rules,
-                decoding: decoder.orientation.rawValue)
+                decoding: decoder.rule.description)
         }
         let stored = results.pictures.count { $0.embedding != nil }
         state.update { state in

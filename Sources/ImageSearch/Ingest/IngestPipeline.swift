@@ -85,7 +85,7 @@ final class IngestPipeline: Sendable {
     let room: Monitor<Int>
 
     init(
-        _ ingest: Ingest, model: Int, encoder: LazyEncoder, orientation: ImageDecoder.Orientation,
+        _ ingest: Ingest, model: Int, encoder: LazyEncoder, rule: ImageDecoder.Rule,
         isPooled: Bool
     ) {
         store = ingest.store
@@ -94,7 +94,7 @@ final class IngestPipeline: Sendable {
         isStopping = ingest.isStopping
         self.model = model
         self.encoder = encoder
-        decoder = ImageDecoder(limits: options.limits, orientation: orientation)
+        decoder = ImageDecoder(limits: options.limits, rule: rule)
         uprightDecoder = ImageDecoder(limits: options.limits)
         previews = options.makesPreviews ? .preview : nil
         let state = Monitor(State())
@@ -121,7 +121,7 @@ final class IngestPipeline: Sendable {
     var needs: RefreshNeeds? {
         options.refreshes
             ? RefreshNeeds(
-                decoding: decoder.orientation.rawValue, needsPreviews: options.makesPreviews) : nil
+                decoding: decoder.rule.description, needsPreviews: options.makesPreviews) : nil
     }
 
     func start() throws {

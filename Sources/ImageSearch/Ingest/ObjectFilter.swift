@@ -48,23 +48,33 @@ public struct ObjectScope: Sendable, Equatable {
 
 /// Tells pictures from other objects in a bucket.
 package enum ObjectFilter {
-    /// Name endings of pictures. An object with one of them is reported when it cannot be read, as is
-    /// any object with a picture's first bytes; others are skipped.
-    private static let pictures: Set<Substring> = [
-        "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff",
-        "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "jpf", "jpx", "psd",
-        "cr2", "cr3", "nef", "arw", "raf", "orf", "rw2", "dng",
-    ]
+    /// Name endings of pictures, by format; some are never read. An object with one of them is reported when
+    /// it cannot be read, as is any object with a picture's first bytes; others are skipped.
+    private static let pictures: [Substring: String] = {
+        let endings = [
+            "JPEG": "jpg jpeg jpe jfif", "PNG": "png", "WebP": "webp", "GIF": "gif", "BMP": "bmp",
+            "TIFF": "tif tiff", "HEIC": "heic heif hif", "AVIF": "avif", "JPEG XL": "jxl",
+            "JPEG 2000": "jp2 j2k jpf jpx", "RAW": "cr2 cr3 nef arw raf orf rw2 dng", "PSD": "psd",
+            "JPEG XR": "jxr wdp hdp", "X3F": "x3f", "OpenEXR": "exr", "QOI": "qoi", "XCF": "xcf",
+        ]
+        let pairs = endings.flatMap { format, endings in
+            endings.split(separator: " ").map { ($0, format) }
+        }
+        return Dictionary(uniqueKeysWithValues: pairs)
+    }()
     /// Films (those of Live Photos among them) and sidecars, which are skipped without fetching them.
     private static let others: Set<Substring> = [
         "mov", "mp4", "m4v", "avi", "mkv", "webm", "mpg", "mpeg", "3gp", "mts", "m2ts", "aae",
         "xmp",
     ]
 
-    package static func isNamedLikePicture(_ key: String) -> Bool {
+    /// The format that a name promises (`HEIC`); nil for names that are not a picture's.
+    package static func formatName(_ key: String) -> String? {
         let name = fileName(key)
-        return !isAppleDouble(name) && pictures.contains(ending(name))
+        return isAppleDouble(name) ? nil : pictures[ending(name)]
     }
+
+    package static func isNamedLikePicture(_ key: String) -> Bool { formatName(key) != nil }
 
     /// Whether an object is skipped without fetching it: macOS's AppleDouble files (`._IMG_1.JPG`), films,
     /// sidecars, the empty objects that stand for folders, and other empty objects that are not named like

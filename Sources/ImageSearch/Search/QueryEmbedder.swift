@@ -113,12 +113,12 @@ public final class QueryEmbedder: Sendable {
     ///
     /// - Parameters:
     ///   - file: a picture file of any format that is decoded.
-    ///   - orientation: the rule of the collection that is searched.
+    ///   - rule: of the collection that is searched.
     /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
     /// - Throws: ``SearchError`` about the picture, `CheckpointError` about the model file, or
     ///   ``EmbeddingError``.
     public func embed(
-        _ file: [UInt8], orientation: ImageDecoder.Orientation = .upright
+        _ file: [UInt8], rule: ImageDecoder.Rule = ImageDecoder.Rule()
     ) throws -> [Float] {
         guard file.count <= SearchQuery.maximumPictureBytes else {
             throw SearchError.pictureTooLarge(
@@ -131,7 +131,7 @@ public final class QueryEmbedder: Sendable {
         let pixels: [Float]
         do {
             pixels = try preprocessor.values(
-                encoded: file, decoder: ImageDecoder(limits: limits, orientation: orientation))
+                encoded: file, decoder: ImageDecoder(limits: limits, rule: rule))
         } catch {
             throw SearchError(error)
         }

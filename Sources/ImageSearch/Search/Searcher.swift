@@ -107,7 +107,7 @@ public final class Searcher: PictureSearch {
     /// nil while the model is being loaded.
     private let embedder = Monitor(QueryEmbedder?.none)
     /// The collection's rule, as the last connection to the database found it.
-    private let orientation = Monitor(ImageDecoder.Orientation.upright)
+    private let decoding = Monitor(ImageDecoder.Rule())
     private let connections: ThreadPool<SearchConnection>
     /// Searches that run at the same time.
     let threads: Int
@@ -187,7 +187,7 @@ public final class Searcher: PictureSearch {
                     table.searchModel = embedder?.identity
                     let vector = try QueryVector.of(terms) { try table.embedding(of: $0) }
                     let nearest = try table.nearest(to: vector, query)
-                    self.orientation.update { $0 = table.knownOrientation ?? $0 }
+                    self.decoding.update { $0 = table.knownDecoding ?? $0 }
                     return SearchResult(
                         hits: nearest.hits, isTruncated: isTruncated, hasMore: nearest.hasMore,
                         stackScore: nearest.stackScore)
@@ -198,11 +198,11 @@ public final class Searcher: PictureSearch {
         }
     }
 
-    /// A picture file's embedding under the collection's rule about EXIF's orientation,
-    /// `[embedding dimension]`, computed on the calling thread.
+    /// A picture file's embedding under the collection's rule, `[embedding dimension]`, computed on the
+    /// calling thread.
     /// - Throws: ``NotReady``, ``SearchError`` about the picture, or an error about the model.
     public func embed(_ file: [UInt8]) throws -> [Float] {
-        try ready().embed(file, orientation: orientation.read { $0 })
+        try ready().embed(file, rule: decoding.read { $0 })
     }
 
     /// Tokens that a text can have.
@@ -252,9 +252,9 @@ public final class Searcher: PictureSearch {
     public func connect() async throws {
         let found = try await ask { table in
             _ = try table.dimension()
-            return try table.searchState().orientation
+            return try table.searchState().decoding
         }
-        orientation.update { $0 = found }
+        decoding.update { $0 = found }
     }
 
     public func pictureCount() async throws -> Int { try await ask { try $0.rowEstimate() } }

@@ -127,65 +127,72 @@ extension PicturesTable {
     }
 }
 
-// MARK: - Orientation
+// MARK: - Decoding
+
+/// What a run's settings say about decoding; nil leaves it to the collection.
+struct WantedDecoding {
+    /// `CLIP_ORIENTATION`.
+    let orientation: ImageDecoder.Orientation?
+    /// `--fast-decode`.
+    let isFast: Bool?
+}
 
 /// What a collection's pictures are decoded by.
-struct DecodingRule {
-    let orientation: ImageDecoder.Orientation
+struct CollectionDecoding {
+    let rule: ImageDecoder.Rule
     /// Whether an earlier version, which knew no rule, embedded the pictures as they are stored.
     let isFormer: Bool
 }
 
 extension PicturesTable {
-    /// The rule about EXIF's orientation that the collection's embeddings follow; `stored` for the demo's
-    /// and earlier versions' tables, which knew none.
+    /// The rule that the collection's embeddings follow; `stored` for the demo's and earlier versions'
+    /// tables, which knew none.
     /// - Throws: ``TableError/unknownDecoding(_:)``.
-    func orientation() throws -> ImageDecoder.Orientation {
+    func decoding() throws -> ImageDecoder.Rule {
         do {
             let rows = try read(
                 """
                 SELECT coalesce(decoding, 'stored') FROM \(names["picture_collection"])
                 """)
-            return try rows.first.map { try Self.orientation($0.string(0)) } ?? .stored
+            return try rows.first.map { try Self.decoding($0.string(0)) }
+                ?? ImageDecoder.Rule(orientation: .stored)
         } catch let error as PGError where error.isUndefinedTable {
-            return .stored
+            return ImageDecoder.Rule(orientation: .stored)
         }
     }
 
-    private static func orientation(_ name: String) throws -> ImageDecoder.Orientation {
-        guard let orientation = ImageDecoder.Orientation(rawValue: name) else {
-            throw TableError.unknownDecoding(name)
-        }
-        return orientation
+    private static func decoding(_ name: String) throws -> ImageDecoder.Rule {
+        guard let rule = ImageDecoder.Rule(name) else { throw TableError.unknownDecoding(name) }
+        return rule
     }
 
     /// Makes sure that new pictures may be decoded by the given rule, and records it: the first run decides
     /// for all, and only a refresh changes it.
     ///
-    /// - Parameter wanted: nil takes the collection's; a new collection's pictures are turned upright.
-    /// - Throws: ``TableError/otherOrientation(table:given:)``.
-    func adopt(_ wanted: ImageDecoder.Orientation?, isRefreshing: Bool) throws -> DecodingRule {
+    /// A new collection's pictures are turned upright and decoded exactly, unless `wanted` says otherwise.
+    /// - Throws: ``TableError/otherOrientation(table:given:)``, ``TableError/otherSpeed(isFast:)``.
+    func adopt(_ wanted: WantedDecoding, isRefreshing: Bool) throws -> CollectionDecoding {
         try connection.transaction {
-            let rule = try rule(wanted, isRefreshing: isRefreshing, isLocked: true)
-            if !rule.isFormer {
+            let decoding = try decoding(wanted, isRefreshing: isRefreshing, isLocked: true)
+            if !decoding.isFormer {
                 try connection.execute(
                     """
                     UPDATE \(names["picture_collection"]) SET decoding = $1
                     WHERE decoding IS DISTINCT FROM $1
-                    """, [.text(rule.orientation.rawValue)])
+                    """, [.text(decoding.rule.description)])
             }
-            return rule
+            return decoding
         }
     }
 
     /// What ``adopt(_:isRefreshing:)`` would record.
-    func rule(
-        _ wanted: ImageDecoder.Orientation?, isRefreshing: Bool, isLocked: Bool = false
-    ) throws -> DecodingRule {
+    func decoding(
+        _ wanted: WantedDecoding, isRefreshing: Bool, isLocked: Bool = false
+    ) throws -> CollectionDecoding {
         let row = try connection.execute(
             "SELECT decoding FROM \(names["picture_collection"]) \(isLocked ? "FOR UPDATE" : "")"
         ).first
-        let known = try row.flatMap { try $0.isNull(0) ? nil : Self.orientation($0.string(0)) }
+        let known = try row.flatMap { try $0.isNull(0) ? nil : Self.decoding($0.string(0)) }
         var isFormer = false
         if row != nil, known == nil {
             isFormer = try !connection.execute(
@@ -195,15 +202,22 @@ extension PicturesTable {
                 """
             ).isEmpty
         }
-        if isRefreshing {
-            return DecodingRule(orientation: wanted ?? known ?? .upright, isFormer: false)
+        let current =
+            known ?? (isFormer && !isRefreshing ? ImageDecoder.Rule(orientation: .stored) : nil)
+        if !isRefreshing, let current {
+            if let wanted = wanted.orientation, wanted != current.orientation {
+                throw TableError.otherOrientation(
+                    table: current.orientation.rawValue, given: wanted.rawValue)
+            }
+            if let isFast = wanted.isFast, isFast != current.isFast {
+                throw TableError.otherSpeed(isFast: current.isFast)
+            }
         }
-        let current = known ?? (isFormer ? .stored : nil)
-        if let wanted, let current, wanted != current {
-            throw TableError.otherOrientation(table: current.rawValue, given: wanted.rawValue)
-        }
+        let rule = ImageDecoder.Rule(
+            orientation: wanted.orientation ?? current?.orientation ?? .upright,
+            isFast: wanted.isFast ?? current?.isFast ?? false)
         // A setting that agrees with what an earlier version did is a decision.
-        return DecodingRule(
-            orientation: wanted ?? current ?? .upright, isFormer: isFormer && wanted == nil)
+        return CollectionDecoding(
+            rule: rule, isFormer: isFormer && !isRefreshing && wanted.orientation == nil)
     }
 }

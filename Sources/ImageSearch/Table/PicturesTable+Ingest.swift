@@ -20,12 +20,12 @@ enum KnownObject: Sendable, Equatable {
 }
 
 /// What is to be done with a picture.
-enum PictureTask: Sendable {
+enum PictureTask: Sendable, Equatable {
     case embed
     /// Its size, its date and a preview are to be stored; its embedding stays.
     case describe
-    /// The same, but it was embedded under another rule about its orientation.
-    case decodeAgain
+    /// The same, but it was decoded under another rule.
+    case decodeAgain(former: String)
 }
 
 /// What a refresh looks for in rows of unchanged objects.
@@ -169,7 +169,7 @@ extension PicturesTable {
         // Rows of earlier versions were decoded as they are stored.
         let missing = """
             picture.width IS NULL \(needs?.needsPreviews == true ? "OR preview.filename IS NULL" : ""),
-            coalesce(picture.\(set["decoding"]), 'stored') <> $7
+            coalesce(nullif(coalesce(picture.\(set["decoding"]), 'stored'), $7), '')
             """
         let previews = """
             LEFT JOIN \(names["picture_previews"]) AS preview ON preview.filename = picture.filename
@@ -180,7 +180,7 @@ extension PicturesTable {
         let rows = try connection.execute(
             """
             SELECT listed.place::integer - 1, false, NULL::text, NULL::text,
-                \(needs == nil ? "false, false" : missing), ''
+                \(needs == nil ? "false, ''" : missing), ''
             FROM \(listed) JOIN \(names.pictures) AS picture ON picture.filename = listed.filename
                 AND coalesce(picture.\(set["etag"]), '') = listed.etag
                 AND picture.\(set["size"]) = listed.size
@@ -188,7 +188,7 @@ extension PicturesTable {
                 AND (listed.etag <> '' OR picture.\(set["stored_at"]) >= to_timestamp($6))
             \(needs?.needsPreviews == true ? previews : "")
             UNION ALL
-            SELECT listed.place::integer - 1, true, refusal.reason, refusal.format, false, false,
+            SELECT listed.place::integer - 1, true, refusal.reason, refusal.format, false, '',
                 substr(refusal.rules, length($5) + 1)
             FROM \(listed) JOIN \(names["picture_refusals"]) AS refusal
                 ON refusal.filename = listed.filename
@@ -203,9 +203,10 @@ extension PicturesTable {
             let place = try row.int(0)
             guard answers.indices.contains(place) else { continue }
             if try !row.bool(1) {
+                let former = try row.string(5)
                 answers[place] =
-                    try row.bool(5)
-                    ? .incomplete(.decodeAgain)
+                    former != ""
+                    ? .incomplete(.decodeAgain(former: former))
                     : try row.bool(4) ? .incomplete(.describe) : .unchanged
             } else if answers[place] != .changed {
                 // Its row is newer than the refusal.

@@ -15,7 +15,7 @@ struct SearchState: Sendable {
     /// Whether there are small copies that this role may read.
     let hasPreviews: Bool
     /// The rule that pictures to search with are decoded by.
-    let orientation: ImageDecoder.Orientation
+    let decoding: ImageDecoder.Rule
 
     /// Whether an index is asked on when a filter left too little of what it gave (pgvector 0.8.0).
     var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
@@ -44,7 +44,7 @@ final class SearchStateCache {
 
 extension PicturesTable {
     /// The collection's rule, if a search has asked for it.
-    var knownOrientation: ImageDecoder.Orientation? { searchStateCache.last?.orientation }
+    var knownDecoding: ImageDecoder.Rule? { searchStateCache.last?.decoding }
 
     /// What a search needs to know of the table. Every search comes through here, so this is where
     /// what forbids searching is found out too. A few queries every ten seconds of a connection's life.
@@ -67,7 +67,7 @@ extension PicturesTable {
                 index: SearchIndex.best(of: try searchIndexes()),
                 extensionVersion: versionNumbers(try row?.string(0) ?? ""),
                 hasModels: try row?.bool(1) ?? false, hasFacts: try row?.bool(2) ?? false,
-                hasPreviews: try row?.bool(3) ?? false, orientation: try orientation())
+                hasPreviews: try row?.bool(3) ?? false, decoding: try decoding())
         }
     }
 

@@ -51,6 +51,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case otherEndpoint(table: BucketIdentity, given: BucketIdentity)
     case unknownKindOfStore(String)
     case otherOrientation(table: String, given: String)
+    /// `--fast-decode` or `--no-fast-decode` contradicts the rule that the table's pictures are decoded by.
+    case otherSpeed(isFast: Bool)
     case unknownDecoding(String)
 
     public var description: String {
@@ -154,6 +156,10 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures belongs to the bucket \(table), but the settings name the bucket \(given): if both are the same bucket, run process-images --add-endpoint once"
         case .otherOrientation(let table, let given):
             "the table's pictures are embedded with CLIP_ORIENTATION=\(table), but the settings say \(given): correct the settings, or run process-images --refresh, which embeds the pictures concerned again"
+        case .otherSpeed(let isFast):
+            isFast
+                ? "the table's pictures are decoded with --fast-decode: leave out --no-fast-decode, or add --refresh, which embeds the pictures concerned again"
+                : "the table's pictures are decoded exactly: leave out --fast-decode, or add --refresh, which embeds the pictures concerned again"
         case .unknownDecoding(let rule):
             "the table's pictures are decoded by a rule that this version does not know, \(quoted(rule)): use the version that wrote it"
         case .unknownKindOfStore(let kind):

@@ -48,6 +48,8 @@ public struct TableStatus: Sendable, Equatable {
     public let models: [Model]
     /// The model that is to replace the table's, and how many rows have its embedding already.
     public let replacement: Replacement?
+    /// The rule that pictures are decoded by (``ImageDecoder/Rule``), as recorded; nil when none is.
+    public let decoding: String?
     public let indexes: [Index]
     public let partitions: Int
     /// Into how many shards Citus has split the table; 0 without Citus.
@@ -141,7 +143,8 @@ extension PicturesTable {
             schema: try row.string(3), dimension: dimension, pictures: try row.int(0),
             withoutEmbedding: try row.int(1),
             failures: try failures(), models: try statusModels(where: "active_since"),
-            replacement: try replacement(), indexes: try indexStatus(),
+            replacement: try replacement(), decoding: try recordedDecoding(),
+            indexes: try indexStatus(),
             partitions: sizes.partitions, shards: sizes.shards, tableBytes: sizes.table,
             indexBytes: sizes.indexes, outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
             migrations: try migrationNumbers())
@@ -223,6 +226,14 @@ extension PicturesTable {
         return try connection.execute(
             "SELECT count(*) FROM \(names["picture_refusals"]) WHERE reason IS NOT NULL"
         ).first?.int(0)
+    }
+
+    private func recordedDecoding() throws -> String? {
+        guard try has("picture_collection"),
+            let row = try connection.execute("SELECT decoding FROM \(names["picture_collection"])")
+                .first
+        else { return nil }
+        return try row.isNull(0) ? nil : row.string(0)
     }
 
     private func replacement() throws -> TableStatus.Replacement? {

@@ -105,7 +105,20 @@ struct GoldenImages: Decodable {
         }
     }
 
+    /// A large picture under a fast rule.
+    struct Fast: Decodable, CustomTestStringConvertible {
+        var file: String
+        var resolution: Int
+        /// After `draft`, as stored.
+        var width: Int
+        var height: Int
+        var square: UInt32
+
+        var testDescription: String { "\(file) at \(resolution)" }
+    }
+
     var decode: [Decoding]
+    var fast: [Fast]
     var resize: [Synthetic]
     var square: [Synthetic]
     /// `[3, 256]`, hexadecimal

@@ -16,6 +16,44 @@ import Testing
         #expect(crc32(values) == expected.floats)
     }
 
+    @Test("A fast rule gives upstream's bytes after Pillow's draft", arguments: golden.fast)
+    func fastRule(_ expected: GoldenImages.Fast) throws {
+        let preprocessor = ImagePreprocessor(resolution: expected.resolution)
+        let fast = ImageDecoder(rule: ImageDecoder.Rule(isFast: true))
+        try GoldenImages.picture(expected.file).withUnsafeBytes { bytes in
+            let (square, metadata) = try preprocessor.rgb(encoded: bytes, decoder: fast)
+            #expect(crc32(square) == expected.square)
+            let exact = try preprocessor.rgb(encoded: bytes)
+            #expect(metadata == exact.metadata)
+            let whole = try Self.stored.decode(bytes)
+            let isScaled = whole.width != expected.width
+            #expect((square == exact.square) == !isScaled)
+            let isSame = try preprocessor.isSame(
+                encoded: bytes, decoder: fast, under: ImageDecoder.Rule())
+            #expect(isSame == !isScaled)
+            // One decode serves the preview too, which has the size that it has under the exact rule.
+            let encoder = ThumbnailEncoder(shortSide: 320, longSide: 960, quality: 70)
+            var values = [Float](repeating: 0, count: preprocessor.valueCount)
+            let small = try values.withUnsafeMutableBufferPointer {
+                try preprocessor.write(
+                    encoded: bytes, decoder: fast, into: $0, thumbnail: encoder
+                ).thumbnail
+            }
+            let large = try encoder.thumbnail(of: bytes)
+            #expect(abs(small.width - large.width) <= 1 && abs(small.height - large.height) <= 1)
+            #expect(try values == preprocessor.values(encoded: Array(bytes), decoder: fast))
+        }
+    }
+
+    @Test func fastRuleHasNames() {
+        for name in ["upright", "stored", "upright-fast", "stored-fast"] {
+            #expect(ImageDecoder.Rule(name)?.description == name)
+        }
+        for name in ["", "fast", "-fast", "sideways", "upright-fast-fast", "upright-slow"] {
+            #expect(ImageDecoder.Rule(name) == nil)
+        }
+    }
+
     @Test("Synthetic pictures of many sizes become upstream's bytes", arguments: golden.square)
     func squares(_ expected: GoldenImages.Synthetic) {
         let preprocessor = ImagePreprocessor(resolution: expected.resolution!)

@@ -16,6 +16,9 @@ struct GoldenLibraryImage: GoldenPicture {
     var camera: String?
     var takenAt: String?
 
+    /// The rest of a camera's raw file is not read.
+    var isRAW: Bool { file.hasSuffix(".dng") || file.hasPrefix("preview.") }
+
     static let folder = GoldenImages.folder.appending(path: "libraries")
     static let all = answers()
 
@@ -94,7 +97,7 @@ struct GoldenLibraryImage: GoldenPicture {
             #expect(width * height == pixels)
             limits.maximumPixels = pixels
             limits.maximumMemory = pixels
-            guard !expected.file.hasSuffix(".dng") else { continue }
+            guard !expected.isRAW else { continue }
             #expect(throws: ImageError.tooMuchMemory(limit: pixels)) {
                 try ImageDecoder(limits: limits).decode(bytes)
             }
@@ -104,13 +107,34 @@ struct GoldenLibraryImage: GoldenPicture {
     @Test("A cut file is an error", arguments: GoldenLibraryImage.read)
     func cutFiles(_ expected: GoldenLibraryImage) throws {
         let bytes = try expected.bytes()
-        // The raw samples after the preview are not read; an animation's later frames neither.
-        guard !expected.file.hasSuffix(".dng"), expected.file != "sequence.avif" else { return }
+        // An animation's later frames are not read.
+        guard !expected.isRAW, expected.file != "sequence.avif" else { return }
         for length in [bytes.count / 4, bytes.count / 2] {
             #expect(throws: ImageError.self, "\(length) bytes") {
                 try ImageDecoder().decode(Array(bytes[..<length]))
             }
         }
+    }
+
+    @Test func previewsAreNoIcons() throws {
+        let start = Array("FUJIFILMCCD-RAW 0201".utf8)
+        let icon = try GoldenImages.picture("size-8x8")
+        let error = try #require(throws: ImageError.self) {
+            try ImageDecoder().decode(start + icon)
+        }
+        #expect("\(error)" == "RAW pictures with no preview are not supported")
+        let preview = try GoldenImages.picture("size-223x225")
+        let lossless: [UInt8] = [
+            0xFF, 0xD8, 0xFF, 0xC3, 0, 11, 8, 9, 9, 9, 9, 1, 1, 17, 0, 0xFF, 0xDA,
+        ]
+        for file in [preview, icon + preview, preview + icon, preview + lossless + icon] {
+            #expect(
+                try ImageDecoder().decode(start + file) == ImageDecoder().decode(preview))
+        }
+        // A search through any number of markers ends.
+        let markers = [[UInt8]](repeating: [0xFF, 0xE0, 0, 2], count: 200_000)
+        let endless = start + [0xFF, 0xD8] + markers.flatMap(\.self)
+        #expect(throws: ImageError.self) { try ImageDecoder().decode(endless) }
     }
 
     @Test func versionsNameTheLibraries() {

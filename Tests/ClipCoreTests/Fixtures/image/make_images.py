@@ -15,6 +15,8 @@ square-64/*.rgb (whole results, for a failing test to show by how much it is off
             properly but lack scans: libjpeg smooths their blocks, since 3.0.1 by other rules
   resize    CRC-32 of Image.resize(size, BICUBIC) of synthetic pixels
   square    CRC-32 of upstream's bytes for synthetic pixels of many sizes and resolutions
+  fast      CRC-32 of upstream's bytes after Image.draft, for large pictures and several resolutions: what
+            a fast rule makes of them
   floats    upstream's ToTensor and Normalize of 0...255 in all three channels, as hexadecimal floats
 
 Made with Pillow 13.0.0 and its libjpeg-turbo 3.2.0. Pillow 12 resizes tall pictures otherwise.
@@ -22,7 +24,7 @@ Made with Pillow 13.0.0 and its libjpeg-turbo 3.2.0. Pillow 12 resizes tall pict
 import io, json, pathlib, struct, subprocess, sys, warnings, zlib
 warnings.filterwarnings("ignore")
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from upstream import Compose, _transform, to_bytes_at
 
 here = pathlib.Path(__file__).resolve().parent
@@ -239,6 +241,33 @@ def answer(data):
             "floats": crc(to_floats(square).contiguous().numpy().astype("<f4").tobytes())}
 
 
+LARGE = ["large-420", "large-444-progressive", "large-cmyk", "large-grey"]
+
+
+def make_large():
+    """Pictures that a fast rule scales, some of them by 8."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name, mode, size, options in [
+        ("large-420", "RGB", (1403, 1291), {"subsampling": "4:2:0", "exif": turned}),
+        ("large-444-progressive", "RGB", (1290, 1500), {"subsampling": "4:4:4", "progressive": True}),
+        ("large-cmyk", "CMYK", (651, 700), {}), ("large-grey", "L", (2570, 2563), {"quality": 8}),
+    ]:
+        small = picture(mode, size[0] // 9, size[1] // 9, noise=0)
+        out = io.BytesIO()
+        small.resize(size, Image.BICUBIC).save(out, "JPEG", **{"quality": 30} | options)
+        (here / f"{name}.jpg").write_bytes(out.getvalue())
+
+
+def fast(name, resolution):
+    image = Image.open(here / f"{name}.jpg")
+    least = max(2 * resolution, 320)
+    image.draft(image.mode, (least, least))
+    square = to_bytes_at(resolution)(ImageOps.exif_transpose(image))
+    return {"file": name, "resolution": resolution, "width": image.width, "height": image.height,
+            "square": crc(square.tobytes())}
+
+
 def synthetic(mode, width, height, pattern):
     """The same integers in the test: `hash` is a texture, `checker` only 0 and 255 (overshoots)."""
     channels = {"L": 1, "RGB": 3, "CMYK": 4}[mode]
@@ -255,6 +284,7 @@ def main():
         for old in here.glob("*.jpg"):
             old.unlink()
         make_pictures()
+        make_large()
     golden = {"decode": [], "resize": [], "square": []}
     names = sorted(p.stem for p in here.glob("*.jpg"))
     for name in names:
@@ -283,6 +313,8 @@ def main():
         square = to_bytes_at(n)(synthetic(mode, w, h, pattern))
         golden["square"].append({"mode": mode, "width": w, "height": h, "pattern": pattern,
                                  "resolution": n, "crc": crc(square.tobytes())})
+
+    golden["fast"] = [fast(name, n) for name in LARGE + ["size-640x427"] for n in (32, 224, 336)]
 
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     floats = to_floats(Image.fromarray(ramp)).contiguous().numpy().reshape(3, 256)

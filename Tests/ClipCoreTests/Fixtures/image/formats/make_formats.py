@@ -666,6 +666,15 @@ def make_more_png():
     made["palette-empty.png"] = start + chunk(b"PLTE", b"") + rest
     made["palette-twice.png"] = start + used + used + rest
     made["palette-wrong-checksum.png"] = start + chunk(b"PLTE", b"", 5) + rest
+    indexed, first = png(scene(45, 37, 1), 8, 3, palette=colors(256)), chunk(b"PLTE", bytes(range(240)))
+    start, rest = indexed[:33], indexed[33:]
+    data = rest.index(b"IDAT") - 4
+    trns = chunk(b"tRNS", bytes(range(9)))
+    made["palette-second.png"] = start + first + rest
+    made["palette-second-shorter.png"] = start + rest[:data] + trns + first + rest[data:]
+    made["palette-third.png"] = start + first + first + chunk(b"tEXt", b"Title\0text") + rest
+    made["palette-after-data.png"] = indexed[:-12] + first + indexed[-12:]
+    start, rest = rgb[:33], rgb[33:]
     frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 45, 37, 0, 0, 1, 10, 0, 0))
     for frames, first in ((2, frame), (1, frame), (1, b"")):
         body = start + chunk(b"acTL", struct.pack(">II", frames, 0)) + first + rest[:-12]
