@@ -53,7 +53,7 @@ def texts(limit):
     if limit is None:
         return every
     others = [text for text in every if text not in SAMPLES]
-    return SAMPLES + others[:: -(-len(others) // max(1, limit - len(SAMPLES)))]
+    return SAMPLES + others[:: max(1, len(others) // max(1, limit - len(SAMPLES)))]
 
 
 def unit(features):
