@@ -68,8 +68,9 @@ enum GEMM {
                 x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
                 accumulate: epilogue == .add)
         case .half(let weight, let threads):
-            // Whole tiles of outputs, and no part too small to be worth a thread.
-            let part = max(128, (layer.outputs / threads + 15) / 16 * 16)
+            // Whole tiles of outputs, and no part too small to be worth waking a thread.
+            let part =
+                rows < 16 ? layer.outputs : max(128, (layer.outputs / threads + 15) / 16 * 16)
             // Each thread writes outputs of its own.
             nonisolated(unsafe) let (x, weight, out) = (x, weight, out)
             DispatchQueue.concurrentPerform(iterations: (layer.outputs + part - 1) / part) {
