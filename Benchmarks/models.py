@@ -6,8 +6,8 @@
     python Benchmarks/models.py [--precision fp32 int8] [--seconds 10] ViT-B-32 ViT-B-16-SigLIP …
 
 Names are OpenCLIP's. Weights are random and saved in fp16, which does not change the speed of the image tower. A batch
-of 8 images on each processor, ready tensors; the median of several runs, in images a second, and the memory of the
-whole process.
+of 8 images on each processor, ready tensors; the median of several runs, in images a second and, for a machine that is
+not idle, by processor time; and the memory of the whole process.
 """
 import argparse
 import array
@@ -59,12 +59,15 @@ def measure(name, folder, precision, seconds):
             "model": str(folder), "work": str(folder), "cores": cores, "photos": [str(photo)] * count,
             "tensors": str(tensors), "resolution": side})
         peer.ask("configure", configuration={"lanes": cores, "batch": BATCH})
-        rates, start = [], time.monotonic()
+        rates, own, start = [], [], time.monotonic()
         while len(rates) < 2 or time.monotonic() - start < seconds:
+            before = machine.process_seconds(peer._process.pid)
             rates.append(count / peer.ask("measure", source="tensors", count=count)["seconds"][0])
+            own.append(count * cores / (machine.process_seconds(peer._process.pid) - before))
         memory = machine.resident_mebibytes(peer._process.pid)
         peer.stop()
     print(f"| {name} | {precision} | {statistics.median(rates):.3g} ({min(rates):.3g} to {max(rates):.3g}) | "
+          f"{statistics.median(own):.3g} ({min(own):.3g} to {max(own):.3g}) | "
           f"{memory:.0f} MiB | {loaded['version']} |", flush=True)
 
 
