@@ -112,5 +112,5 @@ def test_architecture_names_files_that_exist():
 
 
 def test_length():
-    """An introduction; everything else is in docs."""
-    assert len(README.split()) <= 1_000
+    """An introduction; everything else is in docs. What has no letter or digit is a table's line or a sign."""
+    assert len([word for word in README.split() if re.search(r"\w", word)]) <= 960
