@@ -12,7 +12,7 @@ into an empty table, and lets Pillow do decoding and preprocessing alone, as ups
 (`draft`), on as many processes as there are processors. All in pictures a second. With `--options` it says how far the
 embeddings are from those without: the worst cosine. `--pillow 0` leaves Pillow out.
 """
-import argparse, io, json, multiprocessing, os, pathlib, subprocess, tempfile, time, warnings
+import argparse, io, json, multiprocessing, os, pathlib, resource, subprocess, tempfile, time, warnings
 
 warnings.filterwarnings("ignore")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -63,6 +63,12 @@ def pillow(job):
     return time.monotonic() - start
 
 
+def processor_seconds():
+    """Of the programs that have run; a busy machine changes it less than the rate."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def measure(options):
     files = sorted(options.folder.iterdir())
     cores = len(os.sched_getaffinity(0))
@@ -88,13 +94,13 @@ def measure(options):
                                    check=True, stderr=subprocess.DEVNULL)
                     environment = settings | {"CLIP_PRECISION": precision}
                     subprocess.run([options.tools / "create-table"], env=environment, cwd=work, check=True, stdout=subprocess.DEVNULL)
-                    start = time.monotonic()
+                    start, used = time.monotonic(), processor_seconds()
                     run = subprocess.run([options.tools / "process-images", "--quiet", "--json", *extra], env=environment,
                                          cwd=work, stdout=subprocess.PIPE, text=True)
                     seconds = time.monotonic() - start
                     encoded = json.loads(run.stdout)["encoded"]
                     print(f"process-images {' '.join(extra)} {precision}: {encoded / seconds:.1f}/s ({encoded} in {seconds:.1f} s, "
-                          f"loading included, exit code {run.returncode})", flush=True)
+                          f"{processor_seconds() - used:.1f} s of processor time, loading included, exit code {run.returncode})", flush=True)
                     rows = subprocess.run(["psql", settings["PG_SERVICE_URI"], "-AtF", "\t", "-c", "select filename, embedding from pictures"],
                                           check=True, stdout=subprocess.PIPE, text=True).stdout
                     vectors = {name: json.loads(vector) for name, vector in (row.split("\t") for row in rows.splitlines())}
