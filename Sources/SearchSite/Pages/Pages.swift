@@ -203,9 +203,11 @@ struct Pages: Sendable {
 
     /// A fragment when the script asked, else a page.
     func failure(_ failure: SiteFailure, for request: Request) -> Response {
+        let isWrongAddress = [.notFound, .badRequest].contains(failure.status)
         let content = MessageContent(
             heading: failure.heading, message: failure.message, isError: true,
-            operatorDetail: failure.operatorDetail)
+            operatorDetail: failure.operatorDetail, examples: examples,
+            hasExamples: isWrongAddress && !examples.isEmpty)
         var response = answer(
             content, for: failure.search ?? SearchState(), asFragment: request.wantsFragment)
         response.status = failure.status
