@@ -242,6 +242,24 @@ def test_read_only_database(workplace, album):
     assert "default_transaction_read_only" in refused(workplace, "create-table")
 
 
+def test_transactions_that_end_too_soon(workplace, album):
+    """With an idle_in_transaction_session_timeout of a millisecond (25P03) no picture can be stored."""
+    put(album, pictures(5))
+    workplace.run("process-images")
+    name = urllib.parse.urlsplit(workplace.database).path[1:]
+    with psycopg.connect(workplace.database, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '1ms'")
+    for command in [["create-table"], *WRITES]:
+        sentence = refused(workplace, *command)
+        assert "1 ms" in sentence and "idle_in_transaction_session_timeout" in sentence, sentence
+    # A search is one round trip.
+    assert len(workplace.run("find-images", "cat", "--keys").stdout.splitlines()) == 4
+    workplace.run("create-table", "--status")
+    assert "unchanged 5" in workplace.run("process-images", "--dry-run", "--prune").stdout
+    with workplace.web_app() as address:
+        assert search(address)[0] == 200
+
+
 def test_replica(workplace, album):
     put(album, pictures(5))
     with tempfile.TemporaryDirectory(prefix="clip-search-") as folder:

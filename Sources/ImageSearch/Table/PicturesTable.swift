@@ -91,6 +91,7 @@ public struct PicturesTable {
     public func create(
         dimension: Int? = nil, partitions: Int? = nil
     ) throws -> Creation {
+        try checkTransactionsMayWait()
         do {
             return try createOrUpgrade(dimension, partitions)
         } catch let error as PGError where error.sqlState == "25006" {
@@ -286,6 +287,20 @@ public struct PicturesTable {
         guard let row = rows.first else { return }
         if try row.bool(0) { throw TableError.readOnlyServer }
         if try row.bool(1) { throw TableError.readOnlyDatabase }
+        try checkTransactionsMayWait()
+    }
+
+    /// - Throws: ``TableError/transactionsEndTooSoon(milliseconds:)`` when the server ends a connection
+    ///   (25P03) whose transaction waits for its next statement for less than a second.
+    private func checkTransactionsMayWait() throws {
+        let rows = try connection.execute(
+            """
+            SELECT setting::integer FROM pg_settings
+            WHERE name = 'idle_in_transaction_session_timeout'
+            """)
+        guard let milliseconds = try rows.first?.int(0), (1..<1_000).contains(milliseconds)
+        else { return }
+        throw TableError.transactionsEndTooSoon(milliseconds: milliseconds)
     }
 
     /// Whether the connection can still be used.

@@ -17,6 +17,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case otherDimension(table: Int, asked: Int)
     case readOnlyServer
     case readOnlyDatabase
+    case transactionsEndTooSoon(milliseconds: Int)
     case statementPool
     case noCitus
     case partitionsDistributed
@@ -87,6 +88,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the server is a read-only replica: let PG_SERVICE_URI name the primary"
         case .readOnlyDatabase:
             "the database is read-only (default_transaction_read_only is on), which managed services set when the disk is full: make room and let an administrator turn it off"
+        case .transactionsEndTooSoon(let milliseconds):
+            "the database ends transactions that pause for \(milliseconds) ms (idle_in_transaction_session_timeout), which is too soon for storing pictures: let an administrator set it to a second or more"
         case .statementPool:
             "PG_SERVICE_URI names a connection pool in statement mode, in which no transaction is possible: name one in transaction or session mode, or the server itself"
         case .noCitus:
