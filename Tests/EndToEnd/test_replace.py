@@ -6,7 +6,8 @@ import subprocess
 import psycopg
 import pytest
 from test_ingest import (
-    SAMPLE_MODEL, album, album_settings, count_rows, finish, pictures, put, rows, slow_pictures, summary, wait_until,
+    FULL, SAMPLE_MODEL, album, album_settings, count_rows, finish, pictures, put, rows, slow_pictures, start, summary,
+    wait_until,
 )
 from tools import TESTS, Workplace, new_database, search, tool
 
@@ -235,6 +236,39 @@ def test_another_dimension(workplace, album, tmp_path, partitions):
         assert status["indexes"][0]["name"] == "pictures_embedding_hnsw"
         check_same(rows(workplace.database), embedded_by(SHORT_MODEL, album, tmp_path))
         assert len(workplace.run("find-images", "cat", "--no-url", env=new).stdout.splitlines()) == 4
+
+
+def test_an_index_that_takes_long(workplace, album):
+    """It is built once, however long it takes: an open transaction keeps it waiting, at full size for longer
+    than any other statement may take."""
+    seconds = 130 if FULL else 3
+    put(album, pictures(12))
+    workplace.run("process-images")
+    workplace.run("create-table", "--index", "hnsw")
+    builders = set()
+    with psycopg.connect(workplace.database) as reader, \
+            psycopg.connect(workplace.database, autocommit=True) as watcher:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+
+        def has_waited():
+            builds = watcher.execute(
+                """
+                SELECT pid, extract(epoch FROM now() - query_start) FROM pg_stat_activity
+                WHERE query ~ '^CREATE INDEX CONCURRENTLY' AND datname = current_database()
+                """).fetchall()
+            builders.update(pid for pid, _ in builds)
+            assert process.poll() is None
+            return any(age > seconds for _, age in builds)
+
+        process = start(workplace, "--replace-model", env=of(SAMPLE_MODEL))
+        wait_until(has_waited, seconds=120 + seconds)
+        reader.rollback()
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0 and json.loads(output)["replaced_model"], errors
+    assert len(builders) == 1 and "again" not in errors, errors
+    status = summary(workplace.run("create-table", "--status", "--json", env=of(SAMPLE_MODEL)))
+    assert [index["valid"] for index in status["indexes"]] == [True]
 
 
 def test_pictures_that_come_meanwhile(workplace, album, tmp_path):

@@ -624,6 +624,67 @@ struct IngestTests {
         }
     }
 
+    /// Building an index says nothing for as long as it takes: that is no lost connection, and no second
+    /// build begins. An open transaction with an older snapshot keeps the build waiting.
+    @Test func buildingAnIndexIsNotSilence() throws {
+        try Self.with { bucket, database, settings in
+            let good = try Self.picture("grey.jpg")
+            for index in 0..<3 { try good.write(to: bucket.appending(path: "\(index).jpg")) }
+            _ = try Self.run(settings)
+            let watcher = try database.connect()
+            try watcher.execute(
+                "CREATE INDEX by_angle ON pictures USING hnsw (embedding vector_cosine_ops)")
+            let builders = Monitor(Set<Int>())
+            let isReleased = Monitor(false)
+            let waiting = DispatchSemaphore(value: 0)
+            Thread.detachNewThread {
+                defer { isReleased.update { $0 = true } }
+                do {
+                    let reader = try database.connect()
+                    try reader.executeScript("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+                    waiting.signal()
+                    let watcher = try database.connect()
+                    for _ in 0..<1_200 {
+                        let rows = try watcher.execute(
+                            """
+                            SELECT pid, now() - query_start > '5 s' FROM pg_stat_activity
+                            WHERE datname = current_database()
+                                AND query LIKE 'CREATE INDEX CONCURRENTLY%'
+                            """)
+                        for row in rows {
+                            let process = try row.int(0)
+                            builders.update { _ = $0.insert(process) }
+                        }
+                        if try rows.contains(where: { try $0.bool(1) }) { break }
+                        usleep(100_000)
+                    }
+                    try reader.executeScript("COMMIT")
+                } catch {
+                    waiting.signal()
+                }
+            }
+            waiting.wait()
+            var options = Ingest.Options()
+            options.replacesModel = true
+            options.responseTimeout = .seconds(2)
+            let ingest = try Ingest(
+                ImageSearchTests.settings([
+                    "PG_SERVICE_URI": database.uri,
+                    "S3_ENDPOINT": "file://\(bucket.deletingLastPathComponent().path)",
+                    "S3_BUCKET_NAME": "pictures", "CLIP_PRECISION": "int8",
+                ]), modelPath: Fixtures.tinyModel, options: options)
+            var notes: [String] = []
+            let progress = try ingest.run(
+                report: { _ in }, onFailure: { _ in }, onNote: { notes.append($0) })
+            #expect(progress.hasReplacedModel && progress.stored == 3)
+            #expect(isReleased.read { $0 }, "the build did not wait")
+            #expect(!notes.contains { $0.contains("CREATE INDEX") }, "\(notes)")
+            #expect(builders.read { $0.count } == 1)
+            let indexes = try database.table().status().indexes
+            #expect(indexes.map(\.name) == ["by_angle"] && indexes[0].isValid)
+        }
+    }
+
     /// Several runs at once share the pictures.
     @Test func pictureIsEmbeddedOnce() throws {
         try Self.with { bucket, database, settings in

@@ -26,6 +26,8 @@ public struct Ingest: Sendable {
         public var maximumWaitingBytes = 256 << 20
         /// How long to keep retrying when the database or the store is unavailable.
         public var retryFor = Duration.seconds(300)
+        /// How long the database may be silent while a statement runs, building an index apart.
+        package var responseTimeout = Duration.seconds(120)
         /// Which objects of the bucket to process.
         public var scope = ObjectScope()
         /// Whether large JPEGs are decoded at a smaller scale; nil leaves it to the collection.
@@ -82,7 +84,9 @@ public struct Ingest: Sendable {
             endpoint: settings.required("S3_ENDPOINT"), bucket: settings.required("S3_BUCKET_NAME"))
         let (uri, schema) = (try settings.databaseURI(), try settings.schema())
         connect = {
-            try PicturesTable(uri: uri, schema: schema, applicationName: "process-images")
+            try PicturesTable(
+                uri: uri, schema: schema, applicationName: "process-images",
+                responseTimeout: options.responseTimeout)
         }
         precision = try settings.precision()
         decoding = WantedDecoding(
