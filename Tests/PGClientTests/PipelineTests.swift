@@ -1,4 +1,5 @@
 import PGClient
+import Synchronization
 import Testing
 
 @Suite(.enabled(if: Server.isThere)) struct PipelineTests {
@@ -46,6 +47,33 @@ import Testing
             ])
         }
         #expect(error.isConnectionLost && !connection.isUsable)
+    }
+
+    /// The connection is reset before the pipeline is sent. libpq finds out while it sends the first 8 kB and
+    /// keeps it to itself; then `PQpipelineSync` fails.
+    @Test func aPipelineThatCannotBeSentEndsTheConnection() throws {
+        let isCut = Mutex(false)
+        let proxy = try FakeServer.forwarding {
+            isCut.withLock { isCut in
+                defer { isCut = false }
+                return isCut
+            }
+        }
+        let uri = try Server.variant { $0.port = proxy.port }
+        let connection = try PGConnection(uri: uri)
+        #expect(try connection.execute("SELECT 1").first?.int(0) == 1)
+        isCut.withLock { $0 = true }
+        // The proxy takes a connection when the one before is closed.
+        let next = try PGConnection(uri: uri)
+        let error = try #require(throws: PGError.self) {
+            try connection.pipeline([
+                PGQuery("SELECT $1", [.text(String(repeating: "x", count: 10_000))])
+            ])
+        }
+        #expect(error.isConnectionLost && !connection.isUsable)
+        let again = try #require(throws: PGError.self) { try connection.execute("SELECT 1") }
+        #expect(again.kind == .connectionLost)
+        #expect(try next.pipeline([PGQuery("SELECT 3")])[0].first?.int(0) == 3)
     }
 
     @Test func silenceEndsAPipeline() throws {

@@ -97,6 +97,43 @@ struct FakeServer: Sendable {
         }
     }
 
+    /// Passes bytes on between a client and the test server, until either leaves; when `isCut` says so, it
+    /// resets the client's connection.
+    static func forwarding(isCut: @escaping @Sendable () -> Bool) throws -> FakeServer {
+        let uri = try #require(Server.uri.flatMap { URLComponents(string: $0) })
+        let (host, port) = (try #require(uri.host), try #require(uri.port))
+        return try FakeServer { client in
+            let server = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(server) }
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = UInt16(port).bigEndian
+            guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else { return }
+            let status = withUnsafeMutablePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            guard status == 0 else { return }
+            var buffer = [UInt8](repeating: 0, count: 65536)
+            while !isCut() {
+                var sides = [client, server].map {
+                    pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+                }
+                guard poll(&sides, 2, 20) >= 0 else { return }
+                for (side, other) in [(0, server), (1, client)] where sides[side].revents != 0 {
+                    let count = recv(sides[side].fd, &buffer, buffer.count, 0)
+                    guard count > 0 else { return }
+                    send(Array(buffer[..<count]), to: other)
+                }
+            }
+            // Closing it then sends a reset.
+            var immediately = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(
+                client, SOL_SOCKET, SO_LINGER, &immediately, socklen_t(MemoryLayout<linger>.size))
+        }
+    }
+
     /// A port without a listener: it is bound, so no other process can listen, and the kernel refuses
     /// connections to it.
     static func refusedPort() throws -> Int { try bindFreshPort().port }
