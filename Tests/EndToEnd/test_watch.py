@@ -12,9 +12,10 @@ import urllib.parse
 
 import psycopg
 import pytest
+from faults import FaultProxy
 from prometheus_client.parser import text_string_to_metric_families
 from test_ingest import SAMPLE_MODEL, album, album_settings, count_rows, pictures, put, service, start, wait_until
-from tools import MODEL, Workplace
+from tools import MODEL, Workplace, new_bucket, s3_client, s3_settings
 
 __all__ = ["album"]
 
@@ -211,6 +212,45 @@ def test_outlives_outages(tmp_path):
             assert any(message == "WATCHDOG=1" for message in manager.messages)
             told_to_stop(process)
     assert state()["state"] == "ended" and state()["failed_passes"] >= 6
+
+
+def test_outlives_its_store(workplace, tmp_path):
+    """Passes fail while the S3 store is away; when it is back, what is new is found."""
+    bodies = pictures(5)
+    first, *rest = sorted(bodies)
+    objects = {first: bodies[first]}
+    status = tmp_path / "status.json"
+
+    def state():
+        return json.loads(status.read_text())
+
+    # A port that nothing listens at.
+    with socket.create_server(("127.0.0.1", 0)) as nothing:
+        away = f"http://127.0.0.1:{nothing.getsockname()[1]}"
+    with new_bucket(objects) as bucket, ServiceManager(str(tmp_path / "notify")) as manager:
+        settings = s3_settings(bucket)
+        store = urllib.parse.urlsplit(settings["S3_ENDPOINT"])
+        proxy = FaultProxy(settings["S3_ENDPOINT"])
+        with proxy.running() as address, psycopg.connect(workplace.database, autocommit=True) as watcher:
+            workplace.write(workplace.settings | settings | {"S3_ENDPOINT": address})
+            workplace.run("create-table")
+            with watching(
+                    workplace, str(tmp_path / "notify"), "--prune", "--retry-for", "0", "--status-file",
+                    str(status)) as process:
+                wait_until(lambda: count_rows(watcher) == 1 and state()["complete_passes"] >= 1)
+                proxy.upstream = urllib.parse.urlsplit(away)
+                wait_until(lambda: state()["state"] == "failing" and state()["failures_in_a_row"] >= 2)
+                assert count_rows(watcher) == 1 and address in state()["error"]
+                for key in rest:
+                    objects[key] = bodies[key]
+                    s3_client().put_object(Bucket=bucket, Key=key, Body=bodies[key])
+                proxy.upstream = store
+                wait_until(lambda: count_rows(watcher) == 5 and state()["state"] == "waiting")
+                assert state()["failures_in_a_row"] == 0 and state()["error"] is None
+                summaries, errors = told_to_stop(process)
+        assert "WATCHDOG=1" in manager.messages
+    assert sum(line["stored"] for line in summaries) == 5 and sum(line["pruned"] for line in summaries) == 0
+    assert state()["state"] == "ended" and any(address in line for line in errors)
 
 
 def test_wrong_settings_end_it(workplace, album):
