@@ -65,7 +65,7 @@ public struct ImageDecoder: Sendable {
     ///
     /// - Throws: ``ImageError``
     public func decode(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> PixelImage {
-        try read(bytes) { WholeImage($0) }.image
+        try read(bytes) { lines, _ in WholeImage(lines) }.image
     }
 
     /// Decodes a whole file held in memory.
@@ -100,13 +100,14 @@ public struct ImageDecoder: Sendable {
     ///
     /// - Parameters:
     ///   - leastSide: what a fast rule leaves of the shorter side, at least; nil for all
-    ///   - consumer: makes of the header what takes the lines. It is asked again, for another
-    ///     one, when the first attempt met damage.
+    ///   - consumer: makes of the lines' shape, and of the image's in the file, what takes the lines. It is
+    ///     asked again, for another one, when the first attempt met damage.
     /// - Returns: what the consumer made of the lines, and the file's metadata and ICC profile
     /// - Throws: ``ImageError``
     func read(
         _ bytes: UnsafeRawBufferPointer, leastSide: Int? = nil,
-        into consumer: (ImageShape) throws(ImageError) -> any LineConsumer
+        into consumer: (_ lines: ImageShape, _ whole: ImageShape) throws(ImageError) ->
+            any LineConsumer
     ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata, profile: [UInt8]) {
         let leastSide = rule.isFast ? leastSide : nil
         do throws(ImageError) {
@@ -192,9 +193,9 @@ public struct ImageDecoder: Sendable {
 
     private func run(
         _ reader: any LineReader,
-        into makeConsumer: (ImageShape) throws(ImageError) -> any LineConsumer
+        into makeConsumer: (ImageShape, ImageShape) throws(ImageError) -> any LineConsumer
     ) throws(ImageError) -> PixelImage {
-        let consumer = try makeConsumer(reader.shape)
+        let consumer = try makeConsumer(reader.shape, reader.wholeShape)
         try reader.start(rows: consumer.sourceRows, columns: consumer.sourceColumns)
         for _ in consumer.sourceRows { consumer.add(try reader.nextLine()) }
         try reader.finish()

@@ -93,13 +93,18 @@ public struct ImagePreprocessor: Sendable {
     /// than a preview has, which is made of the same lines.
     private var leastSide: Int { max(2 * resolution, 320) }
 
-    private func consumer(_ shape: ImageShape) throws(ImageError) -> any LineConsumer {
+    /// - Parameters:
+    ///   - shape: of the lines, which may be scaled down
+    ///   - whole: of the image in the file, whose size says what it is resized to
+    private func consumer(
+        _ shape: ImageShape, _ whole: ImageShape
+    ) throws(ImageError) -> any LineConsumer {
         // Pillow would want hundreds of gigabytes for these.
-        let sides = (min(shape.width, shape.height), max(shape.width, shape.height))
+        let sides = (min(whole.width, whole.height), max(whole.width, whole.height))
         guard sides.1 / sides.0 <= Self.maximumAspect else {
-            throw .tooNarrow(width: shape.width, height: shape.height)
+            throw .tooNarrow(width: whole.width, height: whole.height)
         }
-        let (size, columns, rows) = window(width: shape.width, height: shape.height)
+        let (size, columns, rows) = window(width: whole.width, height: whole.height)
         return resampler(size).window(of: shape, columns: columns, rows: rows)
     }
 
@@ -157,11 +162,12 @@ public struct ImagePreprocessor: Sendable {
     ) throws(ImageError) -> (metadata: ImageMetadata, thumbnail: Thumbnail) {
         precondition(values.count == valueCount, "the buffer must hold the normalised image")
         var small: (any LineConsumer)?
-        let file = try decoder.read(encoded, leastSide: leastSide) { (shape) throws(ImageError) in
+        let file = try decoder.read(encoded, leastSide: leastSide) {
+            (shape, whole) throws(ImageError) in
             let second = encoder.consumer(of: shape)
             small = second
             return TwoConsumers(
-                try consumer(shape), second, pixelBytes: shape.mode.bytesPerPixel)
+                try consumer(shape, whole), second, pixelBytes: shape.mode.bytesPerPixel)
         }
         let thumbnail = try encoder.encode(small!.result(), profile: file.profile)
         normalize(file.image.convertedToRGB().pixels, into: values)

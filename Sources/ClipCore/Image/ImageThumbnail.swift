@@ -31,7 +31,7 @@ public struct ThumbnailEncoder: Sendable {
     public func thumbnail(
         of file: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder()
     ) throws(ImageError) -> Thumbnail {
-        let file = try decoder.read(file) { consumer(of: $0) }
+        let file = try decoder.read(file) { lines, _ in consumer(of: lines) }
         return try encode(file.image, profile: file.profile)
     }
 

@@ -5,6 +5,7 @@ import Glibc
 /// `ImageOps.exif_transpose`. Only the wanted part is decoded; it is held as a whole.
 final class UprightReader: LineReader {
     let shape: ImageShape
+    let wholeShape: ImageShape
     private let stored: any LineReader
     private let orientation: Int
     private let limits: ImageLimits
@@ -21,9 +22,13 @@ final class UprightReader: LineReader {
         self.stored = stored
         self.orientation = orientation
         self.limits = limits
-        var shape = stored.shape
-        if orientation >= 5 { swap(&shape.width, &shape.height) }
+        var (shape, wholeShape) = (stored.shape, stored.wholeShape)
+        if orientation >= 5 {
+            swap(&shape.width, &shape.height)
+            swap(&wholeShape.width, &wholeShape.height)
+        }
         self.shape = shape
+        self.wholeShape = wholeShape
     }
 
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {

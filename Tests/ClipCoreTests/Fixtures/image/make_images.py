@@ -251,7 +251,8 @@ def make_large():
     for name, mode, size, options in [
         ("large-420", "RGB", (1403, 1291), {"subsampling": "4:2:0", "exif": turned}),
         ("large-444-progressive", "RGB", (1290, 1500), {"subsampling": "4:4:4", "progressive": True}),
-        ("large-cmyk", "CMYK", (651, 700), {}), ("large-grey", "L", (2570, 2563), {"quality": 8}),
+        # By its size when scaled by 2 it would be resized to a pixel less at 32 pixels.
+        ("large-cmyk", "CMYK", (641, 702), {}), ("large-grey", "L", (2570, 2563), {"quality": 8}),
     ]:
         small = picture(mode, size[0] // 9, size[1] // 9, noise=0)
         out = io.BytesIO()
@@ -263,7 +264,11 @@ def fast(name, resolution):
     image = Image.open(here / f"{name}.jpg")
     least = max(2 * resolution, 320)
     image.draft(image.mode, (least, least))
-    square = to_bytes_at(resolution)(ImageOps.exif_transpose(image))
+    # The size that the whole picture would be resized to: rounded from the smaller one it can be a pixel off.
+    whole = ImageOps.exif_transpose(Image.open(here / f"{name}.jpg")).size
+    long = int(resolution * max(whole) / min(whole))
+    size = (resolution, long) if whole[0] <= whole[1] else (long, resolution)
+    square = to_bytes_at(resolution)(ImageOps.exif_transpose(image).resize(size, Image.BICUBIC))
     return {"file": name, "resolution": resolution, "width": image.width, "height": image.height,
             "square": crc(square.tobytes())}
 
