@@ -125,7 +125,7 @@ public struct ImageDecoder: Sendable {
         let metadata: ImageMetadata
         let profile: [UInt8]
         /// Whether the reader gives fewer pixels than the file has.
-        let isScaled: Bool
+        var isScaled: Bool { reader.shape != reader.wholeShape }
     }
 
     /// Reads a file's header.
@@ -167,12 +167,10 @@ public struct ImageDecoder: Sendable {
         var exif = format == .tiff ? EXIF(bytes) : EXIF(blocks)
         if let raw { exif.complete(raw) }
         let metadata = ImageMetadata(exif, of: reader.wholeShape, isUpright: isUpright)
-        let isScaled = reader.wholeShape != reader.shape
         if rule.orientation == .upright {
             reader = UprightReader.open(reader, metadata.orientation, limits: limits)
         }
-        return OpenFile(
-            reader: reader, metadata: metadata, profile: blocks.profile, isScaled: isScaled)
+        return OpenFile(reader: reader, metadata: metadata, profile: blocks.profile)
     }
 
     /// The format of a file. Cameras' raw files are told from other TIFF files.

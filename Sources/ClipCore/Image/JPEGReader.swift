@@ -27,8 +27,8 @@ final class JPEGReader: LineReader {
     ///   - bytes: the whole file; must outlive this value
     ///   - isSaving: leaves out the inverse transform of what is not wanted. Such a reader makes nothing
     ///     of damage, but throws ``damage``.
-    ///   - leastSide: the image is scaled down as far as its shorter side keeps so many pixels, as Pillow's
-    ///     `draft` decides it; nil for not at all
+    ///   - leastSide: the image is scaled down as far as leaves this many pixels on its shorter side, as
+    ///     Pillow's `draft` decides it; nil for not at all
     init(
         _ bytes: UnsafeRawBufferPointer, limits: ImageLimits, isSaving: Bool, leastSide: Int? = nil
     ) throws(ImageError) {

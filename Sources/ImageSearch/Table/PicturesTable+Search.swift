@@ -86,12 +86,12 @@ extension PicturesTable {
     /// together, as with some models. docs/operations.md has the rule and what it was judged by.
     private static func stackScore(of directions: [[Float]]) -> Double {
         let some = directions.prefix(comparedPictures)
+        // Too few to tell.
+        guard some.count >= 8 else { return SearchQuery.stackScore }
         let distances = some.indices.flatMap { a in
             some[..<a].map { 1 - Double(QueryVector.dot($0, some[a])) }
         }.sorted()
         let usual = 1 - SearchQuery.stackScore
-        // Too few to tell.
-        guard some.count >= 8 else { return SearchQuery.stackScore }
         // Whatever the number of copies, the other pairs say how far apart different pictures lie.
         let others = distances.drop { $0 <= usual }
         if !others.isEmpty, others[others.startIndex + others.count / 2] >= 3 * usual {
