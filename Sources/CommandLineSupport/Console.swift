@@ -166,7 +166,8 @@ public enum Console {
 /// The options by which every tool finds its settings.
 public struct SettingsOptions: ParsableArguments, Sendable {
     @Option(
-        help: ArgumentHelp("Read the settings from this file instead of .env.", valueName: "file"))
+        help: ArgumentHelp("Read the settings from this file instead of .env.", valueName: "file"),
+        completion: .file())
     public var envFile: String?
 
     public init() {}

@@ -35,7 +35,8 @@ struct FindImages: AsyncParsableCommand {
 
     @Argument(
         parsing: .allUnrecognized,
-        help: ArgumentHelp("The terms of the query, described above.", valueName: "terms"))
+        help: ArgumentHelp("The terms of the query, described above.", valueName: "terms"),
+        completion: .file())
     var arguments: [String] = []
 
     @Option(name: [.customShort("k"), .long], help: "How many pictures to print.")

@@ -20,8 +20,8 @@ struct ProcessImages: ParsableCommand {
 
     @Argument(
         help:
-            "A folder of pictures to use instead of a bucket; it needs no S3 settings, and the other tools find it by the database."
-    )
+            "A folder of pictures to use instead of a bucket; it needs no S3 settings, and the other tools find it by the database.",
+        completion: .directory)
     var folder: String?
 
     @Option(help: "Only objects whose keys begin with this.")
@@ -53,7 +53,8 @@ struct ProcessImages: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Write pictures that failed to a file, one JSON object per line.", valueName: "file"))
+            "Write pictures that failed to a file, one JSON object per line.", valueName: "file"),
+        completion: .file())
     var failed: String?
 
     @Flag(
@@ -115,13 +116,15 @@ struct ProcessImages: ParsableCommand {
     var watch: String?
 
     @Option(
-        help: ArgumentHelp("Keep a JSON file that says what the process does.", valueName: "file"))
+        help: ArgumentHelp("Keep a JSON file that says what the process does.", valueName: "file"),
+        completion: .file())
     var statusFile: String?
 
     @Option(
         help: ArgumentHelp(
             "Keep a file of metrics for Prometheus's textfile collector; its name must end in .prom there.",
-            valueName: "file"))
+            valueName: "file"),
+        completion: .file())
     var metricsFile: String?
 
     @Flag(help: "No progress on stderr, only failures.")

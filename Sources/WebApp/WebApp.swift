@@ -45,10 +45,13 @@ struct WebApp: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Serve HTTPS with this certificate (PEM, followed by its chain).", valueName: "file"))
+            "Serve HTTPS with this certificate (PEM, followed by its chain).", valueName: "file"),
+        completion: .file())
     var tlsCertificate: String?
 
-    @Option(help: ArgumentHelp("The certificate's private key (PEM).", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The certificate's private key (PEM).", valueName: "file"),
+        completion: .file())
     var tlsKey: String?
 
     @Option(

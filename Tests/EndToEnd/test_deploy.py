@@ -32,6 +32,34 @@ def test_the_container_gets_what_the_package_needs():
     assert named | {"Package.swift", ".env_example", "Tests", "Examples"} <= allowed
 
 
+def test_the_images_are_pinned():
+    """Each by its name and digest, and the release takes the base from there."""
+    images = dict(re.findall(r"^ARG (\w+)=(.*)$", CONTAINERFILE, re.MULTILINE))
+    assert set(images) == {"BASE", "BUILD"}
+    for image in images.values():
+        assert re.fullmatch(r"docker\.io/library/\w+:[\w.-]+@sha256:[0-9a-f]{64}", image)
+    release = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    # The named context takes the place of the stage, so that the image installs the released package.
+    build = "".join(step.get("run", "") for step in release["jobs"]["image"]["steps"])
+    assert "--build-context build=build " in build and "AS build" in CONTAINERFILE
+
+
+def test_the_notices_name_what_is_linked():
+    """Every Swift package whose code is in web-app, by its symbols, and the C code in these packages."""
+    symbols = subprocess.run(["nm", tool("web-app")], capture_output=True, text=True, check=True).stdout
+    linked = set()
+    for mangled in set(re.findall(r" \$s(\d+\w+)", symbols)):
+        length, rest = re.match(r"(\d+)(.*)", mangled).groups()
+        linked.add(rest[: int(length)])
+    notices = (ROOT / "NOTICE").read_text()
+    packages = {path.parents[1].name for path in (ROOT / ".build/checkouts").glob("*/Sources/*") if path.name in linked}
+    assert {"hummingbird", "swift-nio", "swift-argument-parser"} <= packages
+    assert [name for name in packages if not re.search(rf"\b{name}\b(?!-)", notices)] == []
+    for prefix, name in {"CNIOBoringSSL_": "BoringSSL", "CCryptoBoringSSL_": "swift-crypto", "c_nio_llhttp": "llhttp",
+                         "c_nio_sha1": "sha1.c", "cnioextras_z_": "zlib", "fiat_": "fiat-crypto"}.items():
+        assert name in notices or prefix not in symbols, name
+
+
 def test_what_the_container_copies_is_there():
     for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", CONTAINERFILE, re.MULTILINE):
         for source in sources.split():
