@@ -13,7 +13,6 @@ all bits, which is the most that any index over them can find.
 
 import argparse
 import pathlib
-import struct
 import time
 
 import bench
@@ -31,15 +30,7 @@ def literal(vector):
 def load(connection, vectors):
     connection.execute("CREATE TABLE pictures (filename text PRIMARY KEY, embedding vector(512))"
                        " WITH (toast_tuple_target = 8160)")
-    with connection.cursor() as cursor, cursor.copy("COPY pictures FROM STDIN (FORMAT binary)") as copy:
-        copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
-        for start in range(0, len(vectors), 2_000):
-            rows = []
-            for number, vector in enumerate(np.asarray(vectors[start:start + 2_000]).astype(">f4"), start):
-                name = bench.key(number).encode()
-                rows.append(struct.pack(f">hi{len(name)}sihh", 2, len(name), name, 2_052, 512, 0) + vector.tobytes())
-            copy.write(b"".join(rows))
-        copy.write(struct.pack(">h", -1))
+    bench.copy_vectors(connection, "pictures", vectors)
     connection.execute("VACUUM ANALYZE pictures")
 
 

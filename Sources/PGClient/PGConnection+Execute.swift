@@ -47,9 +47,6 @@ extension PGConnection {
         guard !sql.utf8.contains(0) else {
             throw PGError(.invalidUse, "the statement holds a NUL character")
         }
-        guard !isBusy else {
-            throw PGError(.invalidUse, "the connection is busy with a COPY", sql: sql)
-        }
         guard isUsable else { throw PGError(.connectionLost, "it is closed", sql: sql) }
     }
 
@@ -120,12 +117,7 @@ extension PGConnection {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
                 last = storage
             case PGRES_COPY_IN, PGRES_COPY_OUT:
-                failure =
-                    failure
-                    ?? PGError(
-                        .invalidUse,
-                        "COPY FROM STDIN needs copyIn, and COPY TO STDOUT is not supported",
-                        sql: sql)
+                failure = failure ?? PGError(.invalidUse, "COPY is not supported", sql: sql)
                 try abandonCopy(storage.status, sql)
             case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
                 failure = failure ?? error(of: storage, sql, parameters)
@@ -161,8 +153,8 @@ extension PGConnection {
         return PQgetResult(handle).map(ResultStorage.init)
     }
 
-    /// Ends an unexpected COPY in either direction.
-    func abandonCopy(_ status: ExecStatusType, _ sql: String) throws(PGError) {
+    /// Ends a COPY in either direction.
+    private func abandonCopy(_ status: ExecStatusType, _ sql: String) throws(PGError) {
         if status == PGRES_COPY_IN {
             guard PQputCopyEnd(handle, "not wanted") == 1 else { throw sendingFailed(sql) }
             return

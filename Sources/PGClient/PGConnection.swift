@@ -14,8 +14,6 @@ public final class PGConnection {
     private let notices: NoticeSink
     /// How long the server may stay silent while a statement runs.
     private(set) var responseTimeout: Duration?
-    /// Set while a COPY runs: no other statement can.
-    var isBusy = false
     /// Set when the protocol state is unknown; the socket is then shut down.
     var isBroken = false
 

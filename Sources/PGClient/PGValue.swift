@@ -1,4 +1,4 @@
-/// A value bound to `$1`, `$2`, … or written by COPY, in PostgreSQL's binary format.
+/// A value bound to `$1`, `$2`, …, in PostgreSQL's binary format.
 ///
 /// The formats are those of the types' `send` functions: big-endian integers and IEEE 754 floats,
 /// UTF-8 text; `vector` as in pgvector's `vector_send`.

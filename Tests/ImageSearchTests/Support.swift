@@ -70,26 +70,23 @@ extension PicturesTable {
     /// Stores rows, replacing those of the same key; all of them or none.
     func upsert(_ rows: [Row]) throws {
         guard !rows.isEmpty else { return }
-        try connection.transaction {
-            let place = try connection.execute(
-                """
-                SELECT quote_ident(nspname) FROM pg_extension
-                JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'
-                """)
-            let vector = try "\(place[0].string(0)).vector"
-            try connection.execute(
-                "CREATE TEMPORARY TABLE incoming (filename text, embedding \(vector)) ON COMMIT DROP"
-            )
-            try connection.copyIn("COPY incoming FROM STDIN (FORMAT binary)") { writer in
-                for row in rows { try writer.write([.text(row.key), .vector(row.embedding)]) }
-            }
-            try connection.execute(
-                """
-                INSERT INTO pictures (filename, embedding)
-                SELECT filename, embedding FROM incoming ORDER BY filename
-                ON CONFLICT (filename) DO UPDATE SET embedding = excluded.embedding
-                """)
-        }
+        let type = try connection.execute(
+            """
+            SELECT pg_type.oid::bigint, quote_ident(nspname) FROM pg_type
+            JOIN pg_extension ON extname = 'vector' AND extnamespace = typnamespace
+            JOIN pg_namespace ON pg_namespace.oid = typnamespace WHERE typname = 'vector'
+            """)
+        try connection.execute(
+            """
+            INSERT INTO pictures (filename, embedding)
+            SELECT * FROM unnest($1::text[], $2::\(type[0].string(1)).vector[]) AS incoming
+            ORDER BY 1
+            ON CONFLICT (filename) DO UPDATE SET embedding = excluded.embedding
+            """,
+            [
+                .textArray(rows.map(\.key)),
+                .vectorArray(rows.map(\.embedding), elementType: UInt32(type[0].int(0))),
+            ])
     }
 
     /// The server's plan for a search: what `EXPLAIN` prints, line by line.

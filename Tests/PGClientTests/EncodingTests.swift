@@ -23,10 +23,21 @@ import Testing
     ]
 
     @Test func rowIsWhatPostgreSQLWrites() throws {
-        var encoder = BinaryCopyEncoder(columnCount: Self.row.count)
-        try encoder.append(Self.row)
-        encoder.appendTrailer()
-        let hex = encoder.buffer.map { byte in
+        // The manual's COPY, "Binary Format": a header, the number of fields, each with its length, the end.
+        var bytes = Array("PGCOPY\n".utf8) + [0xFF] + Array("\r\n\0".utf8)
+        bytes += [UInt8](repeating: 0, count: 8)
+        func append(_ number: some FixedWidthInteger) {
+            withUnsafeBytes(of: number.bigEndian) { bytes += $0 }
+        }
+        append(Int16(Self.row.count))
+        for value in Self.row {
+            var field: [UInt8] = []
+            try value.encode(into: &field, place: "a field")
+            append(value == .null ? -1 : Int32(field.count))
+            bytes += field
+        }
+        append(Int16(-1))
+        let hex = bytes.map { byte in
             String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
         }.joined()
         #expect(hex == Self.golden.filter { !$0.isNewline })
@@ -52,16 +63,5 @@ import Testing
         }
         try PGValue.vector([Float](zeros.dropLast())).encode(into: &bytes, place: "it")
         #expect(bytes.count == 4 + 4 * 32767)
-    }
-
-    @Test func refusedRowLeavesNoBytes() throws {
-        var encoder = BinaryCopyEncoder(columnCount: 2)
-        try encoder.append([.int32(1), .text("x")])
-        let before = encoder.buffer
-        #expect(throws: PGError.self) { try encoder.append([.int32(1), .text("\0")]) }
-        let error = try #require(throws: PGError.self) { try encoder.append([.int32(1)]) }
-        #expect(error.message == "row 2 of COPY has 1 values for 2 columns")
-        #expect(encoder.buffer == before)
-        #expect(encoder.rowCount == 1)
     }
 }

@@ -94,6 +94,56 @@ import Testing
         #expect(printed == elements)
     }
 
+    @Test func everyTypeIsWhatTheServerWrites() throws {
+        // The server reads our bytes and writes its own: they have to be the same.
+        let connection = try Server.connectWithVector()
+        let table = Server.freshName()
+        try connection.execute(
+            """
+            CREATE TEMP TABLE \(table) (a bool, b bool, c text, d int4, e int8, f float8, g text,
+                h text, i bytea, j text[], k text[], l vector)
+            """)
+        let places = EncodingTests.row.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
+        try connection.execute("INSERT INTO \(table) VALUES (\(places))", EncodingTests.row)
+        let row = try connection.execute("SELECT * FROM \(table)")[0]
+        for (column, value) in EncodingTests.row.enumerated() {
+            if try row.isNull(column) {
+                #expect(value == .null)
+                continue
+            }
+            var bytes: [UInt8] = []
+            try value.encode(into: &bytes, place: "column \(column)")
+            #expect(try row.bytes(column) == bytes)
+        }
+    }
+
+    @Test func tenThousandVectorsBitForBit() throws {
+        let connection = try Server.connectWithVector()
+        let table = Server.freshName()
+        try connection.execute(
+            "CREATE TEMP TABLE \(table) (filename text PRIMARY KEY, embedding vector(64))")
+        let rows = (0..<10_000).map { number in
+            (name: "dir/ž \(number).jpg", vector: (0..<64).map { _ in Float.random(in: -1...1) })
+        }
+        let type = try connection.execute("SELECT 'vector'::regtype::oid")[0].int(0)
+        let stored = try connection.execute(
+            "INSERT INTO \(table) SELECT * FROM unnest($1::text[], $2::vector[])",
+            [
+                .textArray(rows.map(\.name)),
+                .vectorArray(rows.map(\.vector), elementType: UInt32(type)),
+            ])
+        #expect(stored.affectedRows == 10_000)
+        let expected = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.vector) })
+        var different = 0
+        let read = try connection.execute("SELECT filename, embedding FROM \(table)")
+        for row in read {
+            let (name, vector) = (try row.string(0), try row.vector(1))
+            if expected[name]?.map(\.bitPattern) != vector.map(\.bitPattern) { different += 1 }
+        }
+        #expect(read.count == 10_000)
+        #expect(different == 0)
+    }
+
     @Test func serverSaysWhyAVectorIsRefused() throws {
         let connection = try Server.connectWithVector()
         func message(_ value: PGValue, _ type: String) throws -> String {
