@@ -72,7 +72,7 @@ public enum StatusFormat {
 
     /// One JSON object on a line.
     public static func json(_ status: TableStatus) -> String {
-        func json(_ model: TableStatus.Model) -> JSON {
+        func json(_ model: ModelIdentity) -> JSON {
             JSON.object([
                 ("name", .string(model.name)), ("digest", .string(model.digest)),
                 ("precision", .string(model.precision)),

@@ -149,19 +149,24 @@ extension PicturesTable {
     /// tables, which knew none.
     /// - Throws: ``TableError/unknownDecoding(_:)``.
     func decoding() throws -> ImageDecoder.Rule {
+        try recordedDecoding().map(Self.rule) ?? ImageDecoder.Rule(orientation: .stored)
+    }
+
+    /// What the collection records; nil for nothing, and in the demo's and earlier versions' tables.
+    /// - Parameter isLocked: whether it stays so until the end of the transaction.
+    func recordedDecoding(isLocked: Bool = false) throws -> String? {
         do {
             let rows = try read(
                 """
-                SELECT coalesce(decoding, 'stored') FROM \(names["picture_collection"])
+                SELECT decoding FROM \(names["picture_collection"]) \(isLocked ? "FOR UPDATE" : "")
                 """)
-            return try rows.first.map { try Self.decoding($0.string(0)) }
-                ?? ImageDecoder.Rule(orientation: .stored)
+            return try rows.first.flatMap { try $0.isNull(0) ? nil : $0.string(0) }
         } catch let error as PGError where error.isUndefinedTable {
-            return ImageDecoder.Rule(orientation: .stored)
+            return nil
         }
     }
 
-    private static func decoding(_ name: String) throws -> ImageDecoder.Rule {
+    private static func rule(_ name: String) throws -> ImageDecoder.Rule {
         guard let rule = ImageDecoder.Rule(name) else { throw TableError.unknownDecoding(name) }
         return rule
     }
@@ -189,19 +194,15 @@ extension PicturesTable {
     func decoding(
         _ wanted: WantedDecoding, isRefreshing: Bool, isLocked: Bool = false
     ) throws -> CollectionDecoding {
-        let row = try connection.execute(
-            "SELECT decoding FROM \(names["picture_collection"]) \(isLocked ? "FOR UPDATE" : "")"
-        ).first
-        let known = try row.flatMap { try $0.isNull(0) ? nil : Self.decoding($0.string(0)) }
-        var isFormer = false
-        if row != nil, known == nil {
-            isFormer = try !connection.execute(
+        let known = try recordedDecoding(isLocked: isLocked).map(Self.rule)
+        let isFormer =
+            try known == nil
+            && !connection.execute(
                 """
                 SELECT 1 FROM \(names.pictures)
                 WHERE model IS NOT NULL AND decoding IS NULL AND embedding IS NOT NULL LIMIT 1
                 """
             ).isEmpty
-        }
         let current =
             known ?? (isFormer && !isRefreshing ? ImageDecoder.Rule(orientation: .stored) : nil)
         if !isRefreshing, let current {

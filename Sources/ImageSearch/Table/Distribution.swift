@@ -64,17 +64,9 @@ extension PicturesTable {
         }
     }
 
-    /// What the shards of the table take, all together.
-    struct ShardSizes {
-        let shards: Int
-        let rows: Int
-        let table: Int
-        let indexes: Int
-        let outOfLine: Int
-    }
-
+    /// What the shards of the table take.
     /// - Throws: ``TableError/nodeDown(_:)``.
-    func shardSizes() throws -> ShardSizes {
+    func shardSizes() throws -> TableSizes {
         let command = """
             SELECT concat_ws(' ', greatest(reltuples, 0)::bigint, pg_relation_size(oid), pg_indexes_size(oid),
                 coalesce(pg_relation_size(nullif(reltoastrelid, 0)), 0))
@@ -90,7 +82,7 @@ extension PicturesTable {
             """, [.text(command)])
         guard let row = rows.first else { throw names.noTable }
         guard try row.bool(1) else { throw TableError.nodeDown(try row.string(2)) }
-        return ShardSizes(
+        return TableSizes(
             shards: try row.int(0), rows: try row.int(3), table: try row.int(4),
             indexes: try row.int(5), outOfLine: try row.int(6))
     }

@@ -13,15 +13,8 @@ public struct TableStatus: Sendable, Equatable {
         public let bytes: Int
     }
 
-    /// A model that the table's embeddings were made with.
-    public struct Model: Sendable, Equatable {
-        public let name: String
-        public let digest: String
-        public let precision: String
-    }
-
     public struct Replacement: Sendable, Equatable {
-        public let model: Model
+        public let model: ModelIdentity
         public let pictures: Int
     }
 
@@ -45,7 +38,7 @@ public struct TableStatus: Sendable, Equatable {
     /// Objects that are known to hold no usable picture; nil when they are not counted.
     public let failures: Int?
     /// What the table's rows say they were made with; empty when they say nothing.
-    public let models: [Model]
+    public let models: [ModelIdentity]
     /// The model that is to replace the table's, and how many rows have its embedding already.
     public let replacement: Replacement?
     /// The rule that pictures are decoded by (``ImageDecoder/Rule``), as recorded; nil when none is.
@@ -118,6 +111,17 @@ extension PicturesTable.Creation {
     public var extensionWarning: String? { TableStatus.warning(aboutExtension: extensionVersion) }
 }
 
+/// What a table takes, its partitions or shards together, in bytes.
+struct TableSizes {
+    var partitions = 0
+    var shards = 0
+    /// Rows; not counted without Citus.
+    var rows = 0
+    let table: Int
+    let indexes: Int
+    let outOfLine: Int
+}
+
 extension PicturesTable {
     /// Rows whose lengths are looked at.
     private static let sampledRows = 1_000
@@ -133,7 +137,7 @@ extension PicturesTable {
             FROM \(names.pictures)
             """, [.text(names.schema)])
         guard let row = counts.first else { throw TableError.noTable }
-        let sizes = try sizes()
+        let (models, sizes) = (try models(), try sizes())
         return TableStatus(
             server: connection.parameter("server_version") ?? "unknown",
             isReplica: try row.bool(2),
@@ -142,29 +146,16 @@ extension PicturesTable {
             ).map { .init(name: try $0.string(0), version: try $0.string(1)) },
             schema: try row.string(3), dimension: dimension, pictures: try row.int(0),
             withoutEmbedding: try row.int(1),
-            failures: try failures(), models: try statusModels(where: "active_since"),
-            replacement: try replacement(), decoding: try recordedDecoding(),
-            indexes: try indexStatus(),
+            failures: try failures(), models: models.filter(\.isActive).map(\.identity),
+            replacement: try replacement(by: models.first(where: \.isNext)),
+            decoding: try recordedDecoding(), indexes: try indexStatus(),
             partitions: sizes.partitions, shards: sizes.shards, tableBytes: sizes.table,
             indexBytes: sizes.indexes, outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
             migrations: try migrationNumbers())
     }
 
-    private struct Sizes {
-        var partitions = 0
-        var shards = 0
-        let table: Int
-        let indexes: Int
-        let outOfLine: Int
-    }
-
-    private func sizes() throws -> Sizes {
-        if names.isDistributed {
-            let sizes = try shardSizes()
-            return Sizes(
-                shards: sizes.shards, table: sizes.table, indexes: sizes.indexes,
-                outOfLine: sizes.outOfLine)
-        }
+    private func sizes() throws -> TableSizes {
+        if names.isDistributed { return try shardSizes() }
         let rows = try connection.execute(
             """
             SELECT count(*) FILTER (WHERE relid <> \(names.regclass())),
@@ -178,7 +169,7 @@ extension PicturesTable {
             WHERE relkind = 'r'
             """)
         guard let row = rows.first else { throw TableError.noTable }
-        return Sizes(
+        return TableSizes(
             partitions: try row.int(0), table: try row.int(1), indexes: try row.int(2),
             outOfLine: try row.int(3))
     }
@@ -228,39 +219,17 @@ extension PicturesTable {
         ).first?.int(0)
     }
 
-    private func recordedDecoding() throws -> String? {
-        guard try has("picture_collection"),
-            let row = try connection.execute("SELECT decoding FROM \(names["picture_collection"])")
-                .first
-        else { return nil }
-        return try row.isNull(0) ? nil : row.string(0)
-    }
-
-    private func replacement() throws -> TableStatus.Replacement? {
-        guard let model = try statusModels(where: "next_since").first else { return nil }
+    private func replacement(by model: KnownModel?) throws -> TableStatus.Replacement? {
+        guard let model else { return nil }
         let rows = try connection.execute("SELECT count(embedding_next) FROM \(names.pictures)")
-        return TableStatus.Replacement(model: model, pictures: try rows.first?.int(0) ?? 0)
-    }
-
-    /// - Parameter column: NULL for the models that do not count.
-    private func statusModels(where column: String) throws -> [TableStatus.Model] {
-        guard try has("picture_models") else { return [] }
-        return try connection.execute(
-            """
-            SELECT name, digest, precision FROM \(names["picture_models"])
-            WHERE \(column) IS NOT NULL ORDER BY id
-            """
-        ).map {
-            TableStatus.Model(
-                name: try $0.string(0), digest: try $0.string(1), precision: try $0.string(2))
-        }
+        return TableStatus.Replacement(
+            model: model.identity, pictures: try rows.first?.int(0) ?? 0)
     }
 
     private func migrationNumbers() throws -> [Int] {
         guard try has("picture_schema") else { return [] }
         return try connection.execute(
             "SELECT version FROM \(names["picture_schema"]) ORDER BY version"
-        )
-        .map { try $0.int(0) }
+        ).map { try $0.int(0) }
     }
 }

@@ -100,38 +100,30 @@ public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     }
 }
 
-/// Keeps the most recently used values, up to a bound on their cost. A value type without locks;
-/// every operation takes constant time.
+/// Keeps the most recently used values, up to a bound on their cost. A value type without locks.
 struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private struct Entry {
-        let key: Key
-        var value: Value
-        var cost: Int
-        /// Indices of the neighbours in order of use, -1 at the ends.
-        var newer: Int
-        var older: Int
+        let value: Value
+        let cost: Int
+        /// The number of its last use.
+        var lastUse: Int
     }
 
     private let capacity: Int
-    private var places: [Key: Int] = [:]
-    private var entries: [Entry?] = []
-    private var free: [Int] = []
-    private var newest = -1
-    private var oldest = -1
+    private var entries: [Key: Entry] = [:]
+    private var uses = 0
     /// Sum of the costs of the stored values.
     private(set) var cost = 0
-    var count: Int { places.count }
+    var count: Int { entries.count }
 
     /// - Parameter capacity: the greatest sum of costs.
     init(capacity: Int) { self.capacity = capacity }
 
     /// A key's value, which becomes the most recently used.
     mutating func value(for key: Key) -> Value? {
-        guard let place = places[key], let entry = entries[place] else { return nil }
-        if place != newest {
-            unlink(place)
-            link(place)
-        }
+        guard let entry = entries[key] else { return nil }
+        uses += 1
+        entries[key]?.lastUse = uses
         return entry.value
     }
 
@@ -140,49 +132,22 @@ struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     mutating func insert(_ value: Value, for key: Key, cost: Int = 1) {
         remove(key)
         guard cost <= capacity else { return }
-        while self.cost + cost > capacity, oldest >= 0, let entry = entries[oldest] {
-            remove(entry.key)
-        }
-        let entry = Entry(key: key, value: value, cost: cost, newer: -1, older: -1)
-        let place: Int
-        if let last = free.popLast() {
-            place = last
-            entries[place] = entry
-        } else {
-            place = entries.count
-            entries.append(entry)
-        }
-        places[key] = place
+        // A full cache gets more room than is needed now, so that it is sorted rarely.
+        if self.cost + cost > capacity { makeRoom(max(cost, capacity / 16)) }
+        uses += 1
         self.cost += cost
-        link(place)
+        entries[key] = Entry(value: value, cost: cost, lastUse: uses)
+    }
+
+    /// Evicts the least recently used values.
+    private mutating func makeRoom(_ room: Int) {
+        for (key, _) in entries.sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
+            guard cost + room > capacity else { return }
+            remove(key)
+        }
     }
 
     mutating func remove(_ key: Key) {
-        guard let place = places.removeValue(forKey: key) else { return }
-        unlink(place)
-        cost -= entries[place]?.cost ?? 0
-        entries[place] = nil
-        free.append(place)
-    }
-
-    private mutating func unlink(_ place: Int) {
-        guard let entry = entries[place] else { return }
-        if entry.newer >= 0 {
-            entries[entry.newer]?.older = entry.older
-        } else {
-            newest = entry.older
-        }
-        if entry.older >= 0 {
-            entries[entry.older]?.newer = entry.newer
-        } else {
-            oldest = entry.newer
-        }
-    }
-
-    private mutating func link(_ place: Int) {
-        entries[place]?.newer = -1
-        entries[place]?.older = newest
-        if newest >= 0 { entries[newest]?.newer = place } else { oldest = place }
-        newest = place
+        cost -= entries.removeValue(forKey: key)?.cost ?? 0
     }
 }
