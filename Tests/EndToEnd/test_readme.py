@@ -87,6 +87,49 @@ def test_swift_example(place):
     assert abs(score - sum(a * b for a, b in zip(vector, embedding, strict=True))) < 1e-4
 
 
+@pytest.mark.parametrize("document", ["README.md", "Sources/ClipCore/ClipCore.docc/GettingStarted.md"])
+def test_swift_snippets_compile(document, tmp_path):
+    """As they are, against the library that was built."""
+    text = (ROOT / document).read_text()
+    [snippet] = [code for code in re.findall(r"^```swift\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if "import" in code]
+    (tmp_path / "main.swift").write_text(snippet)
+    built = tool("RankPictures").parent
+    maps = [next(iter([*built.glob(f"{name}.build/module.modulemap"), *ROOT.glob(f"Sources/{name}/**/module.modulemap")]))
+            for name in ["CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece", "CTIFF", "CVocabulary", "CWebP"]]
+    # Ubuntu and Debian keep OpenBLAS's headers in a folder of the processor's.
+    blas = subprocess.run(["pkg-config", "--cflags-only-I", "openblas"], capture_output=True, text=True, check=True).stdout
+    headers = [*blas.split(), *(f"-I{path}" for path in ROOT.glob("Sources/C*/include"))]
+    done = subprocess.run(
+        ["swiftc", "-typecheck", "-swift-version", "6", "-I", built / "Modules", tmp_path / "main.swift",
+         *(word for path in maps for word in ("-Xcc", f"-fmodule-map-file={path}")),
+         *(word for flag in headers for word in ("-Xcc", flag))],
+        capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_clipcore_stands_alone():
+    """A program that depends on ClipCore alone, as Examples/ does, has no code of another package, nor libpq or curl."""
+    program = tool("RankPictures")
+    symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    assert "$s8ClipCore" in symbols
+    for module in ["ArgumentParser", "Hummingbird", "ImageSearch", "Logging", "NIOCore", "NIOPosix", "PGClient", "S3Client"]:
+        assert f"$s{len(module)}{module}" not in symbols
+    needed = subprocess.run(["readelf", "-d", program], capture_output=True, text=True, check=True).stdout
+    assert "libopenblas" in needed and not re.search(r"lib(pq|curl|ssl|crypto|expat)\.", needed)
+    # And by the manifest, whatever is left out at link time.
+    manifest = json.loads(subprocess.run(
+        ["swift", "package", "dump-package"], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    targets = {target["name"]: target for target in manifest["targets"]}
+    wanted, seen = ["ClipCore"], set()
+    while wanted:
+        name = wanted.pop()
+        seen.add(name)
+        for dependency in targets[name]["dependencies"]:
+            assert set(dependency) == {"byName"}, dependency  # not a product of a package
+            wanted.append(dependency["byName"][0])
+    assert seen == {"ClipCore", "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece", "CTIFF", "CVocabulary", "CWebP"}
+
+
 def test_links_lead_somewhere():
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
     for document in documents:
