@@ -214,6 +214,25 @@ struct PicturesTableTests {
         }
     }
 
+    /// Pictures that lie at every distance from one another, without a gap, are not copies.
+    @Test func picturesAtEveryDistanceAreNotCopies() throws {
+        var random = SplitMix(state: 7)
+        let rows = (0..<60).map { number in
+            var vector = [Float](repeating: 0, count: 512)
+            for axis in 0..<4 { vector[axis] = Float.random(in: -1...1, using: &random) }
+            vector[0] += 1.5
+            return PicturesTable.Row(key: "\(number)", embedding: vector)
+        }
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            try table.upsert(rows)
+            let found = try table.nearest(
+                to: unitVector(0), SearchQuery(limit: 100, isStacked: true))
+            #expect(found.hits.count >= 48 && found.stackScore > 0.96)
+        }
+    }
+
     @Test func extensionInASchemaOfItsOwn() throws {
         try TestDatabase.with { database in
             try database.connect().executeScript(

@@ -92,9 +92,12 @@ extension PicturesTable {
             some[..<a].map { 1 - Double(QueryVector.dot($0, some[a])) }
         }.sorted()
         let usual = 1 - SearchQuery.stackScore
-        // Whatever the number of copies, the other pairs say how far apart different pictures lie.
-        let others = distances.drop { $0 <= usual }
-        if !others.isEmpty, others[others.startIndex + others.count / 2] >= 3 * usual {
+        let close = distances.prefix { $0 <= usual }.count
+        let near = distances.prefix { $0 <= 2 * usual }.count - close
+        let far = distances.count - close - near
+        // Copies leave a gap behind them, whatever their number; unrelated pictures do not.
+        let areRare = close * 500 <= distances.count
+        if areRare || 2 * near <= close, far > 0, 4 * near <= far {
             return SearchQuery.stackScore
         }
         let (low, median) = (distances[distances.count / 10], distances[distances.count / 2])
