@@ -1,5 +1,6 @@
 """Every command of the README is run, or is known to be run by another test."""
 
+import contextlib
 import json
 import pathlib
 import re
@@ -7,10 +8,11 @@ import shlex
 import shutil
 import subprocess
 import urllib.parse
+import urllib.request
 
 import psycopg
 import pytest
-from tools import GOLDEN, MODEL, PICTURES, tool
+from tools import GOLDEN, MODEL, PICTURES, new_bucket, s3_settings, tool
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -65,6 +67,32 @@ def test_commands(place):
             assert done.returncode == 0, (command, done)
         run += 1
     assert run >= 14
+
+
+@pytest.mark.parametrize("store", ["a folder", "S3"])
+def test_settings_from_the_example(store, workplace, tmp_path):
+    """.env_example with what the README's table names filled in is enough for all four tools."""
+    example = (ROOT / ".env_example").read_text()
+    filled = dict(workplace.settings)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in sorted(GOLDEN)[:3]:
+        shutil.copy(PICTURES / name, folder)
+    with contextlib.ExitStack() as stack:
+        if store == "S3":
+            bucket = stack.enter_context(new_bucket({path.name: path.read_bytes() for path in folder.iterdir()}))
+            filled |= s3_settings(bucket)
+        for name, value in filled.items():
+            example, count = re.subn(rf"^#?{name}=.*$", f"{name}={value}", example, count=1, flags=re.MULTILINE)
+            assert count == 1, name
+        (workplace.folder / ".env").write_text(example)
+        workplace.run("create-table")
+        workplace.run("process-images", *([folder] if store == "a folder" else []))
+        assert len(workplace.run("find-images", "--keys", "cat").stdout.splitlines()) == 3
+        assert "unchanged 3" in workplace.run("process-images").stdout
+        with workplace.web_app() as address:
+            found = json.load(urllib.request.urlopen(f"{address}/api/search?q=cat"))["results"]
+            assert urllib.request.urlopen(urllib.parse.urljoin(address, found[0]["url"])).read()[:2] == b"\xff\xd8"
 
 
 def test_sql(place):

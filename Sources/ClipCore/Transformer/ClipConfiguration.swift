@@ -25,7 +25,7 @@ public enum Architecture: String, Sendable {
 /// A CLIP model with a vision transformer, described completely: two models with the same description
 /// and the same weights give the same embeddings.
 ///
-/// Sizes come from tensor shapes, as in upstream's `clip.model.build_model`; ``ModelDescription`` says
+/// Sizes come from tensor shapes, as in upstream's `clip.model.build_model`; `ModelDescription` says
 /// the rest.
 public struct ClipConfiguration: Sendable, Equatable {
     /// One tower: a stack of residual attention blocks.
