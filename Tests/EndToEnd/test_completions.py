@@ -4,7 +4,9 @@ import re
 import subprocess
 
 import pytest
-from tools import tool
+from tools import TESTS, tool
+
+ROOT = TESTS.parent
 
 # Options whose value is a file, and the words before it.
 FILES = [
@@ -25,7 +27,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 def script(shell, name, folder):
     path = folder / f"{name}.{shell}"
     with path.open("w") as file:
-        subprocess.run([tool(name), "--generate-completion-script", shell], stdout=file, check=True)
+        subprocess.run([ROOT / "scripts/completions", tool(name), shell], stdout=file, check=True)
     return path
 
 
@@ -62,19 +64,23 @@ def test_folders_and_values(shell, folder):
     assert [word.rstrip("/") for word in offered(shell, "process-images", ["sett"], folder)] == ["settings"]
     assert "--env-file" in offered(shell, "process-images", ["--e"], folder)
     assert offered(shell, "find-images", ["--shape", "port"], folder) == ["portrait"]
-    # A value that is no file.
+    # Neither a value that is no file, nor a subcommand.
     assert offered(shell, "web-app", ["--port", "sett"], folder) == []
+    assert offered(shell, "web-app", ["he"], folder) == []
 
 
-def test_zsh(folder):
-    """zsh reads each script, and completes files after the options for them."""
-    for name in ["create-table", "process-images", "find-images", "web-app"]:
-        path = script("zsh", name, folder)
-        checked = subprocess.run(["zsh", "--no-rcs", "-n", path], capture_output=True, text=True)
-        assert (checked.returncode, checked.stderr) == (0, "")
-        text = path.read_text()
-        assert text.startswith(f"#compdef {name}\n")
-        for wanted, before in FILES:
-            if wanted == name and before[-1] in text:
-                assert re.search(rf"'{before[-1]}\[.*\]:file:_files'", text)
-    assert "_files -/" in (folder / "process-images.zsh").read_text()
+@pytest.mark.parametrize(("name", "before"), FILES)
+def test_zsh_specifications(name, before, folder):
+    """zsh reads the script, accepts its specifications, and finds files after the option."""
+    path = script("zsh", name, folder)
+    checked = subprocess.run(["zsh", "--no-rcs", "-n", path], capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    text = path.read_text()
+    assert text.startswith(f"#compdef {name}\n") and ":->" not in text
+    specifications = re.search(r"arg_specs=\(\n(.*?)\n    \)", text, re.DOTALL)[1].split("\n")
+    # At most one specification takes all remaining words.
+    assert sum(line.strip().startswith("'*:") for line in specifications) <= 1
+    if f"'{before[-1]}[" in text:
+        assert re.search(rf"'{before[-1]}\[.*\]:file:_files'", text)
+    else:
+        assert "'*:terms:_files'" in text
