@@ -32,6 +32,8 @@ static const struct {
 } layers[] = {{768, 2304, CK_STORE}, {768, 768, CK_ADD}, {768, 3072, CK_APPLY_QUICK_GELU},
               {3072, 768, CK_ADD}};
 
+static const char *const names[] = {"int8", "int8, 16 bits", "int7"};
+
 static void report(const char *isa, const char *what, int layer, double seconds) {
     int k = layers[layer].inputs, n = layers[layer].outputs;
     printf("%-12s %-14s %4d -> %4d: %6.1f G operations/s\n", isa, what, k, n,
@@ -56,8 +58,8 @@ static void vision(const char *name, enum ck_isa isa) {
             report(name, "fp32", l, best);
             free(packed.weights);
         }
-        for (int wide = 0; wide < 2; wide++) {
-            ck_int8_matrix m = {k, n, wide, isa, memory(ck_int8_packed_size(k, n, isa)),
+        for (enum ck_int8_kind kind = CK_INT8; kind <= CK_INT7; kind++) {
+            ck_int8_matrix m = {k, n, kind, isa, memory(ck_int8_packed_size(k, n, kind, isa)),
                                 memory(4 * n), memory(4 * n)};
             ck_int8_rows q = {k, memory(2 * ROWS * k), memory(4 * ROWS), memory(4 * ROWS)};
             ck_int8_pack(weight, &m);
@@ -68,7 +70,7 @@ static void vision(const char *name, enum ck_isa isa) {
                 ck_int8_linear(&q, ROWS, &m, bias, out, layers[l].epilogue);
                 if (now() - start < best) best = now() - start;
             }
-            report(name, wide ? "int8, 16 bits" : "int8", l, best);
+            report(name, names[kind], l, best);
             free(m.weights), free(m.scales), free(m.sums);
             free(q.values), free(q.scales), free(q.zeros);
         }

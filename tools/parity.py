@@ -20,8 +20,8 @@ from openai_clip import SIZES, clip, make_checkpoints
 from PIL import Image
 
 BAR = 0.99999
-# int8 against upstream's fp32: the worst picture, the mean, and how many of a picture's ten nearest stay.
-INT8_BARS = {"worst": 0.985, "mean": 0.995, "overlap": 0.95}
+# Integers against upstream's fp32: the worst picture, the mean, and how many of a picture's ten nearest stay.
+INTEGER_BARS = {"worst": 0.985, "mean": 0.995, "overlap": 0.95}
 SUBJECTS = [
     "a cat", "a man jumping", "two dogs", "a red bicycle", "an old house", "children playing",
     "a sailing boat", "a bowl of fruit", "a woman reading", "a steam train", "a flock of birds", "coffee",
@@ -124,7 +124,7 @@ def compare(tools, preprocess, encode_images, encode_texts, photos, precision, l
 
     keys = sorted(theirs)
     matrix = np.stack([theirs[key] for key in keys])
-    if precision == "int8":
+    if precision != "fp32":
         quick = np.stack([ours[key] for key in keys])
         # A picture is its own nearest in both; it does not count.
         pairs = [[row[row != i][:10] for i, row in enumerate(nearest(t, t, 11))] for t in (quick, matrix)]
@@ -132,8 +132,8 @@ def compare(tools, preprocess, encode_images, encode_texts, photos, precision, l
         print(f"  ten nearest pictures of each picture: {kept:.4f} the same")
         print(f"  ten nearest pictures of each text: {overlap(nearest(quick, queries), nearest(matrix, queries)):.4f} the same", flush=True)
         return (
-            pictures[worst] >= INT8_BARS["worst"] and mean >= INT8_BARS["mean"]
-            and kept >= INT8_BARS["overlap"] and similarity[worst_text] >= BAR
+            pictures[worst] >= INTEGER_BARS["worst"] and mean >= INTEGER_BARS["mean"]
+            and kept >= INTEGER_BARS["overlap"] and similarity[worst_text] >= BAR
         )
     equal = 0
     for text in SAMPLES:
@@ -160,7 +160,7 @@ def main():
     parser.add_argument("--layout")
     parser.add_argument("--half", action="store_true")
     parser.add_argument("--outliers", action="store_true")
-    parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32")
+    parser.add_argument("--precision", choices=["fp32", "int8", "int7"], default="fp32")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--texts", type=int)
     parser.add_argument("--keep", type=pathlib.Path)
@@ -195,7 +195,7 @@ def main():
         made = layouts.make(options.layout, path, options.half)
         good &= compare(Tools(options.bin, options.work, path, options.precision), *made, photos, options.precision,
                         options.texts)
-    bars = INT8_BARS if options.precision == "int8" else f"a cosine is below {BAR} or a neighbour differs"
+    bars = INTEGER_BARS if options.precision != "fp32" else f"a cosine is below {BAR} or a neighbour differs"
     print("equal within the bar" if good else f"NOT equal: {bars}")
     sys.exit(not good)
 

@@ -1,9 +1,43 @@
-"""ONNX Runtime on the exported towers: `onnx_runtime.py fp32` or `int8` (dynamic quantisation)."""
+"""ONNX Runtime on the exported towers: `onnx_runtime.py fp32` or `int8` (dynamic quantisation).
 
+It has no switch for instruction sets. With CLIP_MAX_ISA=avx2 a copy is loaded in which the two jumps to its
+kernels for AVX-512 and AVX-VNNI (MLAS's platform.cpp) are never taken.
+"""
+
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
 import sys
 
-import onnxruntime
-from protocol import UpstreamPeer, serve, unit
+
+def keep_to_avx2():
+    package = pathlib.Path(importlib.util.find_spec("onnxruntime").origin).parent
+    folder = package.parents[4] / "onnxruntime-avx2"
+    if not folder.exists():
+        part = folder.with_suffix(f".{os.getpid()}")
+        shutil.copytree(package, part / package.name)
+        library = next((part / package.name / "capi").glob("onnxruntime_pybind11_state*.so"))
+        code = library.read_bytes()
+        # not rax; test al, 0xE0; je: the state of 512-bit registers. cpuid; test al, 0x10; je: AVX-VNNI.
+        code, wide = re.subn(
+            rb"(\x48\xf7\xd0\xa8\xe0)\x0f\x84....", lambda m: m[1] + b"\x90" * 6, code, flags=re.DOTALL)
+        code, vnni = re.subn(
+            rb"(\x0f\xa2\xa8\x10)\x74(.\x48\x8d\x05)", lambda m: m[1] + b"\xeb" + m[2], code,
+            flags=re.DOTALL)
+        if (wide, vnni) != (1, 1):
+            raise RuntimeError("this build of ONNX Runtime cannot be kept to AVX2")
+        library.write_bytes(code)
+        part.rename(folder)
+    sys.path.insert(0, str(folder))
+
+
+if os.environ.get("CLIP_MAX_ISA") == "avx2":
+    keep_to_avx2()
+
+import onnxruntime  # noqa: E402
+from protocol import UpstreamPeer, serve, unit  # noqa: E402
 
 
 class ONNXRuntime(UpstreamPeer):

@@ -43,7 +43,7 @@ def arguments():
     parser.add_argument(
         "--objects", type=int, default=10_000, help="objects of --ingest (default: 10000; with --prepare, 0: no store)")
     parser.add_argument(
-        "--precision", choices=["fp32", "int8"], default="int8", help="of --ingest and --workers (default: int8)")
+        "--precision", choices=["fp32", "int8", "int7"], default="int8", help="of --ingest and --workers (default: int8)")
     parser.add_argument(
         "--no-build", action="store_true", help="use what the last run or swift build has built")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")

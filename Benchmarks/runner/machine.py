@@ -20,7 +20,7 @@ def processor():
     return "unknown processor"
 
 
-# What keeps each library to AVX2; ONNX Runtime and OpenVINO have no such switch.
+# What keeps each library to AVX2. OpenVINO has no such switch, nor has ONNX Runtime: peers/onnx_runtime.py.
 CAPS = {
     "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
     "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",

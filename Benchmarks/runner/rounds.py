@@ -27,6 +27,7 @@ def commands():
     return {
         "ours-fp32": [ours, "fp32"],
         "ours-int8": [ours, "int8"],
+        "ours-int7": [ours, "int7"],
         "pytorch": python("pytorch"),
         "onnx-fp32": python("onnx_runtime", "fp32"),
         "onnx-int8": python("onnx_runtime", "int8"),

@@ -22,8 +22,9 @@ static inline ptrdiff_t panel_size(ptrdiff_t inputs, struct int8_tile tile) {
     return groups * tile.group * PANEL * (tile.has_words ? 2 : 1);
 }
 
-ptrdiff_t ck_int8_packed_size(ptrdiff_t inputs, ptrdiff_t outputs, enum ck_isa isa) {
-    return panels_of(outputs) * panel_size(inputs, int8_tile_for(isa));
+ptrdiff_t ck_int8_packed_size(ptrdiff_t inputs, ptrdiff_t outputs, enum ck_int8_kind kind,
+                              enum ck_isa isa) {
+    return panels_of(outputs) * panel_size(inputs, int8_tile_for(isa, kind));
 }
 
 // The element of a panel that has input 0 of an output; input i lies
@@ -56,17 +57,18 @@ CK_INLINE float largest_magnitude_body(const float *x, ptrdiff_t count) {
 CK_VERSIONS(static, float, largest_magnitude, (const float *x, ptrdiff_t count), (x, count))
 
 void ck_int8_pack(const float *weight, const ck_int8_matrix *to) {
-    struct int8_tile tile = int8_tile_for(to->isa);
+    struct int8_tile tile = int8_tile_for(to->isa, to->kind);
     ptrdiff_t inputs = to->inputs, padded = panels_of(to->outputs) * PANEL;
     if (inputs % tile.group || padded != to->outputs)
-        memset(to->weights, 0, (size_t)ck_int8_packed_size(inputs, to->outputs, to->isa));
+        memset(to->weights, 0, (size_t)ck_int8_packed_size(inputs, to->outputs, to->kind, to->isa));
+    float last = to->kind == CK_INT7 ? 63 : 127;
     for (ptrdiff_t o = 0; o < padded; o++) {
         to->scales[o] = 0;
         to->sums[o] = 0;
         if (o >= to->outputs) continue;
         const float *row = weight + o * inputs;
         // The smallest normal number keeps the inverse of an all but zero row finite.
-        float scale = fmaxf(largest_magnitude(row, inputs) / 127, 0x1p-126f);
+        float scale = fmaxf(largest_magnitude(row, inputs) / last, 0x1p-126f);
         float inverse = 1 / scale;
         ptrdiff_t column = column_of(o, inputs, tile);
         int32_t sum = 0;
@@ -87,7 +89,7 @@ void ck_int8_pack(const float *weight, const ck_int8_matrix *to) {
 }
 
 int32_t ck_int8_weight(const ck_int8_matrix *matrix, ptrdiff_t output, ptrdiff_t input) {
-    struct int8_tile tile = int8_tile_for(matrix->isa);
+    struct int8_tile tile = int8_tile_for(matrix->isa, matrix->kind);
     ptrdiff_t at = column_of(output, matrix->inputs, tile) +
                    input / tile.group * tile.slice * tile.group + input % tile.group;
     return tile.has_words ? ((int16_t *)matrix->weights)[at] : ((int8_t *)matrix->weights)[at];
@@ -95,7 +97,7 @@ int32_t ck_int8_weight(const ck_int8_matrix *matrix, ptrdiff_t output, ptrdiff_t
 
 // Zero lies in the range, so that the zero point is one of the values.
 CK_INLINE void quantize_row_body(const float *restrict x, ptrdiff_t width, void *restrict values,
-                                 ptrdiff_t stride, bool wide, bool has_words,
+                                 ptrdiff_t stride, enum ck_int8_kind kind, bool has_words,
                                  float *restrict scale, int32_t *restrict zero) {
     // Vectors, because compilers leave an array of lanes in memory.
     f32x16 lows = {0}, highs = {0};
@@ -123,7 +125,8 @@ CK_INLINE void quantize_row_body(const float *restrict x, ptrdiff_t width, void 
         uint32_t e = bits_of(x[i]) & 0x7F800000u;
         exponent = e > exponent ? e : exponent;
     }
-    float last = wide ? 65535 : 255;
+    bool wide = kind == CK_INT8_WIDE;
+    float last = wide ? 65535 : kind == CK_INT7 ? 127 : 255;
     // Halves first: the range of finite numbers need not be finite.
     float step = (high / 2 - low / 2) / (last / 2);
     step = step > 0x1p-126f ? step : 0x1p-126f;
@@ -156,19 +159,20 @@ CK_INLINE void quantize_row_body(const float *restrict x, ptrdiff_t width, void 
 }
 CK_VERSIONS(static, void, quantize_row,
             (const float *restrict x, ptrdiff_t width, void *restrict values, ptrdiff_t stride,
-             bool wide, bool has_words, float *restrict scale, int32_t *restrict zero),
-            (x, width, values, stride, wide, has_words, scale, zero))
+             enum ck_int8_kind kind, bool has_words, float *restrict scale, int32_t *restrict zero),
+            (x, width, values, stride, kind, has_words, scale, zero))
 
 // The first byte of a row of activations.
-static inline char *row_of(const ck_int8_rows *x, ptrdiff_t row, bool wide, bool has_words) {
-    return (char *)x->values + row * x->stride * (wide || has_words ? 2 : 1);
+static inline char *row_of(const ck_int8_rows *x, ptrdiff_t row, enum ck_int8_kind kind,
+                           bool has_words) {
+    return (char *)x->values + row * x->stride * (kind == CK_INT8_WIDE || has_words ? 2 : 1);
 }
 
 static void quantize(const float *x, ptrdiff_t row, const ck_int8_matrix *weight,
                      const ck_int8_rows *to) {
-    bool wide = weight->wide, has_words = int8_tile_for(weight->isa).has_words;
-    quantize_row(x, weight->inputs, row_of(to, row, wide, has_words), to->stride, wide, has_words,
-                 to->scales + row, to->zeros + row);
+    bool has_words = int8_tile_for(weight->isa, weight->kind).has_words;
+    quantize_row(x, weight->inputs, row_of(to, row, weight->kind, has_words), to->stride,
+                 weight->kind, has_words, to->scales + row, to->zeros + row);
 }
 
 void ck_int8_quantize(const float *x, ptrdiff_t rows, const ck_int8_matrix *weight,
@@ -188,14 +192,15 @@ void ck_int8_layer_norm_quantize(const float *x, ptrdiff_t rows, const float *no
 
 int32_t ck_int8_value(const ck_int8_rows *x, const ck_int8_matrix *weight, ptrdiff_t row,
                       ptrdiff_t input) {
-    bool has_words = int8_tile_for(weight->isa).has_words;
-    const char *values = row_of(x, row, weight->wide, has_words);
+    bool has_words = int8_tile_for(weight->isa, weight->kind).has_words;
+    const char *values = row_of(x, row, weight->kind, has_words);
     int32_t q;
     if (has_words) {
         q = ((const int16_t *)values)[input];
     } else {
         const uint8_t *upper = (const uint8_t *)values;
-        q = weight->wide ? 256 * upper[input] + upper[x->stride + input] : upper[input];
+        q = upper[input];
+        if (weight->kind == CK_INT8_WIDE) q = 256 * q + upper[x->stride + input];
     }
     return q - x->zeros[row];
 }
@@ -240,10 +245,11 @@ CK_VERSIONS(static, void, finish_tile,
 // A panel is used for all rows while it is in the caches: the caller chooses how many those are.
 void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix *weight,
                     const float *bias, float *out, enum ck_epilogue epilogue) {
-    struct int8_tile tile = int8_tile_for(weight->isa);
+    struct int8_tile tile = int8_tile_for(weight->isa, weight->kind);
     ptrdiff_t groups = (weight->inputs + tile.group - 1) / tile.group;
     ptrdiff_t panel_bytes = panel_size(weight->inputs, tile);
     ptrdiff_t slice_bytes = panel_bytes / PANEL * tile.slice;
+    bool wide = weight->kind == CK_INT8_WIDE;
     _Alignas(64) int32_t sums[INT8_TILE_ROWS * PANEL], low[INT8_TILE_ROWS * PANEL];
     for (ptrdiff_t o = 0; o < weight->outputs; o += PANEL) {
         const char *panel = (const char *)weight->weights + o / PANEL * panel_bytes;
@@ -251,11 +257,11 @@ void ck_int8_linear(const ck_int8_rows *x, ptrdiff_t rows, const ck_int8_matrix 
         ptrdiff_t columns = left < PANEL ? left : PANEL;
         for (ptrdiff_t r = 0; r < rows; r += tile.rows) {
             ptrdiff_t count = rows - r < tile.rows ? rows - r : tile.rows;
-            const char *from = row_of(x, r, weight->wide, tile.has_words);
+            const char *from = row_of(x, r, weight->kind, tile.has_words);
             for (ptrdiff_t c = 0; c < PANEL; c += tile.slice)
                 tile.sums(from, x->stride, count, panel + c / tile.slice * slice_bytes, groups,
-                          weight->wide, sums + c, low + c);
-            finish_tile(sums, low, weight->wide, count, columns, x->scales + r, x->zeros + r,
+                          wide, sums + c, low + c);
+            finish_tile(sums, low, wide, count, columns, x->scales + r, x->zeros + r,
                         weight->scales + o, weight->sums + o, bias ? bias + o : NULL,
                         out + r * weight->outputs + o, weight->outputs, epilogue);
         }

@@ -27,4 +27,4 @@ struct int8_tile {
                  ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low);
 };
 
-struct int8_tile int8_tile_for(enum ck_isa isa);
+struct int8_tile int8_tile_for(enum ck_isa isa, enum ck_int8_kind kind);

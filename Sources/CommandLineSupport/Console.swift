@@ -31,11 +31,14 @@ public enum Console {
         write(text + "\n", to: STDERR_FILENO)
     }
 
-    /// Notes that int8 was chosen where it does not pay.
+    /// Notes that a precision was chosen where it does not pay.
     public static func notePrecision(_ settings: Settings) throws {
         let set = InstructionSet.inUse
-        guard try settings.precision() == .int8, !set.speedsUpInt8 else { return }
-        note("CLIP_PRECISION=int8 is not faster than fp32 on this processor (\(set.rawValue)).")
+        let precision = try settings.precision()
+        guard !set.speedsUp(precision) else { return }
+        note(
+            "CLIP_PRECISION=\(precision.rawValue) is not faster than fp32 on this processor "
+                + "(\(set.rawValue)).")
     }
 
     /// Writes one line of data.

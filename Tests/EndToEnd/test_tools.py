@@ -358,6 +358,8 @@ def test_int8_where_it_does_not_pay_is_noted(tmp_path):
     place = Workplace(tmp_path, {"CLIP_MAX_ISA": "sse", "CLIP_PRECISION": "int8"})
     note = "CLIP_PRECISION=int8 is not faster than fp32 on this processor (sse).\n"
     assert place.run("process-images", code=1).stderr.startswith(note)
+    int7 = place.run("process-images", code=1, env={"CLIP_PRECISION": "int7"}).stderr
+    assert int7.startswith(note.replace("int8", "int7"))
     assert note not in place.run("process-images", "--quiet", code=1).stderr
     assert note not in place.run("process-images", code=1, env={"CLIP_PRECISION": "fp32"}).stderr
     unknown = place.run("process-images", code=1, env={"CLIP_MAX_ISA": "mmx"}).stderr

@@ -165,10 +165,11 @@ import Testing
         #expect(try settings(["CLIP_PRECISION": ""]).precision() == .fp32)
         #expect(try settings(["CLIP_PRECISION": "fp32"]).precision() == .fp32)
         #expect(try settings(["CLIP_PRECISION": "int8"]).precision() == .int8)
+        #expect(try settings(["CLIP_PRECISION": "int7"]).precision() == .int7)
         let unknown = try settings(["CLIP_PRECISION": "fp16"])
         #expect(
             sentence { _ = try unknown.precision() }
-                == "CLIP_PRECISION must be fp32 or int8, not \"fp16\"")
+                == "CLIP_PRECISION must be fp32, int8 or int7, not \"fp16\"")
     }
 
     @Test func unknownInstructionSetsAreRefused() throws {

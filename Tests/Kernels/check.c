@@ -144,10 +144,11 @@ static void check_float(const char *isa, enum ck_isa set, int rows, int inputs, 
 }
 
 // The sums are integers, so the result is exact up to the rounding of the last steps.
-static void check_int8(const char *isa, enum ck_isa set, int rows, int inputs, int outputs, bool wide) {
+static void check_int8(const char *isa, enum ck_isa set, int rows, int inputs, int outputs,
+                       enum ck_int8_kind kind) {
     ptrdiff_t padded = (outputs + 63) / 64 * 64, stride = (inputs + 7) / 8 * 8;
-    ck_int8_matrix m = {inputs, outputs, wide, set, NULL, floats(padded), malloc(4 * padded)};
-    m.weights = aligned_alloc(64, ck_int8_packed_size(inputs, outputs, set));
+    ck_int8_matrix m = {inputs, outputs, kind, set, NULL, floats(padded), malloc(4 * padded)};
+    m.weights = aligned_alloc(64, ck_int8_packed_size(inputs, outputs, kind, set));
     ck_int8_rows q = {stride, calloc(rows, 2 * stride), floats(rows), malloc(4 * rows)};
     float *x = floats(rows * inputs), *w = floats(inputs * outputs), *out = floats(rows * outputs);
     double *exact = calloc(rows * outputs, sizeof *exact);
@@ -167,8 +168,9 @@ static void check_int8(const char *isa, enum ck_isa set, int rows, int inputs, i
             exact[r * outputs + o] = (double)sum * q.scales[r] * m.scales[o];
         }
     }
-    check(wide ? "16-bit activations" : "8-bit activations", isa, quantised, 1.02);
-    check(wide ? "int8, wide" : "int8", isa, difference(out, exact, rows * outputs, 1e-3), 1e-5);
+    static const char *const names[] = {"int8", "int8, 16-bit activations", "int7"};
+    check("quantised activations", isa, quantised, 1.02);
+    check(names[kind], isa, difference(out, exact, rows * outputs, 1e-3), 1e-5);
     free(m.weights), free(m.scales), free(m.sums), free(q.values), free(q.scales), free(q.zeros);
     free(x), free(w), free(out), free(exact);
 }
@@ -188,9 +190,9 @@ int main(void) {
             check_attention(name, isa, 50, 64, causal);
             check_attention(name, isa, 77, 13, causal);
         }
-        for (int wide = 0; wide < 2; wide++) {
-            check_int8(name, isa, 1, 3, 1, wide);
-            check_int8(name, isa, 13, 1030, 70, wide);
+        for (enum ck_int8_kind kind = CK_INT8; kind <= CK_INT7; kind++) {
+            check_int8(name, isa, 1, 3, 1, kind);
+            check_int8(name, isa, 13, 1030, 70, kind);
         }
     }
     return failures > 0;

@@ -1,7 +1,7 @@
 import ClipCore
 import Foundation
 
-/// `ClipBench fp32`, `ClipBench int8`, `ClipBench peak`: a peer that answers requests on stdin with lines on stdout.
+/// `ClipBench fp32` (or `int8`, `int7`), `ClipBench peak`: a peer that answers requests on stdin with lines on stdout.
 @main
 enum ClipBench {
     static func main() {
@@ -22,7 +22,7 @@ enum ClipBench {
         } else if let precision = Precision(rawValue: argument) {
             peer = ClipPeer(precision)
         } else {
-            FileHandle.standardError.write(Data("usage: ClipBench fp32|int8|peak\n".utf8))
+            FileHandle.standardError.write(Data("usage: ClipBench fp32|int8|int7|peak\n".utf8))
             exit(64)
         }
         let encoder = JSONEncoder()

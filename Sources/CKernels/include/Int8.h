@@ -5,7 +5,8 @@
 //     x[r, i] ≈ scale[r] · (q[r, i] − zero[r])         q in 0...255, zero in 0...255
 //     Σ x W   ≈ scale[r] · weight_scale[o] · (Σ q w − zero[r] · Σ w)
 //
-// Where 8 bits are too few for the activations, q and zero have 16.
+// Where 8 bits are too few for the activations, q and zero have 16; of 7 bits, w is in -63...63, q and zero in
+// 0...127.
 //
 // The sums are exact, so every instruction set gives the same ones. How weights and activations lie in
 // memory depends on the instruction set that a matrix was packed for.
@@ -25,11 +26,17 @@ enum {
     CK_INT8_MAX_INPUTS = 65536,
 };
 
+// Bits of weights and of activations.
+enum ck_int8_kind {
+    CK_INT8,       // 8 and 8
+    CK_INT8_WIDE,  // 8 and 16
+    CK_INT7,       // 7 and 7: four products fit in 16 bits, with which AVX2 multiplies fastest
+};
+
 // A quantised matrix, [outputs, inputs], in memory of the caller's.
 typedef struct {
     ptrdiff_t inputs, outputs;
-    // Whether its activations get 16 bits.
-    bool wide;
+    enum ck_int8_kind kind;
     enum ck_isa isa;  // whose kernel multiplies it; the processor must have it
     void *weights;    // packed, ck_int8_packed_size bytes, 64-byte aligned
     float *scales;    // [outputs rounded up to whole panels]
@@ -37,7 +44,8 @@ typedef struct {
 } ck_int8_matrix;
 
 // Bytes of a packed matrix: whole panels of 64 outputs, whole groups of inputs; zeros fill them up.
-ptrdiff_t ck_int8_packed_size(ptrdiff_t inputs, ptrdiff_t outputs, enum ck_isa isa);
+ptrdiff_t ck_int8_packed_size(ptrdiff_t inputs, ptrdiff_t outputs, enum ck_int8_kind kind,
+                              enum ck_isa isa);
 
 // Quantises a finite matrix into `to`, whose other members are set.
 // weight: [outputs, inputs]

@@ -3,7 +3,7 @@ import CKernels
 /// A vision transformer: preprocessed images to embeddings.
 ///
 /// Source: upstream's `clip.model.VisionTransformer` and timm's `VisionTransformer` with attention
-/// pooling (SigLIP), evaluated in fp32 as upstream does on a CPU, or with the large matrices in int8.
+/// pooling (SigLIP), evaluated in fp32 as upstream does on a CPU, or with the large matrices in integers.
 /// The encoder is immutable and shared by threads; each thread encodes with its own ``Session``.
 public final class ImageEncoder: Sendable {
     public let configuration: ClipConfiguration
@@ -31,7 +31,7 @@ public final class ImageEncoder: Sendable {
         case sigLIP(pool: BlockWeights, latent: UnsafePointer<Float>)
     }
 
-    /// Loads the vision tower; the text tower is not touched. For int8 the matrices are quantised now.
+    /// Loads the vision tower; the text tower is not touched. Matrices of integers are quantised now.
     /// - Throws: ``CheckpointError`` when a tensor is missing, misshapen or not finite.
     public init(
         _ checkpoint: Checkpoint, precision: Precision = .fp32
@@ -43,7 +43,8 @@ public final class ImageEncoder: Sendable {
         let patch = sizes.patchSize
         let loader = try WeightLoader(
             checkpoint, sizes.visionTensors, epsilon: sizes.vision.epsilon,
-            storage: precision == .int8 ? .int8 : .float)
+            storage: precision == .fp32
+                ? .float : .integers(precision == .int7 ? CK_INT7 : CK_INT8))
         let isClip = sizes.architecture == .clip
         weights = Weights(
             patches: try loader.linear(
@@ -93,10 +94,10 @@ public final class ImageEncoder: Sendable {
             let patchWidth = 3 * sizes.patchSize * sizes.patchSize
             scratch = TransformerScratch(
                 sizes.vision, rows: rows, length: sizes.imageSequenceLength,
-                int8: encoder.precision == .int8
-                    ? Int8Scratch(
-                        width: max(sizes.vision.hiddenWidth, sizes.vision.width, patchWidth))
-                    : nil)
+                int8: encoder.precision == .fp32
+                    ? nil
+                    : Int8Scratch(
+                        width: max(sizes.vision.hiddenWidth, sizes.vision.width, patchWidth)))
             patchRows = .allocate(capacity: capacity * encoder.pixelCount)
             patchEmbeddings = .allocate(
                 capacity: capacity * sizes.gridSize * sizes.gridSize * sizes.vision.width)

@@ -1,6 +1,6 @@
 import CKernels
 
-/// A matrix of 8-bit integers, `[outputs, inputs]`, packed as the kernels read it. Immutable once made.
+/// A matrix of integers of 8 or 7 bits, `[outputs, inputs]`, packed as the kernels read it. Immutable once made.
 struct Int8Matrix: @unchecked Sendable {
     private let storage: PackedStorage
     private let matrix: ck_int8_matrix
@@ -12,20 +12,20 @@ struct Int8Matrix: @unchecked Sendable {
             && (slices == 1 || (outputs / slices).isMultiple(of: CK_INT8_PANEL))
     }
 
-    /// Quantises a matrix: each output gets the scale that takes its largest weight to 127.
+    /// Quantises a matrix: each output gets the scale that takes its largest weight to 127 (of 7 bits, 63).
     /// - Parameters:
     ///   - weight: `[outputs, inputs]`, finite.
-    ///   - isWide: whether its activations get 16 bits.
-    init(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, isWide: Bool) {
+    ///   - kind: the bits of weights and activations.
+    init(_ weight: UnsafePointer<Float>, inputs: Int, outputs: Int, kind: ck_int8_kind) {
         let isa = ck_isa_in_use()
         precondition(Self.canHold(inputs: inputs, outputs: outputs, slices: 1))
         let panel = CK_INT8_PANEL
         let padded = (outputs + panel - 1) / panel * panel
-        let packed = ck_int8_packed_size(inputs, outputs, isa)
+        let packed = ck_int8_packed_size(inputs, outputs, kind, isa)
         storage = PackedStorage(byteCount: packed + 8 * padded)
         let base = storage.base
         matrix = ck_int8_matrix(
-            inputs: inputs, outputs: outputs, wide: isWide, isa: isa, weights: base,
+            inputs: inputs, outputs: outputs, kind: kind, isa: isa, weights: base,
             scales: (base + packed).bindMemory(to: Float.self, capacity: padded),
             sums: (base + packed + 4 * padded).bindMemory(to: Int32.self, capacity: padded))
         withUnsafePointer(to: matrix) { ck_int8_pack(weight, $0) }
@@ -42,7 +42,8 @@ struct Int8Matrix: @unchecked Sendable {
         precondition(range.lowerBound.isMultiple(of: panel) && range.count.isMultiple(of: panel))
         var part = matrix
         part.outputs = range.count
-        part.weights += ck_int8_packed_size(matrix.inputs, range.lowerBound, matrix.isa)
+        part.weights += ck_int8_packed_size(
+            matrix.inputs, range.lowerBound, matrix.kind, matrix.isa)
         part.scales += range.lowerBound
         part.sums += range.lowerBound
         return Int8Matrix(storage, part)

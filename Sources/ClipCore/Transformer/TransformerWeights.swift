@@ -104,7 +104,7 @@ enum MatrixStorage {
     case float
     /// fp16 stays in the mapped file; other types become fp32.
     case half(threads: Int)
-    case int8
+    case integers(ck_int8_kind)
 }
 
 /// Loads the tensors of a tower in order into one buffer.
@@ -154,7 +154,7 @@ struct WeightLoader {
 
     /// - Parameters:
     ///   - bias: its name, nil for a layer without one.
-    ///   - isWide: whether in int8 its activations get 16 bits.
+    ///   - isWide: whether its activations get 16 bits, where they are integers.
     ///   - slices: into how many equal parts its outputs are taken apart.
     func linear(
         _ weight: String, _ bias: String?, inputs: Int, outputs: Int, isWide: Bool = false,
@@ -178,10 +178,12 @@ struct WeightLoader {
         defer { floats.deallocate() }
         try source.copy(to: floats)
         let weight = floats.baseAddress!
-        if case .int8 = storage,
+        if case .integers(let kind) = storage,
             Int8Matrix.canHold(inputs: inputs, outputs: outputs, slices: slices)
         {
-            return .int8(Int8Matrix(weight, inputs: inputs, outputs: outputs, isWide: isWide))
+            return .int8(
+                Int8Matrix(
+                    weight, inputs: inputs, outputs: outputs, kind: isWide ? CK_INT8_WIDE : kind))
         }
         if let matrix = PackedMatrix(weight, inputs: inputs, outputs: outputs, slices: slices) {
             return .packed(matrix)

@@ -9,7 +9,7 @@ public struct ModelIdentity: Sendable, Equatable {
     public let digest: String
     /// Length of an embedding.
     public let dimension: Int
-    /// The image tower's precision: `fp32` or `int8`, the same for all images of a table. Texts are always
+    /// The image tower's precision: `fp32`, `int8` or `int7`, the same for all images of a table. Texts are always
     /// embedded in `fp32`, so searches compare the digest only.
     public let precision: String
 

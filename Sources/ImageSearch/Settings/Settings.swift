@@ -151,12 +151,11 @@ public struct Settings: Sendable {
         return uri
     }
 
-    /// `CLIP_PRECISION`: what pictures are embedded in, `fp32` (the default) or `int8`.
+    /// `CLIP_PRECISION`: what pictures are embedded in, `fp32` (the default), `int8` or `int7`.
     public func precision() throws(SettingsError) -> Precision {
         guard let name = try optional("CLIP_PRECISION") else { return .fp32 }
         guard let precision = Precision(rawValue: name) else {
-            let known = Precision.allCases.map(\.rawValue).joined(separator: " or ")
-            throw SettingsError("CLIP_PRECISION must be \(known), not \"\(name)\"")
+            throw SettingsError("CLIP_PRECISION must be fp32, int8 or int7, not \"\(name)\"")
         }
         return precision
     }

@@ -3,6 +3,12 @@ import Foundation
 import TestSupport
 import Testing
 
+extension ck_int8_kind {
+    /// The largest quantised activation and weight.
+    fileprivate var last: Int { self == CK_INT8_WIDE ? 65_535 : self == CK_INT7 ? 127 : 255 }
+    fileprivate var largestWeight: Int { self == CK_INT7 ? 63 : 127 }
+}
+
 /// A quantised matrix and quantised rows, with the memory that the kernels ask for.
 private final class Operands {
     var matrix: ck_int8_matrix
@@ -10,7 +16,7 @@ private final class Operands {
     private var blocks: [UnsafeMutableRawPointer] = []
 
     init(
-        rows count: Int, inputs: Int, outputs: Int, isWide: Bool = false,
+        rows count: Int, inputs: Int, outputs: Int, kind: ck_int8_kind = CK_INT8,
         isa: ck_isa = ck_isa_in_use()
     ) {
         let padded = (outputs + 63) / 64 * 64
@@ -26,8 +32,8 @@ private final class Operands {
             return block.bindMemory(to: T.self, capacity: max(count, 1))
         }
         matrix = ck_int8_matrix(
-            inputs: inputs, outputs: outputs, wide: isWide, isa: isa,
-            weights: take(UInt8.self, ck_int8_packed_size(inputs, outputs, isa)),
+            inputs: inputs, outputs: outputs, kind: kind, isa: isa,
+            weights: take(UInt8.self, ck_int8_packed_size(inputs, outputs, kind, isa)),
             scales: take(Float.self, padded), sums: take(Int32.self, padded))
         rows = ck_int8_rows(
             stride: stride, values: take(Int16.self, count * stride),
@@ -78,6 +84,7 @@ private final class Operands {
 /// Quantisation and integer products against their definitions, each instruction set forced in turn.
 @Suite struct Int8KernelTests {
     static let sets = KernelTests.sets
+    static let kinds = [CK_INT8, CK_INT8_WIDE, CK_INT7]
 
     private static func integers(_ count: Int, _ range: ClosedRange<Int>, _ seed: UInt64) -> [Int] {
         var random = SplitMix(state: seed)
@@ -92,10 +99,10 @@ private final class Operands {
     /// Integers that survive quantisation unchanged are multiplied exactly: each row spans all values and each
     /// output all weights, so that both scales are 1.
     private func checkProduct(
-        _ isa: ck_isa, rows: Int, inputs: Int, outputs: Int, isWide: Bool, q: [Int], w: [Int]
+        _ isa: ck_isa, rows: Int, inputs: Int, outputs: Int, kind: ck_int8_kind, q: [Int], w: [Int]
     ) {
         let operands = Operands(
-            rows: rows, inputs: inputs, outputs: outputs, isWide: isWide, isa: isa)
+            rows: rows, inputs: inputs, outputs: outputs, kind: kind, isa: isa)
         operands.pack(w.map(Float.init))
         // What lies between a row's end and the next group of inputs is multiplied by zero.
         for row in 0..<rows { operands.rows.scales[row] = 1 }
@@ -109,24 +116,28 @@ private final class Operands {
                     sum += q[row * inputs + input] * w[output * inputs + input]
                 }
                 // One rounding; of sums beyond 24 bits the kernels round the upper part first.
-                expected.append(isWide ? Float(sum >> 8) * 256 + Float(sum & 255) : Float(sum))
+                expected.append(
+                    kind == CK_INT8_WIDE
+                        ? Float(sum >> 8) * 256 + Float(sum & 255) : Float(sum))
             }
         }
         let ours = operands.linear(
             rows: rows, bias: nil, from: [Float](repeating: .nan, count: expected.count), CK_STORE)
         #expect(
             ours == expected,
-            "\(rows) × \(inputs) × \(outputs), wide \(isWide), set \(isa.rawValue)")
+            "\(rows) × \(inputs) × \(outputs), kind \(kind.rawValue), set \(isa.rawValue)")
     }
 
-    @Test(arguments: sets, [false, true]) func productIsExact(_ isa: ck_isa, _ isWide: Bool) {
-        let last = isWide ? 65_535 : 255
+    @Test(arguments: sets, kinds) func productIsExact(_ isa: ck_isa, _ kind: ck_int8_kind) {
+        let (last, most) = (kind.last, kind.largestWeight)
         for (rows, inputs, outputs) in [
             (1, 2, 1), (1, 3072, 65), (2, 2, 64), (3, 5, 3), (4, 64, 128), (5, 7, 63), (6, 4, 130),
             (7, 766, 5), (17, 77, 100), (50, 64, 192), (77, 130, 66), (3, 514, 2), (2, 1027, 3),
         ] {
-            var w = Self.integers(inputs * outputs, -127...127, 1)
-            for output in 0..<outputs { w[output * inputs] = output.isMultiple(of: 2) ? 127 : -127 }
+            var w = Self.integers(inputs * outputs, -most...most, 1)
+            for output in 0..<outputs {
+                w[output * inputs] = output.isMultiple(of: 2) ? most : -most
+            }
             var q = Self.integers(rows * inputs, 0...last, 2)
             for row in 0..<rows {
                 // Any zero point.
@@ -136,18 +147,18 @@ private final class Operands {
                 for input in 0..<inputs { q[row * inputs + input] -= zero }
             }
             checkProduct(
-                isa, rows: rows, inputs: inputs, outputs: outputs, isWide: isWide, q: q, w: w)
+                isa, rows: rows, inputs: inputs, outputs: outputs, kind: kind, q: q, w: w)
         }
     }
 
     /// The largest sums there can be: where an instruction saturates, or 32 bits overflow.
-    @Test(arguments: sets, [false, true]) func productHoldsExtremes(_ isa: ck_isa, _ isWide: Bool) {
-        let last = isWide ? 65_535 : 255
+    @Test(arguments: sets, kinds) func productHoldsExtremes(_ isa: ck_isa, _ kind: ck_int8_kind) {
+        let (last, most) = (kind.last, kind.largestWeight)
         for inputs in [1, 2, 8, 3072, CK_INT8_MAX_INPUTS] {
-            for sign in [127, -127] {
+            for sign in [most, -most] {
                 for value in [last, -last] {
                     checkProduct(
-                        isa, rows: 2, inputs: inputs, outputs: 2, isWide: isWide,
+                        isa, rows: 2, inputs: inputs, outputs: 2, kind: kind,
                         q: [Int](repeating: value, count: 2 * inputs),
                         w: [Int](repeating: sign, count: 2 * inputs))
                 }
@@ -155,7 +166,7 @@ private final class Operands {
         }
     }
 
-    @Test func weightsAreQuantisedToTheNearestStep() {
+    @Test(arguments: kinds) func weightsAreQuantisedToTheNearestStep(_ kind: ck_int8_kind) {
         for (inputs, outputs) in [(1, 1), (5, 3), (64, 64), (77, 65), (768, 130)] {
             var weight = Self.floats(inputs * outputs, 3)
             for input in 0..<inputs { weight[input] = 0 }  // an output of zeros
@@ -163,13 +174,15 @@ private final class Operands {
                 for input in 0..<inputs { weight[2 * inputs + input] *= 1e-30 }
                 weight[inputs] = 1e6  // a weight that takes all the range
             }
-            let operands = Operands(rows: 1, inputs: inputs, outputs: outputs)
+            let operands = Operands(rows: 1, inputs: inputs, outputs: outputs, kind: kind)
             operands.pack(weight)
             for output in 0..<outputs {
                 let row = weight[output * inputs..<(output + 1) * inputs]
                 let largest = row.map(abs).max()!
                 let scale = operands.matrix.scales[output]
-                #expect(abs(scale - largest / 127) <= 1e-6 * scale || largest == 0)
+                #expect(
+                    abs(scale - largest / Float(kind.largestWeight)) <= 1e-6 * scale || largest == 0
+                )
                 var sum: Int32 = 0
                 var worst: Float = 0
                 for (input, exact) in row.enumerated() {
@@ -183,20 +196,19 @@ private final class Operands {
         }
     }
 
-    @Test(arguments: KernelTests.Kind.allCases, [false, true])
-    func rowsAreQuantisedToTheNearestStep(_ kind: KernelTests.Kind, _ isWide: Bool) {
-        let last: Int32 = isWide ? 65_535 : 255
+    @Test(arguments: KernelTests.Kind.allCases, kinds)
+    func rowsAreQuantisedToTheNearestStep(_ inputs: KernelTests.Kind, _ kind: ck_int8_kind) {
         for rows in [1, 3, 17] {
             for width in [1, 5, 16, 50, 64, 77, 768, 3072] {
-                var x = kind.values(rows * width, 10)
+                var x = inputs.values(rows * width, 10)
                 if width > 4 { x[3] = 0 }
-                let operands = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
+                let operands = Operands(rows: rows, inputs: width, outputs: 1, kind: kind)
                 operands.quantize(x, rows: rows)
                 for row in 0..<rows {
                     let scale = operands.rows.scales[row]
                     let line = x[row * width..<(row + 1) * width]
                     let range = max(line.max()!, 0) - min(line.min()!, 0)
-                    #expect(abs(scale - range / Float(last)) <= 1e-6 * scale)
+                    #expect(abs(scale - range / Float(kind.last)) <= 1e-6 * scale)
                     var worst = 0.0
                     for (input, exact) in line.enumerated() {
                         let step = operands.value(row, input)
@@ -205,20 +217,20 @@ private final class Operands {
                     }
                     // The zero point is a whole number, so an end of the range may lose half a step
                     // more; and of 16 bits fp32 leaves a few hundredths of a step to chance.
-                    #expect(worst <= 1.02 * Double(scale), "\(kind), \(width)")
+                    #expect(worst <= 1.02 * Double(scale), "\(inputs), \(width)")
                 }
             }
         }
     }
 
     /// What is not finite must not come out as a harmless number.
-    @Test(arguments: [false, true]) func whatIsNotFiniteStaysSo(_ isWide: Bool) {
+    @Test(arguments: kinds) func whatIsNotFiniteStaysSo(_ kind: ck_int8_kind) {
         for bad in [Float.nan, .infinity, -.infinity] {
             for width in [1, 16, 50] {
                 for place in [0, width / 2, width - 1] {
                     var x = [Float](repeating: 1, count: 2 * width)
                     x[place] = bad
-                    let operands = Operands(rows: 2, inputs: width, outputs: 3, isWide: isWide)
+                    let operands = Operands(rows: 2, inputs: width, outputs: 3, kind: kind)
                     operands.pack([Float](repeating: 0.5, count: 3 * width))
                     operands.quantize(x, rows: 2)
                     let out = operands.linear(
@@ -229,15 +241,15 @@ private final class Operands {
             }
         }
         // The range of these is not finite, they are.
-        let operands = Operands(rows: 1, inputs: 2, outputs: 1, isWide: isWide)
+        let operands = Operands(rows: 1, inputs: 2, outputs: 1, kind: kind)
         operands.quantize([.greatestFiniteMagnitude, -.greatestFiniteMagnitude], rows: 1)
         #expect(operands.rows.scales[0].isFinite)
-        #expect(operands.value(0, 0) - operands.value(0, 1) > 250)
+        #expect(operands.value(0, 0) - operands.value(0, 1) > kind.last - 5)
     }
 
     /// The layer's ends against fp64 on the same integers.
-    @Test(arguments: sets, [false, true])
-    func linearIsItsDefinition(_ isa: ck_isa, _ isWide: Bool) {
+    @Test(arguments: sets, kinds)
+    func linearIsItsDefinition(_ isa: ck_isa, _ kind: ck_int8_kind) {
         var largest = 0.0
         for (rows, inputs, outputs) in [
             (1, 3, 1), (3, 64, 64), (17, 77, 100), (50, 128, 65), (7, 768, 192),
@@ -247,7 +259,7 @@ private final class Operands {
             let bias = Self.floats(outputs, 22)
             let start = Self.floats(rows * outputs, 23)
             let operands = Operands(
-                rows: rows, inputs: inputs, outputs: outputs, isWide: isWide, isa: isa)
+                rows: rows, inputs: inputs, outputs: outputs, kind: kind, isa: isa)
             operands.pack(weight)
             operands.quantize(x, rows: rows)
             var products: [Double] = []
@@ -282,7 +294,7 @@ private final class Operands {
                 }
             }
         }
-        print("kernels: int8 linear, set \(isa.rawValue), wide \(isWide): \(largest)")
+        print("kernels: int8 linear, set \(isa.rawValue), kind \(kind.rawValue): \(largest)")
         #expect(largest < 1e-5)
     }
 
@@ -292,8 +304,8 @@ private final class Operands {
         let (rows, inputs, outputs) = (17, 768, 64)
         var x = Self.floats(rows * inputs, 30)
         let weight = Self.floats(inputs * outputs, 31)
-        func error(_ isWide: Bool) -> Double {
-            let operands = Operands(rows: rows, inputs: inputs, outputs: outputs, isWide: isWide)
+        func error(_ kind: ck_int8_kind) -> Double {
+            let operands = Operands(rows: rows, inputs: inputs, outputs: outputs, kind: kind)
             operands.pack(weight)
             operands.quantize(x, rows: rows)
             let ours = operands.linear(
@@ -316,28 +328,28 @@ private final class Operands {
             }
             return (error / size).squareRoot()
         }
-        let even = error(false)
+        let even = error(CK_INT8)
         for row in 0..<rows {
             for input in 0..<inputs where ![3, 400, 767].contains(input) {
                 x[row * inputs + input] /= 40
             }
         }
-        let (narrow, wide) = (error(false), error(true))
+        let (narrow, wide) = (error(CK_INT8), error(CK_INT8_WIDE))
         print("kernels: int8, error \(even); with large inputs \(narrow), in 16 bits \(wide)")
         #expect(even < 0.008)
         #expect(wide < 0.008)
         #expect(narrow > 3 * wide)
     }
 
-    @Test(arguments: [false, true]) func layerNormIsFusedExactly(_ isWide: Bool) {
+    @Test(arguments: kinds) func layerNormIsFusedExactly(_ kind: ck_int8_kind) {
         for (rows, width) in [(1, 64), (3, 77), (17, 768)] {
             let x = Self.floats(rows * width, 40)
             let scale = Self.floats(width, 41)
             let bias = Self.floats(width, 42)
             var normed = x
             ck_layer_norm(x, rows, width, width, scale, bias, 1e-5, &normed)
-            let separate = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
-            let fused = Operands(rows: rows, inputs: width, outputs: 1, isWide: isWide)
+            let separate = Operands(rows: rows, inputs: width, outputs: 1, kind: kind)
+            let fused = Operands(rows: rows, inputs: width, outputs: 1, kind: kind)
             separate.quantize(normed, rows: rows)
             var row = [Float](repeating: 0, count: width)
             withUnsafePointer(to: fused.matrix) { matrix in

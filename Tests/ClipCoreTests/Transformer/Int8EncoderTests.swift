@@ -3,31 +3,33 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The vision tower in int8 against upstream's answers and against itself in fp32.
+/// The vision tower in int8 and int7 against upstream's answers and against itself in fp32.
 @Suite struct Int8EncoderTests {
     @Test(arguments: ParityTests.models)
     func embeddingsAreNearlyUpstreams(_ file: String, _ answers: String) throws {
-        let encoder = try ImageEncoder(
-            Checkpoint(path: CheckpointFixtures.path(file), activation: .quickGELU),
-            precision: .int8)
-        #expect(encoder.precision == .int8)
+        let checkpoint = try Checkpoint(
+            path: CheckpointFixtures.path(file), activation: .quickGELU)
         let expected = try CheckpointFixtures.json(ParityTests.Answers.self, answers)
-        var lowest = 1.0
-        var largest: Float = 0
-        for batch in expected.images {
-            let session = ImageEncoder.Session(encoder, capacity: batch.count)
-            let input = ParityTests.pixels(
-                expected.seed + UInt64(batch.count), batch.count * encoder.pixelCount)
-            let rows = input.withUnsafeBufferPointer { session.encode($0) }
-            for (ours, theirs) in zip(rows, batch.embeddings) {
-                lowest = min(lowest, ParityTests.cosine(ours, theirs))
-                largest = max(largest, ParityTests.difference(ours, theirs))
+        for (precision, bar) in [(Precision.int8, 0.9995), (.int7, 0.998)] {
+            let encoder = try ImageEncoder(checkpoint, precision: precision)
+            #expect(encoder.precision == precision)
+            var lowest = 1.0
+            var largest: Float = 0
+            for batch in expected.images {
+                let session = ImageEncoder.Session(encoder, capacity: batch.count)
+                let input = ParityTests.pixels(
+                    expected.seed + UInt64(batch.count), batch.count * encoder.pixelCount)
+                let rows = input.withUnsafeBufferPointer { session.encode($0) }
+                for (ours, theirs) in zip(rows, batch.embeddings) {
+                    lowest = min(lowest, ParityTests.cosine(ours, theirs))
+                    largest = max(largest, ParityTests.difference(ours, theirs))
+                }
             }
+            print("\(precision): \(file): 1 - cosine \(1 - lowest), largest difference \(largest)")
+            #expect(lowest >= bar)
+            // It is not fp32 under another name.
+            #expect(largest > 1e-6)
         }
-        print("int8: \(file): 1 - cosine \(1 - lowest), largest difference \(largest)")
-        #expect(lowest >= 0.9995)
-        // It is not fp32 under another name.
-        #expect(largest > 1e-6)
     }
 
     /// An embedding does not depend on the batch, or on the place in it. BLAS, which multiplies where there is
@@ -57,7 +59,8 @@ import Testing
     }
 
     /// A trained model, whose features are as uneven as training makes them, on pictures it knows.
-    @Test func sampleModelKeepsItsNeighbours() throws {
+    @Test(arguments: [Precision.int8, .int7])
+    func sampleModelKeepsItsNeighbours(_ precision: Precision) throws {
         let samples = CheckpointFixtures.shared.deletingLastPathComponent()
             .deletingLastPathComponent().appendingPathComponent("samples")
         let checkpoint = try Checkpoint(
@@ -68,7 +71,7 @@ import Testing
         try #require(pictures.count == 120)
 
         let exact = try ImageEncoder(checkpoint)
-        let quick = try ImageEncoder(checkpoint, precision: .int8)
+        let quick = try ImageEncoder(checkpoint, precision: precision)
         let preprocessor = ImagePreprocessor(resolution: exact.configuration.imageResolution)
         let pixels = UnsafeMutableBufferPointer<Float>.allocate(
             capacity: pictures.count * exact.pixelCount)
@@ -86,19 +89,22 @@ import Testing
             ImageEncoder.Session(encoder, capacity: pictures.count).encode(
                 UnsafeBufferPointer(pixels))
         }
-        let (fp32, int8) = (embed(exact), embed(quick))
-        let cosines = zip(fp32, int8).map { ParityTests.cosine($0, $1) }
+        let (fp32, integers) = (embed(exact), embed(quick))
+        let cosines = zip(fp32, integers).map { ParityTests.cosine($0, $1) }
         func nearest(_ index: Int, _ table: [[Float]]) -> Set<Int> {
             Set(
                 table.indices.filter { $0 != index }
                     .map { ($0, ParityTests.cosine(table[index], table[$0])) }
                     .sorted { $0.1 > $1.1 }.prefix(10).map(\.0))
         }
-        let shared = fp32.indices.map { nearest($0, fp32).intersection(nearest($0, int8)).count }
+        let shared = fp32.indices.map {
+            nearest($0, fp32).intersection(nearest($0, integers)).count
+        }
         let overlap = Double(shared.reduce(0, +)) / Double(10 * shared.count)
         let mean = cosines.reduce(0, +) / Double(cosines.count)
         print(
-            "int8: sample model: worst cosine \(cosines.min()!), mean \(mean), overlap \(overlap)")
+            "\(precision): sample model: worst cosine \(cosines.min()!), mean \(mean), overlap \(overlap)"
+        )
         #expect(cosines.min()! >= 0.995)
         #expect(mean >= 0.999)
         #expect(overlap >= 0.95)
