@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -156,6 +157,43 @@ def test_clipcore_stands_alone():
             assert set(dependency) == {"byName"}, dependency  # not a product of a package
             wanted.append(dependency["byName"][0])
     assert seen == {"ClipCore", "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece", "CTIFF", "CVocabulary", "CWebP"}
+
+
+# Functions that change something of the whole process: each says so, then does it.
+SETTERS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#define SETTER(name) \\
+    long name(long a, long b, long c) { \\
+        long (*next)(long, long, long) = dlsym(RTLD_NEXT, #name); \\
+        fprintf(stderr, "set: " #name "\\n"); \\
+        return next ? next(a, b, c) : 0; \\
+    }
+SETTER(openblas_set_num_threads) SETTER(openblas_set_num_threads_local) SETTER(setenv) SETTER(unsetenv) SETTER(putenv)
+SETTER(setlocale) SETTER(umask) SETTER(chdir) SETTER(setrlimit) SETTER(signal) SETTER(sigaction) SETTER(fesetround)
+SETTER(TIFFSetErrorHandler) SETTER(TIFFSetWarningHandler)
+"""
+
+
+def test_clipcore_changes_nothing_of_the_process(tmp_path):
+    """Loading a model and embedding pictures and a text, in a program that uses ClipCore alone; the tools do set some."""
+    (tmp_path / "setters.c").write_text(SETTERS)
+    library = tmp_path / "setters.so"
+    subprocess.run(["clang", "-w", "-shared", "-fPIC", "-o", library, tmp_path / "setters.c", "-ldl"], check=True)
+
+    def said(*command):
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"LD_PRELOAD": str(library)})
+        return done.returncode, {line for line in done.stderr.splitlines() if line.startswith("set: ")}
+
+    pictures = [PICTURES / name for name in sorted(GOLDEN)[:3]]
+    pictures += [path for path in sorted((PICTURES / "metadata").glob("camera.*"))]
+    # What Swift and the loaded libraries set by themselves, before the program does anything.
+    code, at_start = said(tool("RankPictures"))
+    assert code == 64 and len(at_start) <= 1
+    assert said(tool("RankPictures"), MODEL, "a cat", *pictures) == (0, at_start)
+    assert "set: openblas_set_num_threads" in said(tool("find-images"), "cat")[1]
 
 
 def test_links_lead_somewhere():
