@@ -11,6 +11,7 @@ import pathlib
 import re
 import secrets
 import signal
+import ssl
 import subprocess
 import threading
 import urllib.error
@@ -96,6 +97,18 @@ def new_bucket(objects):
         for key in objects:
             client.delete_object(Bucket=name, Key=key)
         client.delete_bucket(Bucket=name)
+
+
+def private_authority(folder):
+    """The file of a certificate authority that no system trusts, and a context for servers at 127.0.0.1 with its
+    certificate."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "ca.pem"],
+        check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    return folder / "ca.pem", context
 
 
 class Workplace:

@@ -11,8 +11,8 @@ public enum QueryPicture: Sendable {
     case key
 
     /// Reads the picture, on the calling thread.
-    /// - Throws: ``QueryPictureError`` or `SearchError.pictureTooLarge`.
-    public static func find(_ name: String) throws -> QueryPicture {
+    /// - Throws: ``QueryPictureError``, `SearchError.pictureTooLarge` or `SettingsError`.
+    public static func find(_ name: String, _ settings: Settings) throws -> QueryPicture {
         let shown = Console.printable(name)
         let scheme = name.prefix { $0 != ":" }.lowercased()
         if name.dropFirst(scheme.count).hasPrefix("://") {
@@ -22,7 +22,7 @@ public enum QueryPicture: Sendable {
                         "cannot fetch the picture \(shown): its address must begin with https:// or http://"
                 )
             }
-            return .bytes(try download(name))
+            return .bytes(try download(name, try settings.transport()))
         }
         var information = stat()
         guard stat(name, &information) == 0 else { return .key }
@@ -42,11 +42,13 @@ public enum QueryPicture: Sendable {
 
     /// The bytes at an address, within a minute in all. A person at a terminal may mean a machine of
     /// their own network, so no address is forbidden.
-    private static func download(_ url: String) throws -> [UInt8] {
+    private static func download(
+        _ url: String, _ transport: TransportOptions
+    ) throws -> [UInt8] {
         do {
             return try HTTPDownload(
                 url: url, maximumBytes: Int64(SearchQuery.maximumPictureBytes),
-                retries: RetryPolicy(attempts: 2), deadline: .seconds(60)
+                transport: transport, retries: RetryPolicy(attempts: 2), deadline: .seconds(60)
             ).bytes()
         } catch let failure as HTTPDownload.Failure {
             let reason = failure.description

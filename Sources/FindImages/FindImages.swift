@@ -184,7 +184,7 @@ struct FindImages: AsyncParsableCommand {
     private func printEmbeddings(
         of arguments: [TermArguments.Term], _ settings: Settings
     ) async throws -> Int32 {
-        let pictures = try await Self.findPictures(of: arguments)
+        let pictures = try await Self.findPictures(of: arguments, settings)
         let embedder = try QueryEmbedder(
             modelPath: try Console.locateModel(settings), activation: try settings.activation(),
             precision: try settings.precision())
@@ -205,7 +205,7 @@ struct FindImages: AsyncParsableCommand {
         for arguments: [TermArguments.Term], _ given: Settings
     ) async throws -> Int32 {
         let (searcher, settings) = try await connect(given, threads: 1)
-        let pictures = try await Self.findPictures(of: arguments)
+        let pictures = try await Self.findPictures(of: arguments, settings)
         let hasText = arguments.contains { !$0.isPicture }
         if hasText || pictures.values.contains(where: \.isFile) {
             try await searcher.load(loadsTexts: hasText) { try Console.locateModel(settings) }
@@ -227,12 +227,12 @@ struct FindImages: AsyncParsableCommand {
 
     /// Reads the pictures of a command line, each once.
     private static func findPictures(
-        of arguments: [TermArguments.Term]
+        of arguments: [TermArguments.Term], _ settings: Settings
     ) async throws -> [String: QueryPicture] {
         let names = Set(arguments.compactMap(\.pictureName))
         guard !names.isEmpty else { return [:] }
         return try await Console.onThread {
-            try names.reduce(into: [:]) { $0[$1] = try QueryPicture.find($1) }
+            try names.reduce(into: [:]) { $0[$1] = try QueryPicture.find($1, settings) }
         }
     }
 

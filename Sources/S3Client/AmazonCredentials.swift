@@ -14,12 +14,24 @@ public struct AmazonCredentials: Sendable {
     let region: String?
 
     /// For the container's and the instance's service, which answer at once or not at all.
-    private static let nearby = transport(.seconds(1))
-    private static let tokenService = transport(.seconds(10))
+    private let nearby: HTTPTransport
+    private let tokenService: HTTPTransport
 
-    public init(region: String? = nil, variable: @escaping @Sendable (String) -> String?) {
+    /// - Parameter transport: whom to trust; how long each service may take is decided here.
+    public init(
+        region: String? = nil, transport: TransportOptions = TransportOptions(),
+        variable: @escaping @Sendable (String) -> String?
+    ) {
         self.region = region
         self.variable = variable
+        func within(_ limit: Duration) -> HTTPTransport {
+            var options = transport
+            options.connectTimeout = limit
+            options.totalTimeout = limit
+            return HTTPTransport(options: options)
+        }
+        nearby = within(.seconds(1))
+        tokenService = within(.seconds(10))
     }
 
     /// A provider that looks again before temporary credentials expire; nil without any. Blocks.
@@ -161,7 +173,7 @@ public struct AmazonCredentials: Sendable {
         ]
         request.body = Array(
             fields.map { "\($0)=\(PercentEncoding.encode($1))" }.joined(separator: "&").utf8)
-        let answer = try Self.send(request, Self.tokenService)
+        let answer = try Self.send(request, tokenService)
         guard answer.status == 200 else {
             let told = ServiceError(parsing: answer.body)
             throw refusal(
@@ -204,7 +216,7 @@ public struct AmazonCredentials: Sendable {
         } else if let token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
             request.headers.append(("Authorization", token))
         }
-        let answer = try Self.send(request, Self.nearby)
+        let answer = try Self.send(request, nearby)
         guard answer.status == 200 else {
             throw refusal("the container's credentials are refused: HTTP status \(answer.status)")
         }
@@ -228,7 +240,7 @@ public struct AmazonCredentials: Sendable {
         request.method = "PUT"
         request.body = []
         request.headers = [("x-aws-ec2-metadata-token-ttl-seconds", "21600")]
-        guard let token = try? Self.send(request, Self.nearby), token.status == 200 else {
+        guard let token = try? Self.send(request, nearby), token.status == 200 else {
             return nil
         }
         func get(_ address: String) throws -> (status: Int, body: [UInt8]) {
@@ -239,7 +251,7 @@ public struct AmazonCredentials: Sendable {
                     Self.trim(String(decoding: token.body, as: UTF8.self)[...])
                 )
             ]
-            return try Self.send(request, Self.nearby)
+            return try Self.send(request, nearby)
         }
         let names = try get(role)
         let name = String(decoding: names.body, as: UTF8.self).split(whereSeparator: \.isNewline)
@@ -301,13 +313,6 @@ public struct AmazonCredentials: Sendable {
     }
 
     // MARK: HTTP
-
-    private static func transport(_ limit: Duration) -> HTTPTransport {
-        var options = TransportOptions()
-        options.connectTimeout = limit
-        options.totalTimeout = limit
-        return HTTPTransport(options: options)
-    }
 
     /// The answer's status and body, of at most 64 KiB.
     private static func send(

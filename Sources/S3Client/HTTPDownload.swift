@@ -46,10 +46,12 @@ public struct HTTPDownload: Sendable {
     ///   - url: `https://…` or `http://…`.
     ///   - headers: sent with each request; a redirect to another host gets no `Authorization`.
     ///   - maximumBytes: a larger file is an error.
+    ///   - transport: bounds on each attempt, except for its total time: a large file may take long, as long as
+    ///     something arrives.
     ///   - deadline: for the whole download, all attempts and the waits between them included.
     package init(
         url: String, headers: [(name: String, value: String)] = [], maximumBytes: Int64,
-        transport: TransportOptions? = nil, retries: RetryPolicy = RetryPolicy(),
+        transport: TransportOptions = TransportOptions(), retries: RetryPolicy = RetryPolicy(),
         deadline: Duration? = nil,
         pause: @escaping @Sendable (Duration) -> Void = blockThread
     ) throws {
@@ -72,9 +74,8 @@ public struct HTTPDownload: Sendable {
         self.url = url
         self.headers = headers
         self.maximumBytes = maximumBytes
-        // A large file may take long, as long as something arrives.
-        var options = transport ?? TransportOptions()
-        if transport == nil { options.totalTimeout = .seconds(24 * 3600) }
+        var options = transport
+        options.totalTimeout = .seconds(24 * 3600)
         self.transport = HTTPTransport(options: options)
         self.retries = retries
         self.deadline = deadline

@@ -7,12 +7,13 @@ import http.server
 import json
 import os
 import pathlib
+import shutil
 import threading
 
 import pytest
 from huggingface_hub import hf_hub_download, snapshot_download
 
-from tools import TESTS, Workplace
+from tools import TESTS, Workplace, private_authority
 
 MODEL = TESTS / "ClipCoreTests" / "Fixtures" / "layouts" / "gelu"
 NAME = "someone/CLIP-small.v1"
@@ -29,7 +30,8 @@ def git_hash(content):
 class Hub:
     """The hub and its storage, on two ports. Weights redirect to the storage."""
 
-    def __init__(self):
+    def __init__(self, context=None):
+        self.context = context
         self.requests = []
         self.revisions = {"main": COMMIT, "v2/beta": COMMIT, COMMIT: COMMIT}
         self.gated = False
@@ -38,7 +40,8 @@ class Hub:
         self.stored = FILES[WEIGHTS]
         self.files = FILES
         self.servers = [self.serve(self.hub), self.serve(self.storage)]
-        self.url, self.storage_url = [f"http://127.0.0.1:{s.server_port}" for s in self.servers]
+        self.url, self.storage_url = [
+            f"http{'s' if context else ''}://127.0.0.1:{s.server_port}" for s in self.servers]
 
     def serve(self, answer):
         hub = self
@@ -64,6 +67,8 @@ class Hub:
             log_message = lambda *_: None
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if self.context:
+            server.socket = self.context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
@@ -112,7 +117,7 @@ class Hub:
     def asked(self, kind, part):
         return [r for r in self.requests if r[0] == kind and part in r[1]]
 
-    def stop(self):
+    def close(self):
         for server in self.servers:
             server.shutdown()
             server.server_close()
@@ -122,7 +127,7 @@ class Hub:
 def hub():
     hub = Hub()
     yield hub
-    hub.stop()
+    hub.close()
 
 
 @pytest.fixture
@@ -264,3 +269,14 @@ def test_hub_behind_a_proxy(hub, place):
         assert embedding(place, HF_ENDPOINT="http://hub.invalid",
                          http_proxy=f"http://127.0.0.1:{proxy.server_port}") == expected(place)
         proxy.shutdown()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl here")
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"])
+def test_private_certificate_authority(place, tmp_path, name):
+    authority, context = private_authority(tmp_path)
+    with contextlib.closing(Hub(context)) as hub:
+        said = refusal(place, HF_ENDPOINT=hub.url)
+        assert "not to be trusted" in said and hub.requests == []
+        assert embedding(place, HF_ENDPOINT=hub.url, **{name: str(authority)}) == expected(place)
+        assert hub.asked("GET", SHA256)

@@ -5,12 +5,12 @@ the tools send there is compared with what boto3 sends, under the same environme
 """
 
 import contextlib
+import datetime
 import http.server
 import json
 import os
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 import threading
@@ -18,7 +18,7 @@ import urllib.parse
 
 import psycopg
 import pytest
-from tools import PICTURES
+from tools import PICTURES, private_authority
 
 LISTING = (
     '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>'
@@ -37,10 +37,18 @@ except botocore.exceptions.NoCredentialsError:
 ENDS = "2099-01-01T00:00:00Z"
 
 
-def temporary(name):
+def temporary(server, name):
+    """Keys that a service gives. Where they are `numbered`, the first ones are good for five minutes more."""
+    end = ENDS
+    if server.numbered:
+        server.given += 1
+        name += str(server.given)
+        if server.given == 1:
+            soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=5)
+            end = soon.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "Code": "Success", "AccessKeyId": f"ASIA{name}", "SecretAccessKey": f"secret-{name}", "Token": f"token-{name}",
-        "Expiration": ENDS,
+        "Expiration": end,
     }
 
 
@@ -72,13 +80,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fields["Action"] != ["AssumeRoleWithWebIdentity"] or fields["WebIdentityToken"] != ["eyJ.web+identity"]:
             return self.answer(403, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>")
         name = fields["RoleArn"][0].rpartition("/")[2]
-        found = temporary(name)
+        found = temporary(self.server, name)
         self.answer(
             200,
             '<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
             f"<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{found['AccessKeyId']}</AccessKeyId>"
             f"<SecretAccessKey>{found['SecretAccessKey']}</SecretAccessKey><SessionToken>{found['Token']}</SessionToken>"
-            f"<Expiration>{ENDS}</Expiration></Credentials><AssumedRoleUser><Arn>a</Arn><AssumedRoleId>i</AssumedRoleId>"
+            f"<Expiration>{found['Expiration']}</Expiration></Credentials><AssumedRoleUser><Arn>a</Arn><AssumedRoleId>i</AssumedRoleId>"
             "</AssumedRoleUser></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>", "text/xml")
 
     def do_GET(self):
@@ -87,11 +95,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path.startswith(roles):
             if self.headers["x-aws-ec2-metadata-token"] != "imds-token":
                 return self.answer(401, "")
-            return self.answer(200, "the role" if path == roles else json.dumps(temporary("INSTANCE")))
+            return self.answer(200, "the role" if path == roles else json.dumps(temporary(self.server, "INSTANCE")))
         if path == "/container":
             if self.headers["Authorization"] != "container token":
                 return self.answer(403, "{}")
-            return self.answer(200, json.dumps(temporary("CONTAINER")))
+            return self.answer(200, json.dumps(temporary(self.server, "CONTAINER")))
         signature = self.headers["Authorization"] or ""
         key = re.search(r"Credential=([^/]+)/", signature)
         self.server.seen.append({
@@ -107,7 +115,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving(context=None):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.seen = []
+    server.seen, server.numbered, server.given = [], False, 0
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -221,6 +229,21 @@ def test_credentials_as_boto3_finds_them(place, variables, files, key):
     assert [request["key"] for request in place.server.seen] == ["own"]
 
 
+@pytest.mark.parametrize("variables", [WEB, TOKEN, INSTANCE], ids=["web", "container", "instance"])
+def test_keys_that_end_soon_are_renewed(place, variables):
+    """By the first request already, as botocore does it, and so at any time of a long run."""
+    server = place.server
+    (place.folder / "token").write_text("eyJ.web+identity")
+    variables = {name: value.format(home=place.folder, base=server.base) for name, value in variables.items()}
+    server.numbered = True
+    subprocess.run(
+        [sys.executable, "-c", BOTO.format(base=server.base)], env=place.environment | variables, cwd=place.folder,
+        check=True, timeout=60)
+    theirs, server.seen, server.given = server.seen, [], 0
+    place.run("process-images", "--dry-run", env=variables)
+    assert server.seen == theirs and server.seen[0]["key"].endswith("2")
+
+
 @pytest.mark.parametrize(
     ("variables", "config", "words"),
     [
@@ -257,19 +280,31 @@ def test_unsigned_and_requester_pays(place):
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl here")
 def test_private_certificate_authority(place, tmp_path):
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "ca.pem"],
-        check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+    """For the store, for the token service behind the keys, and for a picture to search with."""
+    authority, context = private_authority(tmp_path)
+    (place.folder / "token").write_text("eyJ.web+identity")
     with serving(context) as server:
-        env = KEYS | {"S3_ENDPOINT": f"https://127.0.0.1:{server.server_port}"}
+        base = f"https://127.0.0.1:{server.server_port}"
+        web = {name: value.format(home=place.folder, base=base) for name, value in WEB.items()}
+        plain = {"S3_ENDPOINT": place.server.base}
         for name in [None, "AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"]:
-            trust = {name: str(tmp_path / "ca.pem")} if name else {}
-            result = place.run("process-images", "--dry-run", env=env | trust, code=0 if name else 1)
-            assert name or "not to be trusted" in result.stderr
-        assert len(server.seen) == 3
+            trust = {name: str(authority)} if name else {}
+            for env in [KEYS | {"S3_ENDPOINT": base}, web | plain, web | {"S3_ENDPOINT": base}]:
+                result = place.run("process-images", "--dry-run", env=env | trust, code=0 if name else 1)
+                assert name or "not to be trusted" in result.stderr and len(result.stderr.splitlines()) == 1
+            result = place.run("find-images", "--print-embedding", "--image", f"{base}/a.jpg", env=trust, code=1)
+            # The server has no pictures.
+            assert ("not to be trusted" in result.stderr) == (name is None)
+        assert [request["key"] for request in place.server.seen] == ["ASIAWEB"] * 3
+        ours = server.seen[:]
+        assert [request["key"] for request in ours] == ["AKIAENVIRONMENT", "ASIAWEB", None] * 3
+        server.seen.clear()
+        # boto3 knows the first of the three.
+        for env in [KEYS, web]:
+            subprocess.run(
+                [sys.executable, "-c", BOTO.format(base=base)], cwd=place.folder, check=True, timeout=60,
+                env=place.environment | env | {"AWS_CA_BUNDLE": str(authority), "AWS_EC2_METADATA_DISABLED": "true"})
+        assert server.seen == ours[:2]
 
 
 def test_directory_with_links_and_odd_names(workplace, tmp_path):

@@ -14,6 +14,7 @@ struct ModelDownload {
 
     let url: String
     var headers: [(name: String, value: String)] = []
+    let transport: TransportOptions
     let path: String
     let part: String
     let lock: String
@@ -43,7 +44,8 @@ struct ModelDownload {
         var isResumed = access(part, F_OK) == 0
         while true {
             let received = try HTTPDownload(
-                url: url, headers: headers, maximumBytes: size ?? Self.maximumBytes
+                url: url, headers: headers, maximumBytes: size ?? Self.maximumBytes,
+                transport: transport
             ).run(to: part) {
                 progress($0.received, $0.total)
                 return true

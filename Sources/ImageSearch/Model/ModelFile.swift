@@ -55,7 +55,7 @@ public struct ModelFile: Sendable {
     /// - Parameters:
     ///   - waiting: called once when another process is already downloading the file.
     ///   - progress: called with bytes received and bytes in all, while downloading.
-    /// - Throws: ``ModelFileError``.
+    /// - Throws: ``ModelFileError``, or ``SettingsError`` for a file of certificate authorities that cannot be read.
     public func locate(
         waiting: () -> Void = {}, progress: (_ received: Int64, _ total: Int64?) -> Void
     ) throws -> String {
@@ -74,7 +74,8 @@ public struct ModelFile: Sendable {
         }
         do {
             try ModelDownload(
-                url: source.url, path: cached, part: cached + ".part", lock: cached + ".part.lock",
+                url: source.url, transport: try settings.transport(), path: cached,
+                part: cached + ".part", lock: cached + ".part.lock",
                 digest: source.digest, size: source.size
             ).run(waiting: waiting, progress: progress)
         } catch let failure as HTTPDownload.Failure {

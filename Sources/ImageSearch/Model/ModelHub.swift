@@ -15,6 +15,7 @@ struct ModelHub {
     private let endpoint: String
     private let token: String?
     private let isOffline: Bool
+    private let transport: TransportOptions
     /// The folder of all models.
     private let cache: String
 
@@ -54,6 +55,7 @@ struct ModelHub {
             )
         }
         self.endpoint = endpoint
+        transport = try settings.transport()
         let flag = (settings["HF_HUB_OFFLINE"] ?? settings["TRANSFORMERS_OFFLINE"])?.uppercased()
         isOffline = ["1", "ON", "YES", "TRUE"].contains(flag)
         // `hf auth login` leaves a token in a file.
@@ -242,7 +244,8 @@ struct ModelHub {
         let blob = "\(folder)/blobs/\(tag)"
         do {
             try ModelDownload(
-                url: url, headers: headers, path: blob, part: "\(blob).incomplete",
+                url: url, headers: headers, transport: transport, path: blob,
+                part: "\(blob).incomplete",
                 lock: "\(cache)/.locks/models--\(owner)--\(name)/\(tag).lock",
                 digest: Self.isHexadecimal(tag, 64) ? tag : nil, size: size
             ).run(waiting: waiting, progress: progress)
@@ -273,7 +276,7 @@ struct ModelHub {
     /// Asks the hub. Redirects within it are followed (a repository was renamed); one that leads
     /// elsewhere, to storage, is the answer.
     private func send(_ method: String, _ url: String) throws -> (HTTPHead, [UInt8]) {
-        var options = TransportOptions()
+        var options = transport
         options.totalTimeout = .seconds(60)
         let transport = HTTPTransport(options: options)
         let address = try Endpoint(endpoint)

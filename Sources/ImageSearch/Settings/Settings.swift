@@ -206,11 +206,9 @@ public struct Settings: Sendable {
     public func objectStore() throws -> any ObjectStore {
         let endpoint = try required("S3_ENDPOINT")
         let bucket = try required("S3_BUCKET_NAME")
-        var transport = TransportOptions()
-        transport.certificateAuthorities = try certificateAuthorities()
         return try openObjectStore(
             endpoint: endpoint, bucket: bucket, region: try region(for: endpoint),
-            requesterPays: try flag("S3_REQUESTER_PAYS"), transport: transport,
+            requesterPays: try flag("S3_REQUESTER_PAYS"), transport: try transport(),
             credentials: credentials)
     }
 
@@ -224,7 +222,9 @@ public struct Settings: Sendable {
                     secretKey: try required("S3_SECRET_KEY"),
                     sessionToken: try optional("S3_SESSION_TOKEN")))
         }
-        let amazon = AmazonCredentials(region: self["S3_REGION"]) { self[$0] }
+        let amazon = AmazonCredentials(region: self["S3_REGION"], transport: try transport()) {
+            self[$0]
+        }
         guard let provider = try amazon.provider() else {
             throw SettingsError(
                 "S3_ACCESS_KEY and S3_SECRET_KEY are not set, and none of the places where AWS's tools look "
@@ -243,16 +243,19 @@ public struct Settings: Sendable {
         return self["AWS_REGION"] ?? self["AWS_DEFAULT_REGION"]
     }
 
-    /// A PEM file of certificate authorities to trust instead of the system's.
-    private func certificateAuthorities() throws(SettingsError) -> String? {
+    /// Every HTTPS request trusts the certificate authorities in the PEM file that `AWS_CA_BUNDLE`,
+    /// `SSL_CERT_FILE` or `CURL_CA_BUNDLE` names, the first that is set, and without one the system's.
+    package func transport() throws(SettingsError) -> TransportOptions {
+        var options = TransportOptions()
         for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"] {
             guard let path = self[name] else { continue }
             guard FileManager.default.isReadableFile(atPath: path) else {
                 throw SettingsError("\(name) names the file \(path), which cannot be read")
             }
-            return path
+            options.certificateAuthorities = path
+            break
         }
-        return nil
+        return options
     }
 
     private func flag(_ name: String) throws(SettingsError) -> Bool {
