@@ -121,13 +121,19 @@ def test_collections_of_one_database(workplace, tmp_path):
             (1, "one", None), (2, "two", None)]
 
 
-@pytest.mark.parametrize("columns", [
-    "id int, picture bytea", "filename text PRIMARY KEY, embedding real[]",
-    "filename uuid PRIMARY KEY, embedding vector(64)", "filename text, title text, embedding text",
+@pytest.mark.parametrize("definition", [
+    "TABLE pictures (id int, picture bytea)", "TABLE pictures (filename text PRIMARY KEY, embedding real[])",
+    "TABLE pictures (filename uuid PRIMARY KEY, embedding vector(64))",
+    "TABLE pictures (filename text, title text, embedding text)",
+    # The right columns, but nothing that rows can be stored in or that has a key.
+    "VIEW pictures AS SELECT 'a'::text AS filename, NULL::vector(512) AS embedding",
+    "MATERIALIZED VIEW pictures AS SELECT 'a'::text AS filename, NULL::vector(512) AS embedding",
+    "FOREIGN DATA WRAPPER nothing; CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing; "
+    "CREATE FOREIGN TABLE pictures (filename text, embedding vector(512)) SERVER elsewhere",
 ])
-def test_another_table_of_that_name(workplace, album, columns):
+def test_another_table_of_that_name(workplace, album, definition):
     with psycopg.connect(workplace.database, autocommit=True) as connection:
-        connection.execute(f"DROP TABLE pictures; CREATE TABLE pictures ({columns})")
+        connection.execute(f"DROP TABLE pictures; CREATE {definition}")
     for command in EVERY_TOOL:
         if "--cancel-replacement" in command:
             continue  # nothing to cancel

@@ -193,12 +193,14 @@ public struct PicturesTable {
         }
     }
 
-    /// Columns of the table, by name, with their types; empty without one.
+    /// Columns of the table, by name, with their types; empty without one. Those of a view or a foreign table have
+    /// none of the types that a table of pictures needs.
     func columns() throws -> [String: String] {
         let rows = try connection.execute(
             """
-            SELECT attname::text, format_type(atttypid, atttypmod)
-            FROM pg_attribute
+            SELECT attname::text,
+                CASE WHEN relkind IN ('r', 'p') THEN format_type(atttypid, atttypmod) ELSE '' END
+            FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
             WHERE attrelid = \(names.regclass()) AND attnum > 0 AND NOT attisdropped
             """)
         var columns: [String: String] = [:]

@@ -79,7 +79,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
         case .noFacts:
             "the table pictures is of an earlier version and knows neither sizes nor dates of pictures: run create-table, then process-images --refresh"
         case .differentTable(let schema):
-            "the table \(schema).pictures belongs to another program: it lacks the columns filename (text) and embedding (vector with a dimension); let PG_SCHEMA name a schema for this program's tables and run create-table, which leaves the other table alone"
+            "\(schema).pictures belongs to another program: it is not a table with the columns filename (text) and embedding (vector with a dimension); let PG_SCHEMA name a schema for this program's tables and run create-table, which leaves the other table alone"
         case .noUniqueKey:
             "the column filename of the table pictures is not unique, so rows cannot be replaced: run ALTER TABLE pictures ADD PRIMARY KEY (filename)"
         case .otherDimension(let table, let asked):
