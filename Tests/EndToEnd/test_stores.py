@@ -231,17 +231,20 @@ def test_credentials_as_boto3_finds_them(place, variables, files, key):
 
 @pytest.mark.parametrize("variables", [WEB, TOKEN, INSTANCE], ids=["web", "container", "instance"])
 def test_keys_that_end_soon_are_renewed(place, variables):
-    """By the first request already, as botocore does it, and so at any time of a long run."""
+    """Within ten minutes of their end, as botocore does it, and so at any time of a long run."""
     server = place.server
     (place.folder / "token").write_text("eyJ.web+identity")
     variables = {name: value.format(home=place.folder, base=server.base) for name, value in variables.items()}
     server.numbered = True
-    subprocess.run(
-        [sys.executable, "-c", BOTO.format(base=server.base)], env=place.environment | variables, cwd=place.folder,
-        check=True, timeout=60)
-    theirs, server.seen, server.given = server.seen, [], 0
     place.run("process-images", "--dry-run", env=variables)
-    assert server.seen == theirs and server.seen[0]["key"].endswith("2")
+    ours, server.seen, server.given = server.seen, [], 0
+    assert [request["key"][-1] for request in ours] == ["2"]
+    # botocore may sign one request before it looks at the end, and makes an instance's keys last longer.
+    if "AWS_EC2_METADATA_SERVICE_ENDPOINT" not in variables:
+        subprocess.run(
+            [sys.executable, "-c", BOTO.format(base=server.base) + "client.list_objects_v2(Bucket='b')"],
+            env=place.environment | variables, cwd=place.folder, check=True, timeout=60)
+        assert server.seen[-1] == ours[-1]
 
 
 @pytest.mark.parametrize(
