@@ -110,91 +110,20 @@ TARGET CK_INLINE void tile_avx2_vnni(int rows, const uint8_t *q, ptrdiff_t strid
 SUMS_OF_PLANES(TARGET, sums_avx2_vnni, tile_avx2_vnni)
 #undef TARGET
 
+#define VERSION avx512
+#define TARGET __attribute__((target("arch=x86-64-v4")))
+#define VECTOR __m512i
+#define OP(name) _mm512_##name
+#define WHOLE(name) _mm512_##name##_si512
+#define COLUMNS 4
+#include "Int8Avx.inc"
+#define VERSION avx2
 #define TARGET __attribute__((target("arch=x86-64-v3")))
-
-// Of 7 bits four products fit in 16: 4 · 127 · 63 < 2^15, so `vpmaddubsw` does not saturate, and the sums of
-// two groups are added before they are widened.
-TARGET CK_INLINE void add_groups(int rows, const uint8_t *q, ptrdiff_t stride, const int8_t *w,
-                                 bool both, __m256i acc[6][2]) {
-    const __m256i *v = (const __m256i *)w;
-    for (int r = 0; r < rows; r++) {
-        int32_t first, second;
-        memcpy(&first, q + r * stride, sizeof first);
-        if (both) memcpy(&second, q + r * stride + 4, sizeof second);
-        for (int c = 0; c < 2; c++) {
-            __m256i sum = _mm256_maddubs_epi16(_mm256_set1_epi32(first), _mm256_load_si256(v + c));
-            if (both)
-                sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_set1_epi32(second),
-                                                                 _mm256_load_si256(v + 2 + c)));
-            acc[r][c] = _mm256_add_epi32(acc[r][c], _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
-        }
-    }
-}
-
-TARGET CK_INLINE void tile_avx2_bytes(int rows, const uint8_t *q, ptrdiff_t stride,
-                                      const int8_t *w, ptrdiff_t groups, int32_t *sums) {
-    __m256i acc[6][2];
-    for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-    ptrdiff_t g = 0;
-    for (; g + 2 <= groups; g += 2)
-        add_groups(rows, q + 4 * g, stride, w + 64 * g, true, acc);
-    if (g < groups) add_groups(rows, q + 4 * g, stride, w + 64 * g, false, acc);
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 2; c++)
-            _mm256_store_si256((__m256i *)(sums + r * PANEL + 8 * c), acc[r][c]);
-}
-
-SUMS_OF_PLANES(TARGET, sums_avx2_bytes, tile_avx2_bytes)
-
-// Of 8 bits it does: two products of 255 and 127 are too large. What keeps it from that costs as much as
-// `vpmaddwd` on words, which has room for 16-bit activations.
-TARGET CK_INLINE void tile_avx2(int rows, const int16_t *q, ptrdiff_t stride, const int16_t *w,
-                                ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low) {
-    ptrdiff_t at_once = wide ? PAIRS_AT_ONCE : groups;
-    for (ptrdiff_t start = 0; start < groups; start += at_once) {
-        __m256i acc[6][2];
-        for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-        ptrdiff_t end = groups - start < at_once ? groups : start + at_once;
-        for (ptrdiff_t g = start; g < end; g++, q += 2, w += 32) {
-            __m256i v0 = _mm256_load_si256((const __m256i *)w);
-            __m256i v1 = _mm256_load_si256((const __m256i *)(w + 16));
-            for (int r = 0; r < rows; r++) {
-                int32_t two;
-                memcpy(&two, q + r * stride, sizeof two);
-                __m256i x = _mm256_set1_epi32(two);
-                acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(x, v0));
-                acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(x, v1));
-            }
-        }
-        for (int r = 0; r < rows; r++)
-            for (int c = 0; c < 2; c++) {
-                __m256i *to = (__m256i *)(sums + r * PANEL + 8 * c);
-                if (!wide) {
-                    _mm256_store_si256(to, acc[r][c]);
-                    continue;
-                }
-                __m256i *rest = (__m256i *)(low + r * PANEL + 8 * c);
-                __m256i upper = _mm256_srai_epi32(acc[r][c], 8);
-                __m256i lower = _mm256_and_si256(acc[r][c], _mm256_set1_epi32(255));
-                if (start) {
-                    upper = _mm256_add_epi32(upper, *to);
-                    lower = _mm256_add_epi32(lower, *rest);
-                }
-                _mm256_store_si256(to, upper);
-                _mm256_store_si256(rest, lower);
-            }
-    }
-}
-
-TARGET static void sums_avx2(const void *x, ptrdiff_t stride, ptrdiff_t rows, const void *weights,
-                             ptrdiff_t groups, bool wide, int32_t *sums, int32_t *low) {
-    if (wide) {
-        WITH_ROWS(rows, tile_avx2(R, x, stride, weights, groups, true, sums, low))
-    } else {
-        WITH_ROWS(rows, tile_avx2(R, x, stride, weights, groups, false, sums, low))
-    }
-}
-#undef TARGET
+#define VECTOR __m256i
+#define OP(name) _mm256_##name
+#define WHOLE(name) _mm256_##name##_si256
+#define COLUMNS 2
+#include "Int8Avx.inc"
 
 #elif defined(__aarch64__)
 #include <arm_neon.h>
@@ -275,9 +204,11 @@ struct int8_tile int8_tile_for(enum ck_isa isa, enum ck_int8_kind kind) {
     case CK_ISA_AVX512_VNNI: return (struct int8_tile){6, 64, 4, false, sums_avx512_vnni};
     case CK_ISA_AVX2_VNNI: return (struct int8_tile){6, 16, 4, false, sums_avx2_vnni};
     case CK_ISA_AVX512:
+        if (kind == CK_INT7) return (struct int8_tile){6, 64, 4, false, sums_bytes_avx512};
+        return (struct int8_tile){6, 64, 2, true, sums_words_avx512};
     case CK_ISA_AVX2:
-        if (kind == CK_INT7) return (struct int8_tile){6, 16, 4, false, sums_avx2_bytes};
-        return (struct int8_tile){6, 16, 2, true, sums_avx2};
+        if (kind == CK_INT7) return (struct int8_tile){6, 16, 4, false, sums_bytes_avx2};
+        return (struct int8_tile){6, 16, 2, true, sums_words_avx2};
 #elif defined(__aarch64__)
     case CK_ISA_NEON_DOT: return (struct int8_tile){5, 16, 4, false, sums_dot};
     case CK_ISA_NEON_I8MM: return (struct int8_tile){6, 16, 8, false, sums_i8mm};

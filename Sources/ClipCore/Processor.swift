@@ -21,15 +21,8 @@ public enum InstructionSet: String, CaseIterable, Sendable {
     /// Whether this processor has it.
     public var isAvailable: Bool { Self(kernel) == self && ck_isa_has(kernel) }
 
-    /// Whether a precision is known to be faster than fp32 with it: AVX-512 without VNNI multiplies integers
-    /// as AVX2 does, and floats twice as fast.
-    public func speedsUp(_ precision: Precision) -> Bool {
-        switch precision {
-        case .fp32: true
-        case .int8: ![.sse, .neon, .avx512].contains(self)
-        case .int7: ![.sse, .neon].contains(self)
-        }
-    }
+    /// Whether int8 and int7 are known to be faster than fp32 with it.
+    public var speedsUpIntegers: Bool { ![.sse, .neon].contains(self) }
 
     /// Whether layers in fp32 have kernels with it; else BLAS multiplies.
     public var hasFloatKernels: Bool { ck_float_slice(64, kernel) > 0 }

@@ -35,7 +35,7 @@ public enum Console {
     public static func notePrecision(_ settings: Settings) throws {
         let set = InstructionSet.inUse
         let precision = try settings.precision()
-        guard !set.speedsUp(precision) else { return }
+        guard precision != .fp32, !set.speedsUpIntegers else { return }
         note(
             "CLIP_PRECISION=\(precision.rawValue) is not faster than fp32 on this processor "
                 + "(\(set.rawValue)).")

@@ -8,7 +8,7 @@ public enum Precision: String, Sendable, CaseIterable {
     /// 8-bit integers, with a scale for each output of a matrix and each row of activations: embeddings at
     /// a cosine of some 0.9999 to those of fp32, about three times as fast with AVX-512 VNNI.
     case int8
-    /// The same with 7 bits, at a cosine of some 0.9997: for processors with AVX2 but no VNNI, which multiply
-    /// them half as fast again.
+    /// The same with 7 bits, at a cosine of some 0.9997: for processors without VNNI, which multiply them half
+    /// as fast again.
     case int7
 }
