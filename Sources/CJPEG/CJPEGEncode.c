@@ -92,7 +92,9 @@ int cjpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int com
         jpeg_set_defaults(jpeg);
         jpeg_set_quality(jpeg, quality, TRUE);
         jpeg->optimize_coding = TRUE;
-        jpeg_simple_progression(jpeg);
+        // A small image takes twice as long to write in scans, and is hardly smaller for it.
+        if ((uint64_t)width * height > 500000)
+            jpeg_simple_progression(jpeg);
         jpeg_start_compress(jpeg, TRUE);
         if (profile_count > 0)
             jpeg_write_icc_profile(jpeg, profile, (unsigned int)profile_count);

@@ -96,6 +96,27 @@ CK_VERSIONS(, void, cpx_add_line,
              int32_t *restrict sums),
             (line, count, weight, first, sums))
 
+CK_INLINE void cpx_sum_line_body(const uint8_t *restrict line, ptrdiff_t count, int first,
+                                 uint16_t *restrict sums) {
+    if (first) {
+        for (ptrdiff_t i = 0; i < count; i++) sums[i] = line[i];
+    } else {
+        for (ptrdiff_t i = 0; i < count; i++) sums[i] = (uint16_t)(sums[i] + line[i]);
+    }
+}
+CK_VERSIONS(, void, cpx_sum_line,
+            (const uint8_t *restrict line, ptrdiff_t count, int first, uint16_t *restrict sums),
+            (line, count, first, sums))
+
+CK_INLINE void cpx_average_lines_body(const uint16_t *restrict sums, ptrdiff_t count, int lines,
+                                      uint8_t *restrict out) {
+    const uint32_t factor = 65536u / (uint32_t)lines;
+    for (ptrdiff_t i = 0; i < count; i++) out[i] = (uint8_t)((sums[i] * factor + 32768u) >> 16);
+}
+CK_VERSIONS(, void, cpx_average_lines,
+            (const uint16_t *restrict sums, ptrdiff_t count, int lines, uint8_t *restrict out),
+            (sums, count, lines, out))
+
 CK_INLINE void cpx_finish_line_body(const int32_t *restrict sums, ptrdiff_t count,
                                     uint8_t *restrict out) {
     for (ptrdiff_t i = 0; i < count; i++) out[i] = sample((uint32_t)sums[i]);

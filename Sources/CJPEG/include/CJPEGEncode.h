@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Encodes a picture as a progressive JPEG (4:2:0, optimised tables). The caller frees `bytes`.
+// Encodes a picture as a JPEG (4:2:0, optimised tables; progressive if it is large). The caller frees `bytes`.
 //
 //   pixels: [height, width, components], components 1 (grey) or 3 (R, G, B)
 //   width, height: 1 to 65,500, libjpeg's limit

@@ -36,6 +36,13 @@ void cpx_place_weight(int32_t *block, int channels, ptrdiff_t tap, int32_t weigh
 void cpx_add_line(const uint8_t *line, ptrdiff_t count, int32_t weight, int first,
                   int32_t *sums);
 
+// Adds lines[0] + … + lines[n - 1], at most 16 of them: sums[i] = (first ? 0 : sums[i]) + line[i].
+// line, sums: [count]
+void cpx_sum_line(const uint8_t *line, ptrdiff_t count, int first, uint16_t *sums);
+
+// Averages of `lines` lines, rounded. sums, out: [count]
+void cpx_average_lines(const uint16_t *sums, ptrdiff_t count, int lines, uint8_t *out);
+
 // Sums of weighted samples as samples. sums, out: [count]
 void cpx_finish_line(const int32_t *sums, ptrdiff_t count, uint8_t *out);
 

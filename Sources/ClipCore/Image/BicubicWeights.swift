@@ -19,14 +19,15 @@ package struct BicubicWeights: Sendable {
 
     /// - Parameters:
     ///   - inputSize: samples of the source axis, at least 1
+    ///   - length: of the source axis, in samples, when the last one stands for less than the others
     ///   - outputSize: samples of the whole resampled axis, at least 1
     ///   - window: the output samples wanted, within `0..<outputSize`
     ///   - interpolation: the filter's shape
     package init(
-        inputSize: Int, outputSize: Int, window: Range<Int>,
+        inputSize: Int, length: Double? = nil, outputSize: Int, window: Range<Int>,
         interpolation: ImagePreprocessing.Interpolation = .bicubic
     ) {
-        let scale = Double(inputSize) / Double(outputSize)
+        let scale = (length ?? Double(inputSize)) / Double(outputSize)
         let filterScale = max(scale, 1)
         let support = (interpolation == .bicubic ? 2 : 1) * filterScale
         let stride = Int(support.rounded(.up)) * 2 + 1

@@ -17,6 +17,12 @@ final class BicubicWindow: LineConsumer {
     private let sumCount: Int
     /// `[capacity, sumCount]`
     private let sums: UnsafeMutablePointer<Int32>
+    /// Of the lines that are averaged; only where they are.
+    private let averageSums: UnsafeMutablePointer<UInt16>
+    /// Source lines in `averageSums`.
+    private var summedLines = 0
+    private let average: UnsafeMutablePointer<UInt8>
+    private var row: Int
     /// A source line, premultiplied; only where needed.
     private let premultiplied: UnsafeMutablePointer<UInt8>
     /// A line between the passes.
@@ -31,7 +37,12 @@ final class BicubicWindow: LineConsumer {
         let horizontalWeights = window.horizontal()
         let verticalWeights = window.vertical()
         sourceColumns = horizontalWeights?.span ?? window.columns
-        sourceRows = verticalWeights?.span ?? window.rows
+        let lines = window.averagedLines
+        sourceRows =
+            verticalWeights.map {
+                $0.span.lowerBound * lines..<min($0.span.upperBound * lines, window.shape.height)
+            } ?? window.rows
+        row = sourceRows.lowerBound
         horizontal = horizontalWeights.map {
             HorizontalPass($0, channels: window.shape.mode.channels)
         }
@@ -45,6 +56,10 @@ final class BicubicWindow: LineConsumer {
         sumCount = window.isVerticalFirst ? sourceBytes : lineBytes
         sums = .allocate(capacity: max(1, (vertical?.capacity ?? 0) * sumCount))
         premultiplied = .allocate(capacity: isPremultiplied ? sourceBytes + linePadding : 1)
+        let averageBytes = lines > 1 ? sourceBytes + linePadding : 1
+        averageSums = .allocate(capacity: averageBytes)
+        average = .allocate(capacity: averageBytes)
+        average.initialize(repeating: 0, count: averageBytes)
         let middleBytes = max(sourceBytes, lineBytes) + linePadding
         middle = .allocate(capacity: middleBytes)
         pixels = .allocate(capacity: window.rows.count * lineBytes)
@@ -57,6 +72,8 @@ final class BicubicWindow: LineConsumer {
 
     deinit {
         sums.deallocate()
+        averageSums.deallocate()
+        average.deallocate()
         premultiplied.deallocate()
         middle.deallocate()
         pixels.deallocate()
@@ -67,6 +84,18 @@ final class BicubicWindow: LineConsumer {
         if isPremultiplied {
             cpx_premultiply(line, Int32(channels), sourceColumns.count, premultiplied)
             line = UnsafePointer(premultiplied)
+        }
+        if window.averagedLines > 1 {
+            let count = sourceColumns.count * channels
+            cpx_sum_line(line, count, summedLines == 0 ? 1 : 0, averageSums)
+            row += 1
+            summedLines += 1
+            guard summedLines == window.averagedLines || row == sourceRows.upperBound else {
+                return
+            }
+            cpx_average_lines(averageSums, count, Int32(summedLines), average)
+            summedLines = 0
+            line = UnsafePointer(average)
         }
         if vertical == nil {
             resampleRow(line, into: nextLine())

@@ -47,7 +47,9 @@ public struct ThumbnailEncoder: Sendable {
         if shape.mode == .palette { smooth.mode = .rgb }
         if shape.mode == .bilevel { smooth.mode = .grey }
         smooth.palette = []
-        let window = Resampler(width: width, height: height)
+        // Twice the lines that are wanted are left (Pillow's `reducing_gap` of a thumbnail).
+        let averagedLines = min(max(shape.height / (2 * height), 1), 16)
+        let window = Resampler(width: width, height: height, averagedLines: averagedLines)
             .window(of: smooth, columns: 0..<width, rows: 0..<height)
         return shape.mode == .palette ? PaletteLines(shape.palette, into: window) : window
     }

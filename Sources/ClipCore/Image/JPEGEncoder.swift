@@ -1,7 +1,7 @@
 import CJPEG
 import Glibc
 
-/// Writes images as JPEG files with libjpeg: progressive, 4:2:0.
+/// Writes images as JPEG files with libjpeg: 4:2:0, progressive above half a million pixels.
 public struct JPEGEncoder: Sendable {
     /// 1 to 100 on libjpeg's scale.
     public let quality: Int

@@ -18,13 +18,19 @@ package struct Resampler {
     package let width: Int
     package let height: Int
     package let interpolation: ImagePreprocessing.Interpolation
+    /// How many lines of samples of 8 bits are averaged into one first, 1 to 16. With more than 1 the result is
+    /// only nearly Pillow's, in a fraction of the time.
+    package let averagedLines: Int
 
     package init(
-        width: Int, height: Int, interpolation: ImagePreprocessing.Interpolation = .bicubic
+        width: Int, height: Int, interpolation: ImagePreprocessing.Interpolation = .bicubic,
+        averagedLines: Int = 1
     ) {
+        precondition((1...16).contains(averagedLines), "sums have 16 bits")
         self.width = width
         self.height = height
         self.interpolation = interpolation
+        self.averagedLines = averagedLines
     }
 
     /// Pillow 13 starts with the columns when the height loses more than twice the pixels that the
@@ -89,6 +95,8 @@ struct ResampledWindow {
     let rows: Range<Int>
     let isVerticalFirst: Bool
     let interpolation: ImagePreprocessing.Interpolation
+    /// Always 1 where the height stays, and for samples wider than a byte.
+    let averagedLines: Int
 
     init(
         _ resampler: Resampler, of shape: ImageShape, columns: Range<Int>, rows: Range<Int>
@@ -99,6 +107,8 @@ struct ResampledWindow {
         height = resampler.height
         self.columns = columns
         self.rows = rows
+        let isAveraged = shape.mode.channels == shape.mode.bytesPerPixel && height != shape.height
+        averagedLines = isAveraged ? resampler.averagedLines : 1
         isVerticalFirst = resampler.isVerticalFirst(from: shape)
     }
 
@@ -116,8 +126,9 @@ struct ResampledWindow {
         height == shape.height
             ? nil
             : BicubicWeights(
-                inputSize: shape.height, outputSize: height, window: rows,
-                interpolation: interpolation)
+                inputSize: (shape.height + averagedLines - 1) / averagedLines,
+                length: Double(shape.height) / Double(averagedLines), outputSize: height,
+                window: rows, interpolation: interpolation)
     }
 
     func image(_ pixels: [UInt8]) -> PixelImage {

@@ -1,5 +1,6 @@
 import CKernels
 import ClipCore
+import Foundation
 import TestSupport
 import Testing
 
@@ -35,6 +36,29 @@ import Testing
             #expect(
                 window == whole.cropped(columns: columns, rows: rows),
                 "\(mode) \(width)×\(height) to \(toWidth)×\(toHeight), \(columns), \(rows)")
+        }
+    }
+
+    /// Waves of eight result lines stay where they are, also where the last average is of fewer lines.
+    @Test(arguments: [(452, 30, 7), (193, 20, 4), (1_003, 30, 16), (1_411, 90, 7), (640, 320, 1)])
+    func averagedLinesShiftNothing(height: Int, toHeight: Int, lines: Int) {
+        for mode in [PixelImage.Mode.grey, .rgb, .rgba, .cmyk] {
+            var pixels: [UInt8] = []
+            for y in 0..<height {
+                let angle = 2 * .pi * (Double(y) + 0.5) * Double(toHeight) / Double(height) / 8
+                let value = UInt8(128 + 100 * sin(angle))
+                for _ in 0..<40 {
+                    pixels += (0..<mode.channels).map { $0 == 3 && mode == .rgba ? 200 : value }
+                }
+            }
+            let image = PixelImage(width: 40, height: height, mode: mode, pixels: pixels)
+            let near = Resampler(width: 9, height: toHeight, averagedLines: lines).resize(
+                image, columns: 0..<9, rows: 0..<toHeight)
+            let exact = NaiveResampler.resize(image, width: 9, height: toHeight)
+            let differences = zip(near.pixels, exact.pixels).map { abs(Int($0) - Int($1)) }
+            // At the edges there are no lines on the other side.
+            let edge = 2 * 9 * mode.channels
+            #expect(differences[edge..<differences.count - edge].max()! <= 3, "\(mode)")
         }
     }
 
