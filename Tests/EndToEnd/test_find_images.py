@@ -224,6 +224,33 @@ def test_pages_prefixes_scores_and_links(album):
     assert "cannot connect" in album.run("find-images", "cat", code=1, env={"PG_SERVICE_URI": away}).stderr
 
 
+def test_every_filter(album):
+    """Each takes the rows that PostgreSQL takes by the same condition, in the order of the whole list."""
+    with psycopg.connect(album.database, autocommit=True) as connection:
+        connection.execute("""
+            UPDATE pictures SET taken_at = timestamp '2024-05-01' + number * interval '7 hours',
+                camera = (ARRAY['Canon EOS R5', 'NIKON D90', NULL])[number % 3 + 1],
+                width = 300 + 20 * number % 90, height = 300 + 30 * number % 70
+            FROM (SELECT filename AS key, row_number() OVER (ORDER BY filename) AS number FROM pictures) AS numbered
+            WHERE key = filename""")
+        everything = [hit["key"] for hit in hits(album, "cat", "-k", "50")]
+        for arguments, condition in {
+            ("--prefix", "odd-"): "filename LIKE 'odd-%'",
+            ("--after", "2024-05-03T09:00"): "taken_at >= '2024-05-03 09:00'",
+            ("--before", "2024-05-03"): "taken_at < '2024-05-03'",
+            ("--camera", "nikon"): "camera ILIKE '%nikon%'",
+            ("--shape", "landscape"): "width > 1.05 * height",
+            ("--shape", "portrait"): "height > 1.05 * width",
+            ("--shape", "square"): "greatest(width, height) <= 1.05 * least(width, height)",
+            ("--min-width", "350"): "width >= 350",
+            ("--min-height", "340"): "height >= 340",
+        }.items():
+            taken = {key for key, in connection.execute(f"SELECT filename FROM pictures WHERE {condition}")}
+            assert 0 < len(taken) < len(everything), arguments
+            found = [hit["key"] for hit in hits(album, "cat", "-k", "50", *arguments)]
+            assert found == [key for key in everything if key in taken], arguments
+
+
 def test_keys_for_pipes(album):
     everything = [hit["key"] for hit in hits(album, "cat", "-k", "50")]
     odd = album.album / "line\nbreak.jpg"
@@ -241,6 +268,9 @@ def test_duplicates(album):
     """Groups are those that comparing every pair with psycopg gives; the best copy comes first."""
     for number in range(3):
         (album.album / f"copy-{number}.jpg").write_bytes((PICTURES / "grey.jpg").read_bytes())
+    # Two keys, although they look the same.
+    for name in ["e\u0301.jpg", "\u00e9.jpg"]:
+        (album.album / name).write_bytes((PICTURES / "grey.jpg").read_bytes())
     add_photo(album)
     (album.album / "photo-again.jpg").write_bytes(PHOTO.read_bytes())
     album.run("process-images")

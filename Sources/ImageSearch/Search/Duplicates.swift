@@ -9,6 +9,7 @@ public struct DuplicateGroup: Sendable, Equatable {
 extension Searcher {
     /// Rows whose neighbours are looked for at once.
     private static let rowsAtOnce = 500
+    private static let groupsAtOnce = 200
     /// Without an index every row is compared with every other one.
     static let mostWithoutIndex = 5_000
 
@@ -49,19 +50,30 @@ extension Searcher {
                 report(seen)
             }
         }
-        var sorted: [DuplicateGroup] = []
-        for keys in groups.sets {
+        var found: [DuplicateGroup] = []
+        var sets = groups.sets[...]
+        while !sets.isEmpty {
+            let some = sets.prefix(Self.groupsAtOnce)
+            sets = sets.dropFirst(some.count)
+            var numbers: [[UInt8]: Int] = [:]
+            for (number, keys) in some.enumerated() {
+                for key in keys { numbers[Array(key.utf8)] = number }
+            }
+            let keys = some.flatMap(\.self)
+            var copies = [[StoredPicture]](repeating: [], count: some.count)
+            for picture in try await ask({ try $0.copies(keys) }) {
+                if let number = numbers[Array(picture.key.utf8)] { copies[number].append(picture) }
+            }
             // Rows may have been deleted since.
-            let copies = try await ask { try $0.copies(keys) }
-            if copies.count > 1 { sorted.append(DuplicateGroup(copies: copies)) }
+            found += copies.filter { $0.count > 1 }.map(DuplicateGroup.init)
         }
-        return sorted
+        return found
     }
 }
 
-/// Keys that belong together (union-find).
+/// Keys that belong together (union-find). Keys are compared by their bytes: to Swift, texts that look the same are equal.
 private struct DisjointSets {
-    private var numbers: [String: Int] = [:]
+    private var numbers: [[UInt8]: Int] = [:]
     private var keys: [String] = []
     private var parents: [Int] = []
 
@@ -71,8 +83,8 @@ private struct DisjointSets {
     }
 
     private mutating func number(_ key: String) -> Int {
-        if let number = numbers[key] { return number }
-        numbers[key] = keys.count
+        if let number = numbers[Array(key.utf8)] { return number }
+        numbers[Array(key.utf8)] = keys.count
         parents.append(keys.count)
         keys.append(key)
         return keys.count - 1
@@ -98,8 +110,10 @@ private struct DisjointSets {
 }
 
 extension PicturesTable {
-    /// Neighbours of a picture that are looked at: copies beyond these are found from one another.
-    private static let neighbours = 20
+    /// How many of a picture's neighbours, itself among them, are looked at: the first number of each picture, which
+    /// mostly has no copy, and the second of one whose first are all copies. Copies beyond these are found from one
+    /// another.
+    private static let neighbours = (4, 20)
 
     /// - Throws: ``TableError/tooManyWithoutIndex(limit:)``.
     fileprivate func checkMayCompareAll(limit: Int) throws {
@@ -123,13 +137,34 @@ extension PicturesTable {
     fileprivate func pairs(
         of keys: [String], minimumScore: Double
     ) throws -> [(String, String)] {
+        let (few, many) = Self.neighbours
+        guard try searchState().index?.method == .hnsw else {
+            return try pairs(of: keys, among: many, minimumScore: minimumScore)
+        }
+        let found = try pairs(of: keys, among: few, minimumScore: minimumScore)
+        var counts: [[UInt8]: Int] = [:]
+        for (key, _) in found { counts[Array(key.utf8), default: 0] += 1 }
+        let full = keys.filter { counts[Array($0.utf8), default: 0] >= few - 1 }
+        return full.isEmpty
+            ? found : try found + pairs(of: full, among: many, minimumScore: minimumScore)
+    }
+
+    private func pairs(
+        of keys: [String], among neighbours: Int, minimumScore: Double
+    ) throws -> [(String, String)] {
         let index = try searchState().index
         let type = index.map { $0.holdsVectors ? "" : "::\(names.vectorSchema).\($0.type)" } ?? ""
         let nearer = names.vectorOperator(index?.distance.sqlOperator ?? "<=>")
         let cosine = names.vectorOperator("<=>")
-        let settings =
-            index == nil
-            ? [] : names.settingsReachEveryServer + [PGQuery("SET LOCAL enable_seqscan = off")]
+        var settings: [PGQuery] = []
+        if let index {
+            settings = names.settingsReachEveryServer + [PGQuery("SET LOCAL enable_seqscan = off")]
+            // As small as finds them: a picture is in the index itself, and copies are its neighbours there.
+            let width = max(32, 2 * neighbours)
+            if index.method == .hnsw {
+                settings.append(PGQuery("SET LOCAL hnsw.ef_search = \(width)"))
+            }
+        }
         if names.isDistributed {
             // Citus joins rows of the same server only: each picture's neighbours are asked for by itself.
             let pictures = try read(
@@ -146,7 +181,7 @@ extension PicturesTable {
                         SELECT filename, embedding FROM \(names.pictures)
                         WHERE embedding IS NOT NULL
                         ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
-                        LIMIT \(Self.neighbours)
+                        LIMIT \(neighbours)
                     ) AS near
                     WHERE filename <> $3 AND 1 - (embedding \(cosine) \(vector)) >= $2
                     """, [.vector(picture.embedding), .double(minimumScore), .text(picture.key)])
@@ -165,7 +200,7 @@ extension PicturesTable {
                 SELECT filename, embedding FROM \(names.pictures)
                 WHERE embedding IS NOT NULL
                 ORDER BY (embedding\(type)) \(nearer) (picture.embedding\(type))
-                LIMIT \(Self.neighbours)
+                LIMIT \(neighbours)
             ) AS near
             WHERE picture.filename = ANY ($1::text[]) AND picture.embedding IS NOT NULL
                 AND near.filename <> picture.filename
