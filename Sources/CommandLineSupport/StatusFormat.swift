@@ -57,17 +57,20 @@ public enum StatusFormat {
         }.joined(separator: "\n")
     }
 
-    /// What was done with an index, in one sentence.
+    /// What was done with each index, a sentence a line.
     public static func text(_ change: IndexChange) -> String {
         let name = Console.printable(change.name ?? "")
-        return switch change.outcome {
-        case .built: "The index \(name) was built."
-        case .wasThere: "The index \(name) was there already."
-        case .dropped: "The index \(name) was dropped."
-        case .noneWasThere: "There was no index to drop."
-        case .tooFewPictures(let rows):
-            "No index was built: comparing \(rows) pictures one by one is fast enough."
-        }
+        let outcome =
+            switch change.outcome {
+            case .built: "The index \(name) was built."
+            case .wasThere: "The index \(name) was there already."
+            case .dropped: "The index \(name) was dropped."
+            case .noneWasThere: "There was no index to drop."
+            case .tooFewPictures(let rows):
+                "No index was built: comparing \(rows) pictures one by one is fast enough."
+            }
+        let others = change.builtForFilters.map { "The index \($0) was built." }
+        return (others + [outcome]).joined(separator: "\n")
     }
 
     /// One JSON object on a line.

@@ -123,6 +123,34 @@ struct IndexTests {
         }
     }
 
+    /// Dates and sizes get indexes, unless the user has made them.
+    @Test(arguments: [nil, 2])
+    func indexesForFilters(partitions: Int?) throws {
+        try withFilledTable(partitions: partitions) { database, _ in
+            let connection = try database.connect()
+            func columns() throws -> [String] {
+                try connection.execute(
+                    """
+                    SELECT attname::text FROM pg_index JOIN pg_attribute
+                        ON attrelid = indrelid AND attnum = indkey[0]
+                    WHERE indrelid = 'pictures'::regclass AND indisvalid AND NOT indisprimary
+                    ORDER BY 1
+                    """
+                ).map { try $0.string(0) }
+            }
+            let both = ["pictures_taken_at", "pictures_width"]
+            #expect(try build(database, .hnsw).builtForFilters == both)
+            #expect(try columns() == ["taken_at", "width"])
+            #expect(try build(database, .hnsw).builtForFilters == [])
+            #expect(try build(database, .none).outcome == .dropped)
+            #expect(try columns() == [])
+            try connection.executeScript("CREATE INDEX mine ON pictures (taken_at, filename)")
+            #expect(try build(database, .hnsw).builtForFilters == ["pictures_width"])
+            #expect(try build(database, .none).outcome == .dropped)
+            #expect(try columns() == ["taken_at"])
+        }
+    }
+
     @Test func filtersAndPages() throws {
         try withFilledTable { database, table in
             _ = try build(database, .hnsw)

@@ -56,6 +56,8 @@ public struct IndexChange: Sendable, Equatable {
     public var name: String?
     /// Whether one of an interrupted build was removed first.
     public var removedInvalid = false
+    /// Names of the indexes over dates and sizes that were built beside it.
+    public var builtForFilters: [String] = []
 }
 
 /// The progress of building an index: `pg_stat_progress_create_index`.

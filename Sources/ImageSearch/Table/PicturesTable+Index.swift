@@ -13,7 +13,8 @@ extension PicturesTable {
                 uri: uri, applicationName: applicationName, onNotice: notice), schema: schema)
     }
 
-    /// Builds, rebuilds or drops the index over the embeddings, while others search and store.
+    /// Builds, rebuilds or drops the index over the embeddings and those over dates and sizes, while others search
+    /// and store.
     ///
     /// The index is `CREATE INDEX CONCURRENTLY` over `halfvec`, half the bytes of `vector`, with the
     /// cosine operator class; on each partition by itself where the table has partitions. One that a
@@ -51,11 +52,13 @@ extension PicturesTable {
             throw TableError.tooManyDimensionsForIndex(dimension: dimension)
         }
         let present = try searchIndexes()
-        if let index = present.first(where: { $0.isValid && $0.method == .hnsw }) {
-            return IndexChange(outcome: .wasThere, name: index.name)
-        }
         var change = IndexChange(outcome: .built, name: "pictures_embedding_hnsw")
         try prepareSession(options)
+        change.builtForFilters = try buildFilterIndexes()
+        if let index = present.first(where: { $0.isValid && $0.method == .hnsw }) {
+            (change.outcome, change.name) = (.wasThere, index.name)
+            return change
+        }
         let builder = IndexBuilder(
             connection: connection, names: names, name: Self.ownPrefix + "hnsw",
             partSuffix: "embedding_hnsw",
@@ -72,7 +75,7 @@ extension PicturesTable {
         searchStateCache.forget()
         // An IVFFlat index of an earlier version would be maintained for nothing.
         for index in present where index.method != .hnsw && index.name.hasPrefix(Self.ownPrefix) {
-            try drop(index)
+            try drop(index.name)
         }
         return change
     }
@@ -80,22 +83,50 @@ extension PicturesTable {
     /// What the names of this project's indexes begin with.
     static let ownPrefix = "pictures_embedding_"
 
+    /// The columns of indexes by which a filter that keeps few pictures finds them; without one, every row is read.
+    private static let filterIndexes = [
+        (name: "pictures_taken_at", column: "taken_at", rest: "WHERE taken_at IS NOT NULL"),
+        (name: "pictures_width", column: "width", rest: ""),
+    ]
+
+    /// Builds those that neither an earlier call nor the user has built.
+    /// - Returns: their names.
+    private func buildFilterIndexes() throws -> [String] {
+        guard try searchState().hasFacts else { return [] }
+        var built: [String] = []
+        for index in Self.filterIndexes {
+            let rows = try connection.execute(
+                """
+                SELECT 1 FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+                WHERE indrelid = \(names.regclass()) AND attname = $1 AND indisvalid
+                """, [.text(index.column)])
+            guard rows.isEmpty else { continue }
+            let builder = IndexBuilder(
+                connection: connection, names: names, name: index.name, partSuffix: index.column,
+                definition: "(\(index.column)) \(index.rest)")
+            _ = try builder.build { _, _ in }
+            built.append(index.name)
+        }
+        return built
+    }
+
     private func dropIndexes() throws -> IndexChange {
         let own = try searchIndexes().filter { $0.name.hasPrefix(Self.ownPrefix) }
-        for index in own { try drop(index) }
+        for index in own { try drop(index.name) }
+        for index in Self.filterIndexes { try drop(index.name) }
         searchStateCache.forget()
         return IndexChange(
             outcome: own.isEmpty ? .noneWasThere : .dropped, name: own.first?.name)
     }
 
-    private func drop(_ index: SearchIndex) throws {
-        let name = names[quotedName(index.name)]
+    private func drop(_ index: String) throws {
+        let name = quotedName(index)
         // A partitioned index cannot be dropped concurrently, and its parts go with it.
         let rows = try connection.execute(
-            "SELECT relkind = 'I' FROM pg_class WHERE oid = $1", [.int64(Int64(index.oid))])
-        let isPartitioned = try rows.first?.bool(0) ?? false
+            "SELECT relkind = 'I' FROM pg_class WHERE oid = \(names.regclass(name))")
+        guard let isPartitioned = try rows.first?.bool(0) else { return }
         try connection.execute(
-            "DROP INDEX \(isPartitioned ? "" : "CONCURRENTLY ")IF EXISTS \(name)")
+            "DROP INDEX \(isPartitioned ? "" : "CONCURRENTLY ")IF EXISTS \(names[name])")
     }
 
     /// About how many rows the table has: the planner's estimate, or a count before the first ANALYZE.
