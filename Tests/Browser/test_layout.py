@@ -48,6 +48,20 @@ def test_whole_pictures_in_the_first_window(visit, width, height, least):
     visit.screenshot(f"album-{width}")
 
 
+def test_one_line_above_the_grid(visit):
+    """What was searched for, the size of the collection, filters as chips, and more words."""
+    visit = visit(viewport={"width": 1440, "height": 900})
+    bar = visit.page.locator(".bar")
+    # Of a filter's pictures, only those that are shown are counted.
+    for more, count, chips in [("&less=house", r"1\d\d pictures, nearest first", 1),
+                               ("&less=house&shape=landscape", "Nearest first", 2)]:
+        visit.open(f"/search?q=tree{more}")
+        expect(bar.locator(".count")).to_have_text(re.compile(count))
+        expect(bar.locator(".chips a")).to_have_count(chips)
+        expect(bar.get_by_placeholder("Add or leave out words")).to_be_visible()
+        assert bar.bounding_box()["height"] < 50
+
+
 @contextlib.contextmanager
 def in_pieces(base):
     """The same site, whose pages arrive little by little."""
@@ -117,6 +131,23 @@ def test_touch_targets(visit):
     visit.page.locator("a.frame").nth(1).click()
     expect(visit.page.locator(".stage img")).to_be_visible()
     assert visit.page.evaluate(TARGETS) == []
+
+
+@pytest.mark.parametrize("shape", ["landscape", "portrait"])
+def test_a_picture_fills_its_stage_on_a_phone(visit, shape):
+    """Words and buttons come right below the picture, and in the first window."""
+    visit = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = visit.page
+    visit.open(f"/search?q=tree&shape={shape}")
+    page.locator("a.frame").first.click()
+    image = page.locator(".stage img")
+    ratio = image.evaluate("image => image.decode().then(() => image.naturalWidth / image.naturalHeight)")
+    stage = page.locator(".stage").bounding_box()
+    assert stage["width"] == 390
+    assert stage["height"] == pytest.approx(min(max(390 / ratio, 192), 0.72 * 844), abs=1)
+    heading = page.locator(".about h1").bounding_box()
+    assert heading["y"] - stage["y"] - stage["height"] < 30
+    expect(page.get_by_role("link", name="More like this")).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize("way", ["Escape", "close", "back"])

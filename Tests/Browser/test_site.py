@@ -441,7 +441,9 @@ def test_more_like_this(visit):
     visit.expect_results("cat")
     first = page.locator(".grid li").first
     key = first.locator(".key").text_content()
+    expect(first.locator(".label")).to_have_css("opacity", "0")
     first.hover()
+    expect(first.locator(".label")).to_have_css("opacity", "1")
     visit.screenshot("hover-laptop-light")
     first.get_by_role("link", name="More like this").click()
     expect(page.locator(".found h1")).to_contain_text(f"Like {key}")
@@ -525,6 +527,32 @@ def test_further_words(visit):
     page.go_back()
     expect(page.locator(".chips a")).to_have_count(2)
     visit.expect_no_complaints()
+
+
+def test_focus_stays_sensible(visit):
+    """After each change it is on the results, or where the visitor was: never lost to the page."""
+    visit = visit()
+    page = visit.page
+    visit.open("/search?q=cat")
+    results = page.locator("#results")
+    page.locator("#add").fill("snow")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chips a")).to_have_count(1)
+    expect(results).to_be_focused()
+    page.locator(".filters summary").press("Enter")
+    page.get_by_label("Least width").fill("10")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chips a")).to_have_count(2)
+    expect(results).to_be_focused()
+    page.locator(".chips a").first.press("Enter")
+    expect(page.locator(".chips a")).to_have_count(1)
+    expect(results).to_be_focused()
+    frame = page.locator("a.frame").nth(2)
+    frame.press("Enter")
+    expect(page.locator(".stage img")).to_be_visible()
+    expect(results).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(frame).to_be_focused()
 
 
 def test_more_pictures_come_when_scrolling(visit):

@@ -588,6 +588,18 @@ def test_previews_and_columns(workplace, album):
         assert previews() == 5
 
 
+def test_the_space_of_previews_is_told(workplace, album):
+    # Padded, so that their previews are expected to have their full size: 18 kB.
+    put(album, {f"{number}.jpg": (PICTURES / "grey.jpg").read_bytes().ljust(20_000, b"\0") for number in range(60)})
+    told = "previews will take about 1 MB in the database (--previews none leaves them out)"
+    assert told not in workplace.run("process-images", "--previews", "none").stderr
+    assert told in workplace.run("process-images", "--refresh").stderr
+    assert told not in workplace.run("process-images", "--refresh").stderr
+    with psycopg.connect(workplace.database, autocommit=True) as connection:
+        connection.execute("DELETE FROM pictures")
+    assert told in workplace.run("process-images").stderr
+
+
 def test_dry_run_and_prune(workplace, album):
     put(album, pictures(20))
     assert "would fetch 20" in workplace.run("process-images", "--dry-run").stdout

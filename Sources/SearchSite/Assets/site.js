@@ -112,6 +112,8 @@ function arrange() {
 
 function show(html) {
   hasScrolled = false;
+  // What had the focus goes away with the former results.
+  if (results.contains(document.activeElement)) results.focus({ preventScroll: true });
   results.innerHTML = html;
   const { view = "results", title, status: said, query = "" } = section()?.dataset ?? {};
   root.dataset.view = view;
@@ -309,8 +311,6 @@ document.addEventListener("click", (event) => {
     history.back();
     return;
   }
-  // The link goes away with what is shown now.
-  results.focus({ preventScroll: true });
   const isStep = link.matches(".step, .film a");
   if (link.matches(".back, [rel=prev], [rel=next]") && kept(url.pathname + url.search)) {
     remember(url);

@@ -184,7 +184,8 @@ struct Pages: Sendable {
         let isHere = original?.hasPrefix(PicturePath.prefix) ?? false
         let content = PictureContent(
             title: title, status: "Picture \(key)", query: state.text ?? "", key: key,
-            source: pictures.large(of: key), copy: original.map { _ in PicturePath.large(of: key) },
+            shape: PictureShape(facts), source: pictures.large(of: key),
+            copy: original.map { _ in PicturePath.large(of: key) },
             download: isHere ? original.map { $0 + "?download" } : nil,
             original: isHere ? nil : original, size: bytes.map { ByteCount.text($0) },
             pixels: facts.width.flatMap { width in facts.height.map { "\(width) × \($0)" } },

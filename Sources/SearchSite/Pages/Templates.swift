@@ -234,6 +234,7 @@ struct PictureContent {
     let status: String
     let query: String
     let key: String
+    let shape: PictureShape
     let source: String?
     /// For browsers that do not show the source.
     let copy: String?
