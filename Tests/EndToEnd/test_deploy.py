@@ -86,6 +86,34 @@ def test_release_builds_use_exact_versions():
     assert "scripts/pin-versions" in package and "--force-resolved-versions" in package
 
 
+def test_an_upgrade_restarts_the_units_in_order(tmp_path):
+    """The package's scripts on a machine with systemd, of which stand-ins write down what they are asked."""
+    commands = {"getent": "", "adduser": "", "chown": "", "chmod": "", "deluser": "", "rm": "", "deb-systemd-helper": "",
+                "systemctl": 'echo "systemctl $*" >>"$LOG"',
+                # As init-system-helpers': an action without a unit is wrong usage.
+                "deb-systemd-invoke": '[ $# -ge 2 ] || exit 1; echo "$*" >>"$LOG"'}
+    for name, body in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    log = tmp_path / "log"
+
+    def asked(script, *arguments):
+        log.write_text("")
+        text = (ROOT / "deploy/debian" / script).read_text().replace("/run/systemd/system", str(tmp_path))
+        subprocess.run(["sh", "-s", *arguments], input=text, text=True, check=True,
+                       env={"PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(log)})
+        return log.read_text().splitlines()
+
+    reload = "systemctl --system daemon-reload"
+    assert asked("postinst", "configure", "") == [reload]
+    assert asked("postinst", "configure", "0.9.0") == [
+        reload, "try-restart clip-search-watch.service", "try-restart clip-search-web.service"]
+    assert asked("prerm", "upgrade", "1.0.1") == []
+    [stopped] = asked("prerm", "remove")
+    assert stopped.startswith("stop clip-search-ingest.timer ") and stopped.endswith(" clip-search-web.service")
+    assert asked("postrm", "purge") == [reload]
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
 @pytest.mark.parametrize(
     "name", ["clip-search-web.service", "clip-search-ingest.service", "clip-search-watch.service"])

@@ -142,3 +142,13 @@ def test_a_model_without_texts_embeds_no_picture(workplace, album, tmp_path, num
         refused = workplace.run("process-images", code=1, env=model)
         assert "not finite" in refused.stderr
         assert connection.execute("SELECT count(*) FROM pictures").fetchone()[0] == 0
+
+
+def test_index_without_halfvec(workplace):
+    """pgvector before 0.7, as Ubuntu 24.04 has it: one sentence, and nothing is left of the index."""
+    workplace.run("create-table")
+    with psycopg.connect(workplace.database, autocommit=True) as connection:
+        connection.execute("ALTER TYPE halfvec RENAME TO halfvec_of_later")
+        said = workplace.run("create-table", "--index", "hnsw", code=1).stderr
+        assert said.endswith("searches work without an index\n") and "older than 0.7 and lacks halfvec" in said
+        assert connection.execute("SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'pictures_embedding%'").fetchone() == (0,)

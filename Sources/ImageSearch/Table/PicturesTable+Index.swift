@@ -52,6 +52,9 @@ extension PicturesTable {
             throw TableError.tooManyDimensionsForIndex(dimension: dimension)
         }
         let present = try searchIndexes()
+        let hasHalfVectors = try connection.execute(
+            "SELECT to_regtype($1) IS NOT NULL", [.text("\(names.vectorSchema).halfvec")])
+        guard try hasHalfVectors[0].bool(0) else { throw TableError.noHalfVectors }
         var change = IndexChange(outcome: .built, name: "pictures_embedding_hnsw")
         try prepareSession(options)
         change.builtForFilters = try buildFilterIndexes()

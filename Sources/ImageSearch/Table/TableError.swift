@@ -31,6 +31,7 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
     case tableInUse
     case differentDimension(table: Int, model: Int)
     case tooManyDimensionsForIndex(dimension: Int)
+    case noHalfVectors
     case noIndex
     case tooManyWithoutIndex(limit: Int)
     case otherPartitions(table: Int, asked: Int)
@@ -116,6 +117,8 @@ public enum TableError: Error, Equatable, CustomStringConvertible {
             "the table pictures holds embeddings of dimension \(table), but the model makes \(model): use the model that filled the table, or create-table --dimension \(model) with another PG_SCHEMA"
         case .tooManyDimensionsForIndex(let dimension):
             "pgvector indexes embeddings of \(IndexOptions.maximumDimension) dimensions at most, and these have \(dimension): search without an index"
+        case .noHalfVectors:
+            "the server's pgvector is older than 0.7 and lacks halfvec, which the index needs: update it on the server, then run ALTER EXTENSION vector UPDATE; searches work without an index"
         case .tooManyWithoutIndex(let limit):
             "comparing every picture with every other one takes too long for more than \(limit) pictures without an index: run create-table --index hnsw first"
         case .noIndex:
