@@ -14,7 +14,9 @@ import urllib.error
 import urllib.request
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from Browser.sample_site import PICTURES, SAMPLES, filled_workplace
+from playwright.sync_api import expect
 from tools import Workplace, new_database, tool
 
 
@@ -114,6 +116,24 @@ def test_missing_table_is_one_line(place):
         with started(place, env={"PG_SERVICE_URI": database}) as site:
             lines = warnings(site, "searches will fail")
             assert len(lines) == 1 and "create-table" in lines[0], site.log
+
+
+@pytest.mark.parametrize("width, scheme", [(320, "light"), (1440, "dark")])
+def test_pages_without_a_table_and_without_pictures(visit, place, width, scheme):
+    with new_database() as database:
+        env = {"PG_SERVICE_URI": database}
+        with started(place, env=env) as site:
+            visit = visit(base=site.address, viewport={"width": width, "height": 800}, color_scheme=scheme,
+                          reduced_motion="reduce")
+            for state, heading in [("no-table", "The search is not available right now"), ("empty", "No pictures yet")]:
+                if state == "empty":
+                    place.run("create-table", env=env)
+                for path in ["/", "/search?q=cat"]:
+                    visit.open(path)
+                    visit.expect_no_sideways_scrolling()
+                    assert Axe().run(visit.page).response["violations"] == []
+                expect(visit.page.get_by_role("heading", name=heading)).to_be_visible()
+                visit.screenshot(f"{state}-{width}-{scheme}")
 
 
 def test_open_page_without_password_is_one_line(place):

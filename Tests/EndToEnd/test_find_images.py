@@ -251,6 +251,37 @@ def test_every_filter(album):
             assert found == [key for key in everything if key in taken], arguments
 
 
+def test_the_documented_statements(album):
+    """docs/sql.md's SQL runs as it is, with the vector that --print-embedding gives in the place of $1."""
+    album.run("create-table", "--index", "hnsw")
+    vector = album.run("find-images", "cat", "--print-embedding").stdout.strip()
+    everything = [hit["key"] for hit in hits(album, "cat", "-k", "50")]
+    text = (TESTS.parent / "docs" / "sql.md").read_text()
+    answers = []
+    with psycopg.connect(album.database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE products (id integer PRIMARY KEY, name text, in_stock boolean)")
+        connection.execute("INSERT INTO products VALUES (1, 'shoes', true), (2, 'hats', false)")
+        for block in re.findall(r"```sql\n(.*?)```", text, re.S):
+            for statement in re.sub(r" *--.*", "", block).split(";"):
+                statement = statement.strip().replace("$1", f"'{vector}'")
+                if statement.startswith("ORDER BY"):
+                    statement = f"SELECT filename FROM pictures {statement}"
+                if not statement or "..." in statement:
+                    continue
+                cursor = connection.execute(statement)
+                if statement.startswith("SELECT"):
+                    answers.append(cursor.fetchall())
+                if statement.startswith("CREATE TABLE product_pictures"):
+                    connection.execute("INSERT INTO product_pictures SELECT 1 + (row_number() OVER ())::integer % 2, "
+                                       "filename FROM pictures ORDER BY filename")
+        stocked = {key for key, in connection.execute("SELECT filename FROM product_pictures WHERE product = 1")}
+    joined, ordered, dated = answers
+    assert [key for _, key, _ in joined] == [key for key in everything if key in stocked][:20] and len(joined) > 3
+    assert {name for name, _, _ in joined} == {"shoes"}
+    assert [key for key, in ordered][:3] == everything[:3]
+    assert dated == []
+
+
 def test_keys_for_pipes(album):
     everything = [hit["key"] for hit in hits(album, "cat", "-k", "50")]
     odd = album.album / "line\nbreak.jpg"

@@ -7,8 +7,9 @@ public struct DuplicateGroup: Sendable, Equatable {
 }
 
 extension Searcher {
-    /// Rows whose neighbours are looked for at once.
-    private static let rowsAtOnce = 500
+    /// Rows whose neighbours are looked for by one statement, which must end in time also where the index comes from
+    /// a slow disk.
+    private static let rowsAtOnce = 100
     private static let groupsAtOnce = 200
     /// Without an index every row is compared with every other one.
     static let mostWithoutIndex = 5_000
