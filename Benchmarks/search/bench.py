@@ -76,7 +76,10 @@ def vectors(folder, count, decay):
 
 
 def exact(path, count, queries):
-    """The true neighbours by numpy: ids and cosines."""
+    """The true neighbours by numpy, ids and cosines; kept beside the vectors."""
+    kept = path.with_suffix(".json")
+    if kept.exists():
+        return json.loads(kept.read_text())
     x = np.memmap(path, dtype="f4", mode="r", shape=(count, DIMENSION))
     best = [[] for _ in queries]
     for start in range(0, count, 100_000):
@@ -84,7 +87,9 @@ def exact(path, count, queries):
         top = np.argpartition(-scores, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
         for q, ids in enumerate(top):
             best[q] += [(float(scores[q, i]), start + int(i)) for i in ids]
-    return [sorted(b, reverse=True)[:NEIGHBOURS] for b in best]
+    truth = [sorted(b, reverse=True)[:NEIGHBOURS] for b in best]
+    kept.write_text(json.dumps(truth))
+    return truth
 
 
 def key(i):
@@ -200,7 +205,7 @@ class Postgres:
     def open(self):
         return psycopg.connect(self.uri, autocommit=True)
 
-    def ask(self, connection, number, sql, width=None, limit=NEIGHBOURS):
+    def ask(self, connection, number, sql, width=None, limit=NEIGHBOURS, whole=False):
         q = self.packed[number % len(self.packed)]
         values = {"q": q, "limit": limit + 1, "candidates": limit + 1 + (limit + 1) // 4 + 8}
         with connection.pipeline(), connection.cursor() as cursor:
@@ -212,7 +217,7 @@ class Postgres:
             cursor.execute(sql, values, binary=True, prepare=False)
             connection.execute("COMMIT")
             rows = cursor.fetchall()
-        return [r[0] for r in rows[:limit]]
+        return rows if whole else [r[0] for r in rows[:limit]]
 
     def ask_seed(self, connection, number, limit=4):
         return connection.execute(SEED, (self.texts[number % len(self.texts)],)).fetchall()

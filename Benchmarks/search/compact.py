@@ -36,10 +36,10 @@ def load(connection, vectors):
 
 def build(connection, name, expression, rows):
     start = time.monotonic()
-    connection.execute(f"CREATE INDEX {name} ON pictures USING hnsw ({expression})")
+    connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON pictures USING hnsw ({expression})")
     seconds = time.monotonic() - start
     size = connection.execute("SELECT pg_relation_size(%s::regclass)", (name,)).fetchone()[0]
-    print(f"{name}: built in {seconds:.0f} s, {size / rows:.0f} bytes a row", flush=True)
+    print(f"{name}: built in {seconds:.0f} s (0 if it was there), {size / rows:.0f} bytes a row", flush=True)
 
 
 def ask(connection, order, queries, truth, name, candidates, ef_search):

@@ -178,19 +178,17 @@ extension PicturesTable {
             let searches = pictures.map { picture in
                 PGQuery(
                     """
-                    SELECT filename FROM (
-                        SELECT filename, embedding FROM \(names.pictures)
-                        WHERE embedding IS NOT NULL
-                        ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
-                        LIMIT \(neighbours)
-                    ) AS near
-                    WHERE filename <> $3 AND 1 - (embedding \(cosine) \(vector)) >= $2
-                    """, [.vector(picture.embedding), .double(minimumScore), .text(picture.key)])
+                    SELECT filename, 1 - (embedding \(cosine) \(vector)) FROM \(names.pictures)
+                    WHERE embedding IS NOT NULL
+                    ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
+                    LIMIT \(neighbours)
+                    """, [.vector(picture.embedding)])
             }
             let before = beginReading + settings
             let answers = try connection.pipeline(before + searches + [PGQuery("COMMIT")])
             return try zip(pictures, answers[before.count...]).flatMap { picture, rows in
-                try rows.map { (picture.key, try $0.string(0)) }
+                try rows.filter { try $0.double(1) >= minimumScore }.map { try $0.string(0) }
+                    .filter { !$0.utf8.elementsEqual(picture.key.utf8) }.map { (picture.key, $0) }
             }
         }
         // Each row's neighbours come from the index; the cosine is that of the whole vectors.

@@ -119,7 +119,7 @@ extension PicturesTable {
             throw error
         }
         if let model { try checkSearched(with: model, Array(answers[search.count])) }
-        return Array(answers[search.count - 1])
+        return try plan.page(Array(answers[search.count - 1]))
     }
 
     /// The statements of a search's transaction, without its `COMMIT`; the search is the last.
@@ -239,7 +239,7 @@ extension PicturesTable {
 ///
 /// With an index, the inner query takes candidates from it by the index's operator and precision, some more than are
 /// wanted; the outer one ranks them by the exact cosine of the stored vectors. So half precision affects only the
-/// choice of the last candidates, never a score.
+/// choice of the last candidates, never a score. Of a distributed table, ``page(_:)`` ranks them.
 struct NearestPlan {
     private let query: SearchQuery
     let state: SearchState
@@ -351,6 +351,20 @@ struct NearestPlan {
         return conditions
     }
 
+    /// The rows that are wanted, in their order. Citus would send the candidates with their vectors to another server
+    /// for an outer query, so those of a distributed table are ranked here.
+    func page(_ rows: [PGRow]) throws -> [PGRow] {
+        guard names.isDistributed, index != nil else { return rows }
+        let scored = try rows.map { row in
+            let score = try row.double(1)
+            return (row: row, score: score.isNaN ? -2 : score, key: try row.string(0))
+        }
+        return scored.sorted {
+            $0.score != $1.score
+                ? $0.score > $1.score : $0.key.utf8.lexicographicallyPrecedes($1.key.utf8)
+        }.dropFirst(query.offset).prefix(query.pictureLimit + 1).map(\.row)
+    }
+
     private func search(_ embedding: [Float]) -> PGQuery {
         var values: [PGValue] = [.vector(embedding)]
         func bind(_ value: PGValue) -> String {
@@ -379,6 +393,17 @@ struct NearestPlan {
         // The index's expression is `embedding` itself or a shorter form of it.
         let type = index.holdsVectors ? "" : "::\(names.vectorSchema).\(index.type)"
         let nearer = names.vectorOperator(index.distance.sqlOperator)
+        if names.isDistributed {
+            values.removeLast(2)  // limit and offset
+            return PGQuery(
+                """
+                SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score\(outerFacts)\(copies)
+                FROM \(names.pictures)
+                WHERE \(filter)
+                ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
+                LIMIT \(bind(.int64(Int64(candidates))))
+                """, values)
+        }
         return PGQuery(
             """
             SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score\(outerFacts)\(copies)
