@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import secrets
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from test_databases import refused
 from test_ingest import (
     SAMPLE_MODEL, SERVICES, check_rows, expected, finish, pictures, put, slow_pictures, start, summary, wait_until,
 )
-from tools import GOLDEN, MODEL, PICTURES, Workplace, search
+from tools import GOLDEN, MODEL, PICTURES, Workplace, search, tool
 
 URI = os.environ.get("TEST_CITUS_URI")
 pytestmark = pytest.mark.skipif(not URI, reason="TEST_CITUS_URI names no Citus cluster (docs/scaling.md)")
@@ -140,6 +141,25 @@ def test_search_settings_reach_the_servers(place):
     # With 40 rows of each shard there would be 320 in all.
     lines = place.run("find-images", "--image", "k10000", "--json", "--no-url", "-k", "400").stdout.splitlines()
     assert len(lines) == 400
+
+
+def test_progress_of_an_index(place):
+    """Over the shards, one of which waits for a transaction of somebody else."""
+    place.run("create-table", "--distributed")
+    with psycopg.connect(place.database, autocommit=True) as connection:
+        for column in ["taken_at", "width"]:  # which would wait, too, and tell nothing
+            connection.execute(f"CREATE INDEX ON pictures ({column})")
+    with psycopg.connect(place.database) as writer:
+        # Without any progress the build would wait for ever.
+        writer.execute("SET idle_in_transaction_session_timeout = '60s'")
+        writer.execute("INSERT INTO pictures (filename) VALUES ('a')")
+        builder = subprocess.Popen(
+            [tool("create-table"), "--index", "hnsw"], cwd=place.folder, env=place.environment, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        line = next((line for line in builder.stderr if line.startswith("index")), None)
+        writer.commit()
+    builder.communicate(timeout=120)
+    assert builder.returncode == 0 and re.match(rf"index [1-{SHARDS}] of {SHARDS}: ", line), line
 
 
 def test_without_citus(workplace, tmp_path):

@@ -143,7 +143,7 @@ final class IndexWatch: Sendable {
                 SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
                 WHERE relnamespace = to_regnamespace(\(quotedText(schema)))
                     AND relname ~ \(quotedText("^\(index)_[0-9]+$")) AND indisvalid), 'now', (
-                SELECT json_agg(progress) FROM pg_stat_progress_create_index AS progress))
+                SELECT coalesce(json_agg(progress), '[]') FROM pg_stat_progress_create_index AS progress))
             """
         let rows = try connection.execute(
             """
