@@ -28,7 +28,9 @@ import urllib.parse
 
 import numpy as np
 import psycopg
-from bench import DIMENSION, EXACT, INDEXED, QUERIES, Packed, Postgres, Report, exact, key, latencies, recall, vectors
+from bench import (
+    DIMENSION, EXACT, INDEXED, NEIGHBOURS, QUERIES, Packed, Postgres, Report, exact, key, latencies, recall, vectors,
+)
 
 STORE = """
     INSERT INTO {schema}.pictures (filename, etag, size, decoding, embedding, model, stored_at)
