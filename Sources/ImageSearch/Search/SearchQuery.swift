@@ -1,5 +1,4 @@
 import FoundationEssentials
-import S3Client
 
 /// A query: texts and pictures, each with a weight, and which part of the answer is wanted.
 ///
@@ -99,102 +98,6 @@ public struct SearchQuery: Sendable, Equatable {
             throw .invalid("a score lies between -1 and 1")
         }
         try filter.check()
-    }
-}
-
-/// The arithmetic of combined queries; ``SearchQuery`` has the formula.
-enum QueryVector {
-    /// A sum this small compared with its parts is rounding error, not a direction.
-    private static let smallestSum = 1e-4
-
-    /// The query's unit vector, `[embedding dimension]`.
-    ///
-    /// - Parameters:
-    ///   - terms: without texts, which are embeddings by now.
-    ///   - stored: reads a picture's stored embedding; nil when there is none.
-    /// - Throws: ``SearchError``, `TableError.differentDimension`, or what `stored` throws.
-    static func of(
-        _ terms: [SearchQuery.Term], stored: (String) throws -> [Float]?
-    ) throws -> [Float] {
-        var parts: [(weight: Double, vector: [Float])] = []
-        for term in terms {
-            let vector: [Float]
-            switch term.content {
-            case .text: preconditionFailure("texts are embedded before terms are combined")
-            case .embedding(let embedding): vector = embedding
-            case .key(let key):
-                guard let found = try stored(key) else { throw SearchError.unknownKey(key) }
-                vector = try unit(found, key: key)
-            }
-            if let first = parts.first, first.vector.count != vector.count {
-                throw TableError.differentDimension(
-                    table: max(first.vector.count, vector.count),
-                    model: min(first.vector.count, vector.count))
-            }
-            parts.append((term.weight, vector))
-        }
-        return try combine(parts)
-    }
-
-    /// The weighted sum of the vectors' directions, as a unit vector.
-    /// - Parameter parts: vectors of one dimension and of any length except zero.
-    private static func combine(
-        _ parts: [(weight: Double, vector: [Float])]
-    ) throws(SearchError) -> [Float] {
-        // One text is the common case, and its vector is a unit vector to the last bit.
-        if parts.count == 1, parts[0].weight == 1 { return parts[0].vector }
-        var sum = [Double](repeating: 0, count: parts.first?.vector.count ?? 0)
-        // Only the weights' proportions count, so weights may have any size.
-        let largest = parts.map { abs($0.weight) }.max() ?? 1
-        for (weight, vector) in parts {
-            let scale = weight / largest / norm(of: vector.lazy.map(Double.init))
-            for index in sum.indices { sum[index] += scale * Double(vector[index]) }
-        }
-        let length = norm(of: sum)
-        guard length.isFinite, length > smallestSum else { throw .termsCancelOut }
-        return sum.map { Float($0 / length) }
-    }
-
-    /// Another program may have stored a vector that is not normalised.
-    private static func unit(_ vector: [Float], key: String) throws(SearchError) -> [Float] {
-        let length = norm(of: vector.lazy.map(Double.init))
-        guard length > 0, length.isFinite else {
-            throw .invalid(
-                "the stored embedding of \(quoted(key)) is zero: embed the picture again with process-images"
-            )
-        }
-        return vector.map { Float(Double($0) / length) }
-    }
-
-    private static func norm(of vector: some Sequence<Double>) -> Double {
-        vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
-    }
-
-    /// - Returns: the vector with length 1.
-    static func direction(of vector: [Float]) -> [Float] {
-        let length = dot(vector, vector).squareRoot()
-        return vector.map { $0 / length }
-    }
-
-    /// - Precondition: the vectors have one dimension.
-    static func dot(_ a: [Float], _ b: [Float]) -> Float {
-        precondition(a.count == b.count, "vectors of one dimension")
-        return a.withUnsafeBytes { a in
-            b.withUnsafeBytes { b in
-                let step = MemoryLayout<SIMD16<Float>>.size
-                let end = a.count / step * step
-                var sums = SIMD16<Float>.zero
-                for offset in stride(from: 0, to: end, by: step) {
-                    sums +=
-                        a.loadUnaligned(fromByteOffset: offset, as: SIMD16<Float>.self)
-                        * b.loadUnaligned(fromByteOffset: offset, as: SIMD16<Float>.self)
-                }
-                return stride(from: end, to: a.count, by: 4).reduce(sums.sum()) {
-                    $0 + a.load(fromByteOffset: $1, as: Float.self)
-                        * b.load(fromByteOffset: $1, as: Float.self)
-                }
-            }
-        }
     }
 }
 
