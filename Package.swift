@@ -89,7 +89,7 @@ let package = Package(
             name: "ClipCore",
             dependencies: [
                 "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece",
-                "CTIFF", "CVocabulary", "CWebP",
+                "CTIFF", "CVocabulary", "CWebP", "CZlib",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
         .target(name: "S3Client", dependencies: ["Bytes", "CCurl", "CExpat", "CFiles"]),

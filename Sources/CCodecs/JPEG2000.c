@@ -109,7 +109,7 @@ static const uint8_t *find_box(const uint8_t *bytes, size_t count, const char *k
     return NULL;
 }
 
-// The number of the file's colour space (table I.10), or 0. The library tells it after decoding only.
+// The number of the file's colour space (table I.10), or 0. The library reports it only after decoding.
 static uint32_t colour_space(const image *image) {
     size_t size;
     const uint8_t *box = find_box(image->bytes, image->count, "jp2h", &size);

@@ -88,7 +88,7 @@ static ccodec_status open_image(const uint8_t *bytes, size_t count, void **opaqu
         return status(JXL_DEC_ERROR, message);
     int is_grey = info.num_color_channels == 1;
     int has_alpha = info.alpha_bits > 0;
-    // Already turned as the codestream says; EXIF has no say (ISO/IEC 18181-2).
+    // Already turned as the codestream says; EXIF is ignored (ISO/IEC 18181-2).
     header->width = info.xsize;
     header->height = info.ysize;
     header->mode = is_grey ? has_alpha ? "LA" : "L" : has_alpha ? "RGBA" : "RGB";

@@ -20,7 +20,7 @@ public enum Build {
     /// `HEIC (libheif 1.15.1)`.
     private static var formatsWithLibraries: [String] {
         ImageFormat.allCases.filter(\.isBuiltIn).map { format in
-            format.rawValue + (LibraryReader.library(format).map { " (\($0))" } ?? "")
+            format.rawValue + (LibraryImage.library(format).map { " (\($0))" } ?? "")
         }
     }
 

@@ -18,9 +18,6 @@ public enum InstructionSet: String, CaseIterable, Sendable {
     /// OpenBLAS has its own switch, the environment variable `OPENBLAS_CORETYPE`.
     public static func limit(to set: InstructionSet) { ck_isa_limit(set.kernel) }
 
-    /// Whether this processor has it.
-    public var isAvailable: Bool { Self(kernel) == self && ck_isa_has(kernel) }
-
     /// Whether int8 and int7 are known to be faster than fp32 with it.
     public var speedsUpIntegers: Bool { ![.sse, .neon].contains(self) }
 

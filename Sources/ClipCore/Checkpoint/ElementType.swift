@@ -24,19 +24,14 @@ package enum ElementType: String, Sendable {
 
     /// By the name of PyTorch's storage class, such as `HalfStorage`.
     init?(storageClass name: String) {
-        switch name {
-        case "HalfStorage": self = .float16
-        case "BFloat16Storage": self = .bfloat16
-        case "FloatStorage": self = .float32
-        case "DoubleStorage": self = .float64
-        case "CharStorage": self = .int8
-        case "ByteStorage": self = .uint8
-        case "ShortStorage": self = .int16
-        case "IntStorage": self = .int32
-        case "LongStorage": self = .int64
-        case "BoolStorage": self = .bool
-        default: return nil
-        }
+        let types: [String: ElementType] = [
+            "HalfStorage": .float16, "BFloat16Storage": .bfloat16, "FloatStorage": .float32,
+            "DoubleStorage": .float64, "CharStorage": .int8, "ByteStorage": .uint8,
+            "ShortStorage": .int16, "IntStorage": .int32, "LongStorage": .int64,
+            "BoolStorage": .bool,
+        ]
+        guard let type = types[name] else { return nil }
+        self = type
     }
 
     /// By the name of a `torch.dtype`, such as `bfloat16`.
@@ -51,18 +46,11 @@ package enum ElementType: String, Sendable {
 
     /// By the name that the safetensors format gives, such as `BF16`.
     init?(safetensorsName name: String) {
-        switch name {
-        case "F16": self = .float16
-        case "BF16": self = .bfloat16
-        case "F32": self = .float32
-        case "F64": self = .float64
-        case "I8": self = .int8
-        case "U8": self = .uint8
-        case "I16": self = .int16
-        case "I32": self = .int32
-        case "I64": self = .int64
-        case "BOOL": self = .bool
-        default: return nil
-        }
+        let types: [String: ElementType] = [
+            "F16": .float16, "BF16": .bfloat16, "F32": .float32, "F64": .float64, "I8": .int8,
+            "U8": .uint8, "I16": .int16, "I32": .int32, "I64": .int64, "BOOL": .bool,
+        ]
+        guard let type = types[name] else { return nil }
+        self = type
     }
 }

@@ -104,11 +104,6 @@ struct ConfigurationSection {
         return ConfigurationSection(file: file, path: "\(path)\(name).", values: inner)
     }
 
-    /// The values of another object replace those here.
-    mutating func merge(_ other: ConfigurationSection?) {
-        if let other { values.merge(other.values) { $1 } }
-    }
-
     mutating func int(_ name: String) throws(CheckpointError) -> Int? {
         guard let value = take(name), value != .null else { return nil }
         guard case .number(let number) = value, let int = Int(exactly: number) else {

@@ -1,3 +1,5 @@
+import CZlib
+
 /// The table of contents of a zip file: the container of `torch.save` and of TorchScript. Only entries
 /// that are stored as they are can be read, which is how PyTorch writes pickles and tensors; it
 /// compresses nothing but TorchScript's source code, which is not needed.
@@ -191,20 +193,9 @@ package struct ZipArchive {
 }
 
 extension ZipArchive {
-    /// CRC-32 as zip and PNG use it (reflected polynomial 0xEDB88320); for a few kilobytes.
+    /// The CRC-32 of an entry.
     package static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
-        var crc: UInt32 = 0xFFFF_FFFF
-        checksumTable.withUnsafeBufferPointer { table in
-            for byte in bytes {
-                crc = table[Int((crc ^ UInt32(byte)) & 0xFF)] ^ (crc >> 8)
-            }
-        }
-        return ~crc
-    }
-
-    private static let checksumTable: [UInt32] = (0..<256).map { index in
-        (0..<8).reduce(UInt32(index)) { value, _ in
-            value & 1 == 1 ? (value >> 1) ^ 0xEDB8_8320 : value >> 1
-        }
+        let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        return UInt32(truncatingIfNeeded: crc32_z(0, start, bytes.count))
     }
 }

@@ -12,7 +12,7 @@ public struct ImageDecoder: Sendable {
     /// Whether a reader that an image lacked is still not there, on this machine and in this build.
     ///
     /// - Parameter reader: as ``ImageError/missingReader`` has it; of a library, any newer version will do.
-    public static func lacks(_ reader: String) -> Bool { LibraryReader.lacks(reader) }
+    public static func lacks(_ reader: String) -> Bool { LibraryImage.lacks(reader) }
 
     /// What is done about the EXIF orientation of JPEG, PNG and WebP files. TIFF's orientation tag always
     /// applies, as Pillow applies it when it loads the file.
@@ -55,10 +55,6 @@ public struct ImageDecoder: Sendable {
     public init(limits: ImageLimits = ImageLimits(), rule: Rule = Rule()) {
         self.limits = limits
         self.rule = rule
-    }
-
-    public init(limits: ImageLimits = ImageLimits(), orientation: Orientation) {
-        self.init(limits: limits, rule: Rule(orientation: orientation))
     }
 
     /// Decodes a whole file held in memory.
@@ -155,13 +151,14 @@ public struct ImageDecoder: Sendable {
             blocks = MetadataBlocks(preview.jpeg, .jpeg)
             raw = preview.exif
         case .heic, .avif, .jpegXL, .jpeg2000:
-            let library = try LibraryReader(bytes, format, limits: limits)
-            // AVIF's own transforms always apply; its EXIF has no say.
+            let image = try LibraryImage(bytes, format, limits: limits)
+            // AVIF's own transforms always apply; its EXIF orientation is ignored.
             reader =
                 format == .avif
-                ? UprightReader.open(library, library.header.orientation, limits: limits) : library
-            if format != .jpegXL { blocks = library.header.blocks }
-            blocks.profile = library.header.blocks.profile
+                ? UprightReader.open(image.reader, image.orientation, limits: limits)
+                : image.reader
+            if format != .jpegXL { blocks = image.blocks }
+            blocks.profile = image.blocks.profile
             isUpright = true
         }
         var exif = format == .tiff ? EXIF(bytes) : EXIF(blocks)
@@ -173,7 +170,7 @@ public struct ImageDecoder: Sendable {
         return OpenFile(reader: reader, metadata: metadata, profile: blocks.profile)
     }
 
-    /// The format of a file. Cameras' raw files are told from other TIFF files.
+    /// The format of a file. Cameras' raw files are distinguished from other TIFF files.
     ///
     /// - Throws: ``ImageError`` when this build does not read it
     package static func format(

@@ -49,34 +49,27 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .empty:
-            return "the file is empty"
-        case .notAnImage:
-            return "not a picture"
-        case .unsupportedFormat(let name):
-            return "\(name) is not supported"
+        case .empty: "the file is empty"
+        case .notAnImage: "not a picture"
+        case .unsupportedFormat(let name): "\(name) is not supported"
         case .unsupportedVariant(let format, let variant):
-            return "\(format.rawValue) pictures with \(variant) are not supported"
+            "\(format.rawValue) pictures with \(variant) are not supported"
         case .missingLibrary(let format, let name):
-            return "\(format.rawValue) needs \(name), which is not installed"
+            "\(format.rawValue) needs \(name), which is not installed"
         case .unsupportedByLibrary(let library, let reason):
-            return "\(library) cannot read it (\(reason)); a newer version may"
+            "\(library) cannot read it (\(reason)); a newer version may"
         case .unsupportedComponents(let count):
-            return "JPEG pictures with \(count) colour components are not supported"
-        case .truncated:
-            return "the picture is truncated"
-        case .corrupt(let message):
-            return "the picture cannot be decoded: \(message)"
+            "JPEG pictures with \(count) colour components are not supported"
+        case .truncated: "the picture is truncated"
+        case .corrupt(let message): "the picture cannot be decoded: \(message)"
         case .tooLarge(let width, let height, let limit):
-            return "the picture is too large: \(width) × \(height) is more than \(limit) pixels"
-        case .tooNarrow(let width, let height):
-            return "the picture is too narrow: \(width) × \(height)"
+            "the picture is too large: \(width) × \(height) is more than \(limit) pixels"
+        case .tooNarrow(let width, let height): "the picture is too narrow: \(width) × \(height)"
         case .tooMuchMemory(let limit):
-            return "the picture is too large: decoding it takes more than \(limit / 1024) KiB"
+            "the picture is too large: decoding it takes more than \(limit / 1024) KiB"
         case .tooManyScans(let limit):
-            return "the picture has more than \(limit) scans, too many for its size"
-        case .outOfMemory:
-            return "there is not enough memory to decode the picture"
+            "the picture has more than \(limit) scans, too many for its size"
+        case .outOfMemory: "there is not enough memory to decode the picture"
         }
     }
 }

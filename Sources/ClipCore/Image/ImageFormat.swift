@@ -1,11 +1,11 @@
-/// An image file's format, told by its first bytes and never by its name.
+/// An image file's format, recognised by its first bytes, never by its name.
 ///
 /// Signatures: JPEG is ITU-T T.81 B.1.1 (SOI, then the next marker); PNG is RFC 2083 section 3.1;
 /// WebP is RFC 9649 section 2.4; GIF is GIF89a section 17; BMP is the BITMAPFILEHEADER followed by
-/// one of the known header sizes; TIFF is TIFF 6.0 section 2, and BigTIFF. HEIC and AVIF are told by the
-/// brands of ISO/IEC 23008-12 and the AV1 Image File Format; JPEG XL and JPEG 2000 are a codestream or a
+/// one of the known header sizes; TIFF is TIFF 6.0 section 2, and BigTIFF. HEIC and AVIF are
+/// recognised by the brands of ISO/IEC 23008-12 and the AV1 Image File Format; JPEG XL and JPEG 2000 are a codestream or a
 /// container (ISO/IEC 18181-2, 15444-1). Cameras' raw files have signatures of their makers; those that are
-/// TIFF files are told apart by ``ImageDecoder``.
+/// TIFF files are recognised by ``ImageDecoder``.
 public enum ImageFormat: String, CaseIterable, Sendable {
     case jpeg = "JPEG"
     case png = "PNG"
@@ -19,7 +19,7 @@ public enum ImageFormat: String, CaseIterable, Sendable {
     case jpeg2000 = "JPEG 2000"
     case raw = "RAW"
 
-    /// The media type that a browser is told (IANA's registry).
+    /// The media type (IANA's registry).
     public var mediaType: String {
         switch self {
         case .jpeg: "image/jpeg"

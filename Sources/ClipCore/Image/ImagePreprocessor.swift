@@ -54,20 +54,8 @@ public struct ImagePreprocessor: Sendable {
         self.init(resolution: configuration.imageResolution, configuration.preprocessing)
     }
 
-    /// How many floats ``write(_:into:)`` writes: `3 * resolution * resolution`.
+    /// How many floats ``write(encoded:decoder:into:)`` writes: `3 * resolution * resolution`.
     public var valueCount: Int { 3 * resolution * resolution }
-
-    /// Resize, centre crop and conversion.
-    ///
-    /// - Returns: `[resolution, resolution, 3]`, red, green and blue bytes
-    /// - Precondition: the image is not so narrow that ``write(encoded:decoder:into:)`` would refuse
-    ///   it.
-    public func rgb(_ image: PixelImage) -> [UInt8] {
-        let (size, columns, rows) = window(width: image.width, height: image.height)
-        return resampler(size).resize(
-            image, columns: columns, rows: rows
-        ).convertedToRGB().pixels
-    }
 
     /// Decoding of what the square needs, resize, centre crop and conversion.
     ///
@@ -104,23 +92,16 @@ public struct ImagePreprocessor: Sendable {
         guard sides.1 / sides.0 <= Self.maximumAspect else {
             throw .tooNarrow(width: whole.width, height: whole.height)
         }
-        let (size, columns, rows) = window(width: whole.width, height: whole.height)
-        return resampler(size).window(of: shape, columns: columns, rows: rows)
+        let size = resizedSize(width: whole.width, height: whole.height)
+        return Resampler(
+            width: size.width, height: size.height, interpolation: preprocessing.interpolation
+        ).window(of: shape, columns: centered(in: size.width), rows: centered(in: size.height))
     }
 
     /// How many times as long as the other an image's side may be.
     private static let maximumAspect = 1_000_000
 
-    /// Resize, centre crop, conversion and normalisation.
-    ///
-    /// - Parameter values: receives `[3, resolution, resolution]`, planes of red, green and blue
-    /// - Precondition: `values` holds ``valueCount`` floats.
-    public func write(_ image: PixelImage, into values: UnsafeMutableBufferPointer<Float>) {
-        precondition(values.count == valueCount, "the buffer must hold the normalised image")
-        normalize(rgb(image), into: values)
-    }
-
-    private func normalize(_ rgb: [UInt8], into values: UnsafeMutableBufferPointer<Float>) {
+    package func normalize(_ rgb: [UInt8], into values: UnsafeMutableBufferPointer<Float>) {
         let plane = resolution * resolution
         rgb.withUnsafeBufferPointer { samples in
             for channel in 0..<3 {
@@ -188,19 +169,6 @@ public struct ImagePreprocessor: Sendable {
             normalize(square, into: UnsafeMutableBufferPointer(rebasing: buffer[..<valueCount]))
             count = valueCount
         }
-    }
-
-    /// The size that an image is resized to, and what is cut out of it.
-    private func window(
-        width: Int, height: Int
-    ) -> (size: (width: Int, height: Int), columns: Range<Int>, rows: Range<Int>) {
-        let size = resizedSize(width: width, height: height)
-        return (size, centered(in: size.width), centered(in: size.height))
-    }
-
-    private func resampler(_ size: (width: Int, height: Int)) -> Resampler {
-        Resampler(
-            width: size.width, height: size.height, interpolation: preprocessing.interpolation)
     }
 
     /// torchvision's `_compute_resized_output_size`: the short side becomes the resolution, the long

@@ -25,8 +25,8 @@ final class JPEGReader: LineReader {
 
     /// - Parameters:
     ///   - bytes: the whole file; must outlive this value
-    ///   - isSaving: leaves out the inverse transform of what is not wanted. Such a reader makes nothing
-    ///     of damage, but throws ``damage``.
+    ///   - isSaving: leaves out the inverse transform of what is not wanted. Such a reader
+    ///     throws ``damage`` instead of repairing anything.
     ///   - leastSide: the image is scaled down as far as leaves this many pixels on its shorter side, as
     ///     Pillow's `draft` decides it; nil for not at all
     init(

@@ -21,7 +21,7 @@ package struct ImageShape: Equatable, Sendable {
 /// An image being decoded, a line at a time: so a large image need not be in memory as a whole,
 /// unless its format scatters its lines.
 ///
-/// The calls come in the order of declaration, the middle one once for each line of ``start``'s rows.
+/// The calls come in the order of declaration, ``nextLine()`` once for each row that ``start`` names.
 /// Readers are used by one thread at a time and share nothing.
 package protocol LineReader: AnyObject {
     /// Of the lines.

@@ -309,10 +309,9 @@ extension Vocabulary {
         for position in 0..<(count - 1) {
             merged[position] = merge(symbols[position], symbols[position + 1])
             if merged[position] != 0 {
-                queue.append(UInt64(merged[position]) << 32 | UInt64(position))
+                queue.insert(UInt64(merged[position]) << 32 | UInt64(position))
             }
         }
-        queue.sort()
 
         while let first = queue.popMinimum() {
             let position = Int(first & 0xFFFF_FFFF)
@@ -348,21 +347,9 @@ extension Vocabulary {
     }
 }
 
-/// Numbers in order, the smallest first: those known at the start as a sorted list, those that come
-/// later, which are fewer, in a binary heap.
+/// Numbers in order, the smallest first: a binary heap.
 private struct MinimumQueue {
-    private var sorted: [UInt64] = []
-    private var position = 0
     private var heap: [UInt64] = []
-
-    /// Adds one of the numbers known at the start; `sort()` must follow.
-    mutating func append(_ value: UInt64) {
-        sorted.append(value)
-    }
-
-    mutating func sort() {
-        sorted.sort()
-    }
 
     mutating func insert(_ value: UInt64) {
         var index = heap.count
@@ -375,10 +362,6 @@ private struct MinimumQueue {
     }
 
     mutating func popMinimum() -> UInt64? {
-        if position < sorted.count, heap.isEmpty || sorted[position] < heap[0] {
-            position += 1
-            return sorted[position - 1]
-        }
         guard let minimum = heap.first, let last = heap.popLast() else { return nil }
         if !heap.isEmpty { replaceMinimum(with: last) }
         return minimum

@@ -155,3 +155,22 @@ func crc32<T: BitwiseCopyable>(_ values: [T]) -> UInt32 {
 private let crcTable: [UInt32] = (0..<256).map { index in
     (0..<8).reduce(UInt32(index)) { crc, _ in crc & 1 == 1 ? (crc >> 1) ^ 0xEDB8_8320 : crc >> 1 }
 }
+
+extension ImageDecoder {
+    init(limits: ImageLimits = ImageLimits(), orientation: Orientation) {
+        self.init(limits: limits, rule: Rule(orientation: orientation))
+    }
+}
+
+extension ImagePreprocessor {
+    /// Resize, centre crop and conversion of an image that is decoded already.
+    /// - Returns: `[resolution, resolution, 3]`, red, green and blue bytes.
+    func rgb(_ image: PixelImage) -> [UInt8] {
+        let size = resizedSize(width: image.width, height: image.height)
+        return Resampler(
+            width: size.width, height: size.height, interpolation: preprocessing.interpolation
+        ).resize(
+            image, columns: centered(in: size.width), rows: centered(in: size.height)
+        ).convertedToRGB().pixels
+    }
+}

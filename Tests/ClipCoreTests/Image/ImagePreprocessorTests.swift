@@ -80,7 +80,9 @@ import Testing
         let ramp = (0..<256).flatMap { [UInt8](repeating: UInt8($0), count: 3) }
         let image = PixelImage(width: 16, height: 16, mode: .rgb, pixels: ramp)
         var values = [Float](repeating: .nan, count: preprocessor.valueCount)
-        values.withUnsafeMutableBufferPointer { preprocessor.write(image, into: $0) }
+        values.withUnsafeMutableBufferPointer {
+            preprocessor.normalize(preprocessor.rgb(image), into: $0)
+        }
         let expected = try Self.golden.floats.flatMap { plane in
             try plane.map { try #require(Float($0)) }
         }

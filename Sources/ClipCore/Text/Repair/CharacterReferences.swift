@@ -6,38 +6,23 @@ enum CharacterReferences {
     /// Python's `html.unescape`, which follows HTML 5 (13.2.5.72 and on): references without
     /// a semicolon count as well, if need be as the longest name that the text starts with.
     static func unescape(_ text: Scalars) -> Scalars {
-        guard text.contains(ampersand) else { return text }
-        var result = Scalars()
-        result.reserveCapacity(text.count)
-        var position = 0
-        while position < text.count {
-            if text[position] == ampersand {
-                if let (end, value) = numericReference(text, at: position) {
-                    result.append(contentsOf: value)
-                    position = end
-                    continue
-                }
-                if let (end, value) = namedReference(text, at: position) {
-                    result.append(contentsOf: value)
-                    position = end
-                    continue
-                }
-            }
-            result.append(text[position])
-            position += 1
-        }
-        return result
+        replace(text) { numericReference(text, at: $0) ?? namedReference(text, at: $0) }
     }
 
     /// ftfy's `unescape_html`: only references with a semicolon, and in capitals also those whose
     /// name in small letters is known (`&NTILDE;`), unless HTML knows a start of it.
     static func unescapeUnambiguous(_ text: Scalars) -> Scalars {
+        replace(text) { unambiguous(text, at: $0) }
+    }
+
+    /// - Parameter reference: where the one that begins at an ampersand ends, and what it stands for.
+    private static func replace(_ text: Scalars, _ reference: (Int) -> (Int, Scalars)?) -> Scalars {
         guard text.contains(ampersand) else { return text }
         var result = Scalars()
         result.reserveCapacity(text.count)
         var position = 0
         while position < text.count {
-            if text[position] == ampersand, let (end, value) = unambiguous(text, at: position) {
+            if text[position] == ampersand, let (end, value) = reference(position) {
                 result.append(contentsOf: value)
                 position = end
             } else {

@@ -1,7 +1,6 @@
 /// The single-byte encodings that ftfy supposes mojibake was read in (`chardata.py`, in its order),
 /// "sloppy" where bytes without a meaning stand for themselves and 0x1A for U+FFFD.
 struct Encoding: Equatable {
-    static let latin1 = Encoding(index: 0)
     static let windows1252 = Encoding(index: 1)
     static let macRoman = Encoding(index: 8)
     /// Latin-1, sloppy Windows-1252, 1251, 1250, 1253, 1254 and 1257, ISO 8859-2, Mac Roman, CP437.

@@ -9,18 +9,11 @@ import CCodecs
 /// | AVIF | RGB, RGBA | the primary image or first frame in 8 bits, as stored |
 /// | JPEG XL | L, LA, RGB, RGBA | the first frame in 8 bits, turned as its codestream says |
 /// | JPEG 2000 | L, LA, RGB, RGBA, CMYK, I;16 | as Pillow's `Jpeg2KDecode.c`, YCC converted |
-final class LibraryReader: LineReader {
-    /// What the file says besides the pixels.
-    struct Header {
-        var shape: ImageShape
-        var blocks = MetadataBlocks()
-        /// EXIF's number for what an AVIF file says about its pixels.
-        var orientation = 1
-    }
-
-    let header: Header
-    var shape: ImageShape { header.shape }
-    private let reader: WholeImageReader
+struct LibraryImage {
+    let reader: WholeImageReader
+    let blocks: MetadataBlocks
+    /// EXIF's number for what an AVIF file says about its pixels.
+    let orientation: Int
 
     /// - Parameter bytes: the whole file; must outlive the reader
     init(
@@ -36,24 +29,15 @@ final class LibraryReader: LineReader {
         func copy(_ start: UnsafePointer<UInt8>?, _ count: Int) -> [UInt8] {
             Array(UnsafeBufferPointer(start: start, count: start == nil ? 0 : count))
         }
-        header = Header(
-            shape: ImageShape(width: width, height: height, mode: mode),
-            blocks: MetadataBlocks(
-                exif: copy(image.header.exif, image.header.exif_count),
-                profile: copy(image.header.profile, image.header.profile_count)),
-            orientation: max(1, Int(image.header.orientation)))
-        reader = WholeImageReader(header.shape) { canvas throws(ImageError) in
+        blocks = MetadataBlocks(
+            exif: copy(image.header.exif, image.header.exif_count),
+            profile: copy(image.header.profile, image.header.profile_count))
+        orientation = max(1, Int(image.header.orientation))
+        reader = WholeImageReader(ImageShape(width: width, height: height, mode: mode)) {
+            (canvas) throws(ImageError) in
             try image.decode(into: canvas)
         }
     }
-
-    func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
-        try reader.start(rows: rows, columns: columns)
-    }
-
-    func nextLine() -> UnsafePointer<UInt8> { reader.nextLine() }
-
-    func finish() {}
 
     /// The library that reads a format and its version, such as `libheif 1.15.1`, or that it is missing; nil
     /// for formats that need none of these.

@@ -29,7 +29,7 @@ struct GoldenLibraryImage: GoldenPicture {
     }
 }
 
-@Suite struct LibraryReaderTests {
+@Suite struct LibraryImageTests {
     @Test(
         "Images become the square that upstream makes of them", arguments: GoldenLibraryImage.read)
     func squares(_ expected: GoldenLibraryImage) throws {
