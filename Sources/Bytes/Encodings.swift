@@ -76,3 +76,13 @@ package enum PercentEncoding {
         String(validating: decode(Array(text.utf8), plusIsSpace: plusIsSpace), as: UTF8.self)
     }
 }
+
+extension StringProtocol {
+    /// The text without such characters at its ends.
+    package func trimmed(_ isTrimmed: (Character) -> Bool = \.isWhitespace) -> String {
+        guard let first = firstIndex(where: { !isTrimmed($0) }),
+            let last = lastIndex(where: { !isTrimmed($0) })
+        else { return "" }
+        return String(self[first...last])
+    }
+}

@@ -166,6 +166,15 @@ public enum Console {
     }
 }
 
+/// Refuses an option's number outside of its range; one that is not given is in it.
+public func check<Number: Comparable>(
+    _ option: String, _ number: Number?, in range: ClosedRange<Number>
+) throws {
+    guard number.map(range.contains) ?? true else {
+        throw ValidationError("\(option) must be \(range.lowerBound) to \(range.upperBound).")
+    }
+}
+
 /// The options by which every tool finds its settings.
 public struct SettingsOptions: ParsableArguments, Sendable {
     @Option(

@@ -2,7 +2,7 @@ import Glibc
 import ImageSearch
 
 /// A file with one JSON object per line for each picture that failed: `key`, `reason` and, where its first
-/// bytes tell it, `format`.
+/// bytes show it, `format`.
 ///
 /// An interrupted run, or a full disk, leaves whole lines. An earlier run's list stays until this run has
 /// begun.
@@ -17,7 +17,7 @@ public final class FailureLog {
     public init(path: String) throws {
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw FailureLogError(path: path, number: errno) }
+        guard descriptor >= 0 else { throw error() }
     }
 
     deinit { close(descriptor) }
@@ -36,7 +36,9 @@ public final class FailureLog {
         guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else { throw error() }
     }
 
-    private func error() -> FailureLogError { FailureLogError(path: path, number: errno) }
+    private func error() -> FileError {
+        FileError(file: "the list of failed pictures, \(path),", number: errno)
+    }
 
     /// - Throws: one sentence when the line cannot be written; the file then ends with the previous line.
     public func add(_ failure: IngestFailure) throws {
@@ -59,11 +61,14 @@ public final class FailureLog {
     }
 }
 
-struct FailureLogError: Error, CustomStringConvertible {
-    let path: String
+/// A file that a person asked for cannot be written.
+struct FileError: Error, CustomStringConvertible {
+    /// As the beginning of a sentence.
+    let file: String
+    /// `errno`.
     let number: Int32
 
     var description: String {
-        "the list of failed pictures, \(path), cannot be written: \(String(cString: strerror(number)))"
+        "\(file) cannot be written: \(String(cString: strerror(number)))"
     }
 }

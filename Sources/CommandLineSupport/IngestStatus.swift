@@ -134,14 +134,14 @@ public final class IngestStatus {
     /// Replaces a file as a whole, so that readers see either the former contents or the new.
     private static func replace(_ path: String, with text: String) throws {
         let new = "\(path).\(getpid()).new"
-        func error() -> StatusFileError { StatusFileError(path: path, number: errno) }
+        func error(_ number: Int32 = errno) -> FileError {
+            FileError(file: "the file \(path)", number: number)
+        }
         let file = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard file >= 0 else { throw error() }
         let bytes = Array(text.utf8)
         let count = write(file, bytes, bytes.count)
-        let failure =
-            count == bytes.count
-            ? nil : StatusFileError(path: path, number: count < 0 ? errno : ENOSPC)
+        let failure = count == bytes.count ? nil : error(count < 0 ? errno : ENOSPC)
         close(file)
         if let failure {
             unlink(new)
@@ -223,14 +223,5 @@ public final class IngestStatus {
                 ("outcome=\"failed\"", "\(last.progress.failed)"),
             ])
         return lines.joined(separator: "\n") + "\n"
-    }
-}
-
-struct StatusFileError: Error, CustomStringConvertible {
-    let path: String
-    let number: Int32
-
-    var description: String {
-        "the file \(path) cannot be written: \(String(cString: strerror(number)))"
     }
 }

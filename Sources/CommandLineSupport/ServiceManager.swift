@@ -1,7 +1,7 @@
 import Glibc
 import ImageSearch
 
-/// What systemd is told about a process that it has started (`sd_notify(3)`): datagrams of lines
+/// Notifications to systemd about a process that it has started (`sd_notify(3)`): datagrams of lines
 /// `NAME=VALUE` to the socket that `NOTIFY_SOCKET` names. Without one nothing is sent.
 public final class ServiceManager: Sendable {
     /// A socket and the address that datagrams are sent to.

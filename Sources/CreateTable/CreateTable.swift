@@ -65,21 +65,13 @@ struct CreateTable: ParsableCommand {
     @OptionGroup var shared: SettingsOptions
 
     func validate() throws {
-        guard dimension.map((1...PicturesTable.maximumDimension).contains) ?? true else {
-            throw ValidationError("--dimension must be 1 to \(PicturesTable.maximumDimension).")
-        }
-        guard partitions.map((1...PicturesTable.maximumPartitions).contains) ?? true else {
-            throw ValidationError("--partitions must be 1 to \(PicturesTable.maximumPartitions).")
-        }
+        try check("--dimension", dimension, in: 1...PicturesTable.maximumDimension)
+        try check("--partitions", partitions, in: 1...PicturesTable.maximumPartitions)
         guard memory.map({ IndexOptions.bytes($0) != nil }) ?? true else {
             throw ValidationError("--memory must be a size such as 512MB or 2GB.")
         }
-        guard indexWorkers.map((0...1_024).contains) ?? true else {
-            throw ValidationError("--index-workers must be 0 to 1024.")
-        }
-        guard recall.map((1...RecallQueries.maximumCount).contains) ?? true else {
-            throw ValidationError("--recall must be 1 to \(RecallQueries.maximumCount).")
-        }
+        try check("--index-workers", indexWorkers, in: 0...1_024)
+        try check("--recall", recall, in: 1...RecallQueries.maximumCount)
         guard index != .ivfflat else {
             throw ValidationError(
                 "IVFFlat indexes are no longer built (an existing one is still used): use --index hnsw."

@@ -106,18 +106,12 @@ struct FindImages: AsyncParsableCommand {
     }
 
     func validate() throws {
-        guard (1...SearchQuery.maximumLimit).contains(limit) else {
-            throw ValidationError("--limit must be 1 to \(SearchQuery.maximumLimit).")
-        }
-        guard (0...SearchQuery.maximumOffset).contains(offset) else {
-            throw ValidationError("--offset must be 0 to \(SearchQuery.maximumOffset).")
-        }
+        try check("--limit", limit, in: 1...SearchQuery.maximumLimit)
+        try check("--offset", offset, in: 0...SearchQuery.maximumOffset)
         guard minScore.map((-1...1).contains) ?? true else {
             throw ValidationError("--min-score must be -1 to 1.")
         }
-        guard (1...604_800).contains(expires) else {
-            throw ValidationError("--expires must be 1 to 604800.")
-        }
+        try check("--expires", expires, in: 1...604_800)
         if duplicates {
             guard try terms().isEmpty, filters.filter.isEmpty, !printEmbedding, !keys else {
                 throw ValidationError(

@@ -136,18 +136,10 @@ struct ProcessImages: ParsableCommand {
     @OptionGroup var shared: SettingsOptions
 
     func validate() throws {
-        guard (1...1_024).contains(workers ?? 1) else {
-            throw ValidationError("--workers must be 1 to 1024.")
-        }
-        guard (1...256).contains(batchSize) else {
-            throw ValidationError("--batch-size must be 1 to 256.")
-        }
-        guard (1...1 << 32).contains(maxPixels) else {
-            throw ValidationError("--max-pixels must be 1 to 4294967296.")
-        }
-        guard (1...1 << 40).contains(maxBytes) else {
-            throw ValidationError("--max-bytes must be 1 to 1099511627776.")
-        }
+        try check("--workers", workers, in: 1...1_024)
+        try check("--batch-size", batchSize, in: 1...256)
+        try check("--max-pixels", maxPixels, in: 1...1 << 32)
+        try check("--max-bytes", maxBytes, in: 1...1 << 40)
         guard prefix.utf8.count <= 1_024,
             !([prefix] + exclude).contains(where: { $0.utf8.contains(0) })
         else {
@@ -224,7 +216,7 @@ struct ProcessImages: ParsableCommand {
         return try Console.locateModel(settings)
     }
 
-    /// Makes passes until it is told to stop.
+    /// Makes passes until it is stopped.
     private func watch(
         _ ingest: Ingest, _ log: FailureLog?, _ status: IngestStatus, every interval: Duration
     ) throws {

@@ -142,9 +142,8 @@ public struct AmazonCredentials: Sendable {
         return profiles
     }
 
-    private static func trim(_ text: Substring) -> String {
-        String(text.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
-            .replacing("\"", with: "")
+    private static func trim(_ text: some StringProtocol) -> String {
+        text.trimmed().replacing("\"", with: "")
     }
 
     // MARK: Services
@@ -155,7 +154,7 @@ public struct AmazonCredentials: Sendable {
         guard let data = FileManager.default.contents(atPath: file) else {
             throw refusal("the web identity's token \(quoted(file)) cannot be read")
         }
-        let token = Self.trim(String(decoding: data, as: UTF8.self)[...])
+        let token = Self.trim(String(decoding: data, as: UTF8.self))
         let region = variable("AWS_REGION") ?? variable("AWS_DEFAULT_REGION") ?? region
         guard region.map(Region.isValid) != false else {
             throw refusal("AWS_REGION is not letters, digits and hyphens")
@@ -212,7 +211,7 @@ public struct AmazonCredentials: Sendable {
                     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE \(quoted(file)) cannot be read")
             }
             request.headers.append(
-                ("Authorization", Self.trim(String(decoding: data, as: UTF8.self)[...])))
+                ("Authorization", Self.trim(String(decoding: data, as: UTF8.self))))
         } else if let token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
             request.headers.append(("Authorization", token))
         }
@@ -248,7 +247,7 @@ public struct AmazonCredentials: Sendable {
             request.headers = [
                 (
                     "x-aws-ec2-metadata-token",
-                    Self.trim(String(decoding: token.body, as: UTF8.self)[...])
+                    Self.trim(String(decoding: token.body, as: UTF8.self))
                 )
             ]
             return try Self.send(request, nearby)

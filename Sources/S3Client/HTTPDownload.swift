@@ -1,6 +1,6 @@
 import Glibc
 
-/// Downloads one large file over HTTP, resuming where an earlier attempt broke off.
+/// Downloads one large file over HTTP, resuming where an earlier attempt ended.
 ///
 /// Requests only what is not on disk yet (`Range`). Within one run `If-Range` makes sure that the rest belongs to
 /// it; across runs nothing does, so check the file's hash. Blocks its thread. Follows ten redirects, never to
@@ -106,25 +106,12 @@ public struct HTTPDownload: Sendable {
     public func bytes() throws -> [UInt8] {
         let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(directory)/download-XXXXXX".utf8CString)
-        let file = mkstemp(&template)
-        guard file >= 0 else { throw fileFailure(directory) }
-        defer { close(file) }
+        let number = mkstemp(&template)
+        guard number >= 0 else { throw fileFailure(directory) }
         unlink(template)
-        let size = Int(try run(Partial(file: file, path: directory, size: 0), { _ in true }))
-        var failed = false
-        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
-            while filled < size {
-                let count = pread(file, buffer.baseAddress! + filled, size - filled, filled)
-                if count < 0, errno == EINTR { continue }
-                guard count > 0 else {
-                    failed = true
-                    return
-                }
-                filled += count
-            }
-        }
-        guard failed == false else { throw fileFailure(directory) }
-        return bytes
+        guard let file = OpenedFile(Descriptor(number)) else { throw fileFailure(directory) }
+        let size = try run(Partial(file: number, path: directory, size: 0), { _ in true })
+        return try file.read(at: 0, count: Int(size))
     }
 
     private func run(_ partial: Partial, _ progress: (Progress) -> Bool) throws -> Int64 {

@@ -1,3 +1,4 @@
+import Bytes
 import CCurl
 import Glibc
 import Synchronization
@@ -123,10 +124,10 @@ private final class Exchange {
             // A new answer: after a redirect, or after 100 Continue.
             let fields = line.split(separator: " ", maxSplits: 2)
             head = HTTPHead()
-            head.status = fields.count > 1 ? Int(trimmed(fields[1])) ?? 0 : 0
+            head.status = fields.count > 1 ? Int(fields[1].trimmed()) ?? 0 : 0
         } else if let colon = line.firstIndex(of: ":") {
             head.headers.append(
-                (lowercasedASCII(line[..<colon]), trimmed(line[line.index(after: colon)...])))
+                (lowercasedASCII(line[..<colon]), line[line.index(after: colon)...].trimmed()))
         }
         return true
     }
@@ -139,13 +140,6 @@ private final class Exchange {
             self.error = error
         }
         return false
-    }
-
-    private func trimmed(_ text: Substring) -> String {
-        var text = text
-        while text.first?.isWhitespace == true { text = text.dropFirst() }
-        while text.last?.isWhitespace == true { text = text.dropLast() }
-        return String(text)
     }
 }
 

@@ -12,7 +12,9 @@ package struct ListPage {
     /// with room for everything around them.
     package static let maximumBytes = 16 << 20
 
-    /// Reads the answer. Throws `XMLReader.Fault` or `Fault`.
+    private typealias Fault = XMLReader.Fault
+
+    /// Reads the answer. Throws `XMLReader.Fault`.
     package init(parsing bytes: [UInt8]) throws {
         var encodedKeys = false
         var truncated: Bool?
@@ -73,10 +75,6 @@ package struct ListPage {
         }
     }
 
-    package struct Fault: Error, CustomStringConvertible {
-        package let description: String
-    }
-
     /// XML Schema's boolean; some stores capitalise it. Anything else could end a listing too early.
     private static func boolean(_ text: String) throws -> Bool {
         switch lowercasedASCII(text) {
@@ -86,7 +84,6 @@ package struct ListPage {
             throw Fault(description: "its IsTruncated is \(quoted(text)), not true or false")
         }
     }
-
 }
 
 /// Without its quotes; nil for an empty one.

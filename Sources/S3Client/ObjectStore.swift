@@ -177,7 +177,7 @@ public func openObjectStore(
 }
 
 /// The path in `file:///some/dir` or `file://localhost/some/dir` (RFC 8089); nil for another URL.
-private func directory(fromFileURL url: String) throws -> String? {
+package func directory(fromFileURL url: String) throws -> String? {
     guard lowercasedASCII(url.prefix(5)) == "file:" else { return nil }
     func refusal(_ fault: String) -> S3Error {
         S3Error(.setting, "The S3 endpoint \(quoted(url)) \(fault).")

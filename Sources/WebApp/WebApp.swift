@@ -97,21 +97,13 @@ struct WebApp: AsyncParsableCommand {
     enum LogFormat: String, ExpressibleByArgument { case text, json }
 
     func validate() throws {
-        guard (0...65_535).contains(port) else {
-            throw ValidationError("--port must be 0 to 65535.")
-        }
+        try check("--port", port, in: 0...65_535)
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
             throw ValidationError("--tls-certificate and --tls-key must be given together.")
         }
-        guard (1...64).contains(maxUpload) else {
-            throw ValidationError("--max-upload must be 1 to 64.")
-        }
-        guard (0...65_536).contains(thumbnailCache) else {
-            throw ValidationError("--thumbnail-cache must be 0 to 65536.")
-        }
-        if let rateLimit, !(1...1_000_000).contains(rateLimit) {
-            throw ValidationError("--rate-limit must be 1 to 1000000.")
-        }
+        try check("--max-upload", maxUpload, in: 1...64)
+        try check("--thumbnail-cache", thumbnailCache, in: 0...65_536)
+        try check("--rate-limit", rateLimit, in: 1...1_000_000)
         var configuration = SearchSite.Configuration()
         do {
             try setAddresses(in: &configuration)

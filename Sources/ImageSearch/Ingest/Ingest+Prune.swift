@@ -155,8 +155,8 @@ extension Ingest {
         return progress
     }
 
-    /// What a run would find out about a new object, as far as that costs no request: in a folder the first
-    /// bytes tell it, in a bucket the key alone.
+    /// What a run would find out about a new object, as far as that costs no request: a folder's files by
+    /// their first bytes, a bucket's objects by their keys.
     private func foreseen(_ object: ObjectSummary) -> KnownObject {
         let name = ObjectFilter.formatName(object.key)
         if name != nil, object.size > options.maximumObjectBytes {

@@ -192,7 +192,7 @@ public struct Ingest: Sendable {
         let isPooled: Bool
     }
 
-    /// What fails fast: the table, its bucket, its model. The connection is closed afterwards.
+    /// Checks the table, its bucket and its model. The connection is closed afterwards.
     private func prepare(for identity: ModelIdentity) throws -> Collection {
         let table = try connect()
         _ = try table.dimension()

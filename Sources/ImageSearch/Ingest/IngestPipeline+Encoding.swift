@@ -47,7 +47,7 @@ extension IngestPipeline {
         do {
             if picture.task != .embed, let row = try refreshed(picture) {
                 leaveHand()
-                found.push(.picture(row))
+                found.push(IngestResults(pictures: [row]))
                 return
             }
             let batch =
@@ -92,7 +92,7 @@ extension IngestPipeline {
                 continue
             }
             leaveHand()
-            guard found.push(.picture(picture)) else { return }
+            guard found.push(IngestResults(pictures: [picture])) else { return }
         }
     }
 }

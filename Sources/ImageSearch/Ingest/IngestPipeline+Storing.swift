@@ -29,13 +29,11 @@ extension IngestPipeline {
         var isFinished = false
         while !isFinished {
             switch found.pop(milliseconds: 100) {
-            case .element(let finding):
+            case .element(let new):
                 if results.count == 0 { oldest = clock.now }
-                switch finding {
-                case .picture(let picture): results.pictures.append(picture)
-                case .refusal(let refusal): results.refusals.append(refusal)
-                case .failure(let key): results.failures.append(key)
-                }
+                results.pictures += new.pictures
+                results.refusals += new.refusals
+                results.failures += new.failures
             case .nothingYet: break
             case .finished: isFinished = true
             }

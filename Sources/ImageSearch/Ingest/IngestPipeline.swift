@@ -44,13 +44,6 @@ final class IngestPipeline: Sendable {
         let reserved: Int
     }
 
-    /// What became of an object that was claimed.
-    enum Finding: Sendable {
-        case picture(IngestResults.Picture)
-        case refusal(IngestResults.Refusal)
-        case failure(key: String)
-    }
-
     /// After this many refusals in a row the listing shows whether the keys have expired.
     static let maximumRefusals = 50
 
@@ -75,7 +68,7 @@ final class IngestPipeline: Sendable {
     let candidates: BoundedQueue<ObjectSummary>
     let claimed: BoundedQueue<Claimed>
     let fetched: BoundedQueue<Fetched>
-    let found: BoundedQueue<Finding>
+    let found: BoundedQueue<IngestResults>
     /// Whether the weights are converted, or are being.
     let isEncoderWanted = Monitor(false)
     /// Objects that had come through when the last outage was noted.
@@ -191,7 +184,7 @@ final class IngestPipeline: Sendable {
     func fail(_ object: ObjectSummary, _ reason: String, isDoubtful: Bool) {
         tell(IngestFailure(key: object.key, reason: reason), isDoubtful: isDoubtful)
         leaveHand()
-        found.push(.failure(key: object.key))
+        found.push(IngestResults(failures: [object.key]))
     }
 
     /// An object that will fail again while it is unchanged; or with no reason, one that is not a picture
@@ -207,10 +200,9 @@ final class IngestPipeline: Sendable {
             state.update { $0.progress.skipped += 1 }
         }
         leaveHand()
-        found.push(
-            .refusal(
-                IngestResults.Refusal(
-                    object: object, reason: reason, format: format, missingReader: missingReader)))
+        let refusal = IngestResults.Refusal(
+            object: object, reason: reason, format: format, missingReader: missingReader)
+        found.push(IngestResults(refusals: [refusal]))
     }
 
     /// Counts and reports a failure.

@@ -84,7 +84,7 @@ public struct IngestFailure: Sendable, Equatable {
     public let key: String
     /// One sentence.
     public let reason: String
-    /// Where the first bytes tell it.
+    /// nil where the first bytes do not show it.
     public let format: String?
     /// Whether an earlier run has reported it, for the same object.
     public let isKnown: Bool

@@ -1,3 +1,4 @@
+import Bytes
 import FoundationEssentials
 import Glibc
 import S3Client
@@ -86,8 +87,7 @@ struct ModelHub {
 
     private static func text(of path: String) -> String? {
         FileManager.default.contents(atPath: path).map {
-            String(decoding: $0, as: UTF8.self)
-                .trimmingCharacters(while: { $0.isWhitespace })
+            String(decoding: $0, as: UTF8.self).trimmed()
         }
     }
 
@@ -231,7 +231,7 @@ struct ModelHub {
         // Files in large storage have a tag of their own, their SHA-256; the answer may be a redirect.
         var tag = head["x-linked-etag"] ?? head["etag"] ?? ""
         if tag.hasPrefix("W/") { tag.removeFirst(2) }
-        tag = tag.trimmingCharacters(while: { $0 == "\"" })
+        tag = tag.trimmed { $0 == "\"" }
         guard !tag.isEmpty,
             tag.utf8.allSatisfy({ Self.isAlphanumeric($0) || $0 == UInt8(ascii: "-") })
         else {
@@ -300,7 +300,7 @@ struct ModelHub {
             guard (300..<400).contains(answer.head.status), let next = answer.head["location"],
                 next.hasPrefix("/") && !next.hasPrefix("//") || next.hasPrefix(address.origin + "/")
             else { return (answer.head, body) }
-            // A redirect that already tells the file's tag is the answer as well.
+            // A redirect that already has the file's tag is an answer too.
             if answer.head["x-linked-etag"] != nil { return (answer.head, body) }
             target = next.hasPrefix("/") ? address.origin + next : next
         }
@@ -322,14 +322,5 @@ struct ModelHub {
             default: "\(url) answers with HTTP status \(head.status); try again later"
             }
         throw ModelFileError.hub(sentence)
-    }
-}
-
-extension String {
-    func trimmingCharacters(while isTrimmed: (Character) -> Bool) -> String {
-        guard let first = firstIndex(where: { !isTrimmed($0) }),
-            let last = lastIndex(where: { !isTrimmed($0) })
-        else { return "" }
-        return String(self[first...last])
     }
 }

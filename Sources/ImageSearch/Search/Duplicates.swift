@@ -17,7 +17,7 @@ extension Searcher {
     /// Groups of pictures, each with a cosine of `minimumScore` or more to another one of the group. Asks the index for
     /// the nearest of every picture, on all of the searcher's threads.
     ///
-    /// - Parameter report: told how many pictures have been looked at.
+    /// - Parameter report: called with the number of pictures looked at so far.
     /// - Throws: `TableError.tooManyWithoutIndex`, and as ``search(_:)``.
     public func duplicates(
         minimumScore: Double, report: @Sendable (Int) -> Void = { _ in }
@@ -124,16 +124,6 @@ extension PicturesTable {
         guard rows.isEmpty else { throw TableError.tooManyWithoutIndex(limit: limit) }
     }
 
-    /// Keys in the database's order, after a key.
-    fileprivate func keys(after key: String?, limit: Int) throws -> [String] {
-        try read(
-            """
-            SELECT filename FROM \(names.pictures) \(key == nil ? "" : "WHERE filename > $1")
-            ORDER BY filename LIMIT \(limit)
-            """, key.map { [.text($0)] } ?? []
-        ).map { try $0.string(0) }
-    }
-
     /// Pairs of each of these pictures and one near to it.
     fileprivate func pairs(
         of keys: [String], minimumScore: Double
@@ -211,7 +201,7 @@ extension PicturesTable {
         }
     }
 
-    /// What is known of copies, best first.
+    /// The copies with what their rows know of them, best first.
     fileprivate func copies(_ keys: [String]) throws -> [StoredPicture] {
         let hasFacts = try searchState().hasFacts
         let order =

@@ -348,7 +348,7 @@ final class SearchConnection {
                 self.table = nil
                 // A server that is up but silent would be silent again.
                 if error.kind == .timeout { throw error }
-                // Without replicas there is no other server to try after a second loss.
+                // Without replicas there is no other server to try after losing a second connection.
                 if isNew, route.replicas == nil { throw error }
             } catch let error as PGError where error.isSerializationFailure && !isFallback {
                 // A replica cancels queries that conflict with its recovery.

@@ -153,41 +153,39 @@ public struct Settings: Sendable {
 
     /// `CLIP_PRECISION`: what pictures are embedded in, `fp32` (the default), `int8` or `int7`.
     public func precision() throws(SettingsError) -> Precision {
-        guard let name = try optional("CLIP_PRECISION") else { return .fp32 }
-        guard let precision = Precision(rawValue: name) else {
-            throw SettingsError("CLIP_PRECISION must be fp32, int8 or int7, not \"\(name)\"")
-        }
-        return precision
+        try choice("CLIP_PRECISION", of: Precision.allCases) ?? .fp32
     }
 
     /// `CLIP_ORIENTATION`: whether pictures are turned as EXIF says, `upright` or `stored`; nil leaves it
     /// to the collection.
     public func orientation() throws(SettingsError) -> ImageDecoder.Orientation? {
-        guard let name = try optional("CLIP_ORIENTATION") else { return nil }
-        guard let orientation = ImageDecoder.Orientation(rawValue: name) else {
-            throw SettingsError("CLIP_ORIENTATION must be upright or stored, not \"\(name)\"")
-        }
-        return orientation
+        try choice("CLIP_ORIENTATION", of: ImageDecoder.Orientation.allCases)
     }
 
     /// `CLIP_MAX_ISA`: keeps the kernels of this process to an instruction set and those before it, so
     /// that tests and benchmarks can take a better processor for a lesser one.
     public func limitInstructionSet() throws(SettingsError) {
-        guard let name = try optional("CLIP_MAX_ISA") else { return }
-        guard let set = InstructionSet(rawValue: name) else {
-            let known = InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")
-            throw SettingsError("CLIP_MAX_ISA must be one of \(known), not \"\(name)\"")
+        if let set = try choice("CLIP_MAX_ISA", of: InstructionSet.allCases) {
+            InstructionSet.limit(to: set)
         }
-        InstructionSet.limit(to: set)
     }
 
     /// `CLIP_ACTIVATION`: what weights without a configuration were trained with, `quick_gelu` or `gelu`.
     public func activation() throws(SettingsError) -> Activation? {
-        guard let name = try optional("CLIP_ACTIVATION") else { return nil }
-        guard let activation = Activation(rawValue: name), activation != .geluTanh else {
-            throw SettingsError("CLIP_ACTIVATION must be quick_gelu or gelu, not \"\(name)\"")
-        }
-        return activation
+        try choice("CLIP_ACTIVATION", of: [.quickGELU, .gelu])
+    }
+
+    private func choice<Value: RawRepresentable<String>>(
+        _ name: String, of values: [Value]
+    ) throws(SettingsError) -> Value? {
+        guard let text = try optional(name) else { return nil }
+        if let value = values.first(where: { $0.rawValue == text }) { return value }
+        let known = values.map(\.rawValue)
+        let allowed =
+            known.count > 3
+            ? "one of \(known.joined(separator: ", "))"
+            : "\(known.dropLast().joined(separator: ", ")) or \(known.last ?? "")"
+        throw SettingsError("\(name) must be \(allowed), not \"\(text)\"")
     }
 
     /// Where searches go: `PG_READ_URI` (streaming replicas, several hosts allowed), and
@@ -234,7 +232,7 @@ public struct Settings: Sendable {
         return provider
     }
 
-    /// `S3_REGION`, or AWS's variables where the endpoint does not tell the region.
+    /// `S3_REGION`, or AWS's variables where the endpoint does not name the region.
     private func region(for endpoint: String) throws -> String? {
         if let region = try optional("S3_REGION") { return region }
         guard endpoint.lowercased().hasPrefix("file:") == false,

@@ -1,4 +1,3 @@
-import Bytes
 import ClipCore
 import Glibc
 import PGClient
@@ -17,13 +16,9 @@ public struct BucketIdentity: Sendable, Equatable, CustomStringConvertible {
     /// - Throws: `S3Error` for an endpoint that cannot be read.
     public init(endpoint: String, bucket: String) throws {
         self.bucket = bucket
-        if endpoint.lowercased().hasPrefix("file:") {
+        if let directory = try directory(fromFileURL: endpoint) {
             kind = .directory
-            var path = endpoint.dropFirst("file:".count)
-            if path.lowercased().hasPrefix("//localhost/") { path = path.dropFirst(11) }
-            while path.hasPrefix("//") { path = path.dropFirst() }
-            let decoded = PercentEncoding.decode(String(path)) ?? String(path)
-            self.endpoint = Self.realPath(decoded)
+            self.endpoint = Self.realPath(directory)
         } else {
             kind = .s3
             let endpoint = try Endpoint(endpoint)

@@ -10,7 +10,7 @@ struct IndexBuilder {
     /// What follows `CREATE INDEX … ON table`.
     let definition: String
 
-    /// - Parameter begin: told of each part, and how many there are.
+    /// - Parameter begin: called for each part, with how many there are.
     /// - Returns: whether an invalid index was removed first.
     func build(_ begin: (Int, Int) -> Void) throws -> Bool {
         let partitions = try partitions()

@@ -211,8 +211,8 @@ extension PicturesTable {
         let pending = try pendingMigrations()
         guard !pending.isEmpty else { return [] }
         do {
-            try checkOwner()
-            // Waiting for a table lock blocks everyone who comes later, so not for long.
+            try checkOwner(or: .needsUpgrade(role: connection.user))
+            // Waiting for a table lock blocks all later statements, so wait briefly.
             try connection.execute("SET LOCAL lock_timeout = '10s'")
             let record = names["picture_schema"]
             try connection.executeScript(
@@ -289,14 +289,13 @@ extension PicturesTable {
         }
     }
 
-    private func checkOwner() throws {
+    /// - Throws: `missingRight` when the role does not own the table.
+    func checkOwner(or missingRight: TableError) throws {
         let rows = try connection.execute(
             """
             SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = \(names.regclass())
             """)
-        guard let row = rows.first, try row.bool(0) else {
-            throw TableError.needsUpgrade(role: connection.user)
-        }
+        guard let row = rows.first, try row.bool(0) else { throw missingRight }
     }
 
     /// Roles that may store pictures need the side tables too, and roles that may read them the previews.

@@ -22,7 +22,7 @@ extension PicturesTable {
     ///
     /// - Parameters:
     ///   - uri: where a second connection asks for the progress.
-    ///   - progress: told of it now and then.
+    ///   - progress: called now and then.
     /// - Throws: ``TableError`` or `PGError`. What was built of an index stays, invalid, for the next
     ///   call to remove.
     public func changeIndex(

@@ -382,7 +382,7 @@ extension PicturesTable {
         return .next
     }
 
-    /// Finds out before any work is done whether the role may use the tables beside `pictures`.
+    /// Checks before any work is done that the role may use the tables beside `pictures`.
     func checkSideTables() throws {
         guard
             try tables(Migrations.sideTables, without: ["SELECT", "INSERT", "UPDATE", "DELETE"])
@@ -392,7 +392,7 @@ extension PicturesTable {
         }
     }
 
-    /// Finds out whether the role may read all tables that a dry run compares with.
+    /// Checks that the role may read all tables that a dry run compares with.
     func checkSideTablesReadable() throws {
         let unreadable = try tables(["pictures"] + Migrations.sideTables, without: ["SELECT"])
         guard unreadable.isEmpty else {
@@ -426,16 +426,21 @@ extension PicturesTable {
     func forEachKey(in table: String, _ body: ([String]) throws -> Void) throws {
         var last: String?
         while true {
-            let rows = try connection.execute(
-                """
-                SELECT filename FROM \(names[table]) \(last == nil ? "" : "WHERE filename > $1")
-                ORDER BY filename LIMIT \(Self.pruneBatch)
-                """, last.map { [.text($0)] } ?? [])
-            let keys = try rows.map { try $0.string(0) }
+            let keys = try keys(in: table, after: last, limit: Self.pruneBatch)
             try body(keys)
             guard keys.count == Self.pruneBatch else { return }
             last = keys.last
         }
+    }
+
+    /// Keys in the database's order, after a key.
+    func keys(in table: String = "pictures", after key: String?, limit: Int) throws -> [String] {
+        try read(
+            """
+            SELECT filename FROM \(names[table]) \(key == nil ? "" : "WHERE filename > $1")
+            ORDER BY filename LIMIT \(limit)
+            """, key.map { [.text($0)] } ?? []
+        ).map { try $0.string(0) }
     }
 
     /// A condition on rows of `picture` with one of the keys `$1` that may be removed: stored before
@@ -519,7 +524,7 @@ extension PGError {
 
 /// Runs `body` with a whole list; when values are at fault, with its halves, so that an element that
 /// the database cannot take (its encoding or its index has no room for the key) costs only itself.
-/// - Parameter failed: told of each element that alone was at fault.
+/// - Parameter failed: called with each element that the database refuses by itself.
 func halving<Element>(
     _ elements: [Element], _ body: ([Element]) throws -> Void,
     failed: (Element, PGError) throws -> Void

@@ -93,15 +93,13 @@ extension PicturesTable {
 
     /// Whether the table holds no embedding.
     func isEmpty() throws -> Bool {
-        try connection.execute(
-            "SELECT 1 FROM \(names.pictures) WHERE embedding IS NOT NULL LIMIT 1"
-        ).isEmpty
+        try !hasPictures()
     }
 
     /// Refuses the answer to a search with another model than the table's, which is meaningless.
     ///
-    /// Asked after the search: whatever table the search saw, the model that is active by now is that
-    /// table's or a later one, so a replacement of the model is never overlooked.
+    /// Read after the search: the model that is active by then is that of the searched columns or a later
+    /// one, so a replacement is never overlooked.
     func checkSearched(with model: ModelIdentity) throws {
         do {
             try checkSearched(with: model, Array(try read(activeModelQuery.sql)))

@@ -52,7 +52,7 @@ extension PicturesTable {
             if let next, !next.identity.isSame(as: model) {
                 throw TableError.otherReplacement(next: next.identity, given: model)
             }
-            try checkMayReplace()
+            try checkOwner(or: .mayNotReplace(role: connection.user))
             try checkReplaceable(isStarted: next != nil)
             if try !searchIndexes().isEmpty {
                 guard !isPooled else { throw TableError.replacementThroughPool }
@@ -85,7 +85,7 @@ extension PicturesTable {
         try checkServerIsWritable()
         return try changingTable {
             guard let next = try models().first(where: \.isNext) else { return nil }
-            try checkMayReplace()
+            try checkOwner(or: .mayNotReplace(role: connection.user))
             try run([
                 "UPDATE \(names["picture_models"]) SET next_since = NULL",
                 "ALTER TABLE \(names.pictures) \(Self.dropping(.next))",
@@ -97,16 +97,6 @@ extension PicturesTable {
     private static func dropping(_ set: ColumnSet) -> String {
         ColumnSet.columns("").map { "DROP COLUMN IF EXISTS \(set[$0.name])" }
             .joined(separator: ", ")
-    }
-
-    private func checkMayReplace() throws {
-        let rows = try connection.execute(
-            """
-            SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = \(names.regclass())
-            """)
-        guard let row = rows.first, try row.bool(0) else {
-            throw TableError.mayNotReplace(role: connection.user)
-        }
     }
 
     /// Finds out whether the columns of the first set can be dropped: whether anything but the indexes

@@ -254,7 +254,7 @@ struct NearestPlan {
         self.state = state
     }
 
-    /// One more than is wanted tells whether there is more.
+    /// One more than is wanted shows whether there are more.
     private var wanted: Int { query.offset + query.pictureLimit + 1 }
     /// Half precision moves a cosine by less than 0.001, and mostly by a hundredth of that: neighbours
     /// change places, but few enter or leave.

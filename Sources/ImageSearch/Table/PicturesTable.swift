@@ -219,7 +219,7 @@ public struct PicturesTable {
         return dimension
     }
 
-    /// Finds out what is wrong with the table when a statement that reads it has failed.
+    /// Explains why a statement that reads the table has failed.
     /// - Throws: ``TableError`` when the table is not there, another program's, or not for this role.
     func checkReadable() throws {
         _ = try shape(try columns())
@@ -264,7 +264,7 @@ public struct PicturesTable {
         try checkedDimension(try columns())
     }
 
-    /// Finds out before any work is done whether rows could be stored.
+    /// Checks before any work is done that rows can be stored.
     /// - Throws: ``TableError`` when the server is a read-only replica or the role lacks a right.
     public func checkWritable() throws {
         try checkServerIsWritable()

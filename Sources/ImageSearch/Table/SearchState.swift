@@ -17,7 +17,7 @@ struct SearchState: Sendable {
     /// The rule that pictures to search with are decoded by.
     let decoding: ImageDecoder.Rule
 
-    /// Whether an index is asked on when a filter left too little of what it gave (pgvector 0.8.0).
+    /// Whether an index scan continues when a filter leaves too few rows (pgvector 0.8.0).
     var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
 
     /// Before 0.8.4 pgvector had faults of memory safety and of vacuuming (its CHANGELOG).
@@ -46,8 +46,8 @@ extension PicturesTable {
     /// The collection's rule, if a search has asked for it.
     var knownDecoding: ImageDecoder.Rule? { searchStateCache.last?.decoding }
 
-    /// What a search needs to know of the table. Every search comes through here, so this is where
-    /// what forbids searching is found out too. A few queries every ten seconds of a connection's life.
+    /// What a search needs to know of the table. Every search comes through here, so what
+    /// forbids searching is checked here too. A few queries every ten seconds of a connection's life.
     func searchState() throws -> SearchState {
         try searchStateCache.state {
             if let searchBucket { try check(searchBucket) }
@@ -127,7 +127,7 @@ struct SearchIndex: Sendable, Equatable {
     let holdsVectors: Bool
     /// `vector(512)` or `halfvec(512)`.
     let type: String
-    /// False while it is being built, and for good when a build broke off.
+    /// False while it is being built, and after a build that was interrupted.
     let isValid: Bool
     /// Such as `halfvec_cosine_ops`, and `m=16`.
     let operatorClass: String
