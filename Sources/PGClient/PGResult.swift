@@ -117,33 +117,6 @@ public struct PGRow: Sendable {
         try read(column, as: "bytes") { bytes, _ in .value([UInt8](bytes)) }
     }
 
-    /// A one-dimensional text[] or varchar[] without NULLs.
-    public func textArray(_ column: Int) throws(PGError) -> [String] {
-        try read(column, as: "a text array without NULLs") { bytes, oid in
-            guard oid == OID.textArray || oid == OID.varcharArray else { return .wrongType }
-            var reader = ByteReader(bytes)
-            guard let dimensions = reader.int32(), reader.int32() != nil, reader.int32() != nil
-            else { return .corrupt }
-            if dimensions == 0 { return .value([]) }
-            guard dimensions == 1 else { return .wrongType }
-            guard let count = reader.int32(), count >= 0, reader.int32() != nil else {
-                return .corrupt
-            }
-            var texts: [String] = []
-            for _ in 0..<count {
-                guard let length = reader.int32() else { return .corrupt }
-                if length == -1 { return .wrongType }
-                guard
-                    let text = reader.bytes(Int(length)).flatMap({
-                        String(validating: $0, as: UTF8.self)
-                    })
-                else { return .corrupt }
-                texts.append(text)
-            }
-            return reader.isAtEnd ? .value(texts) : .corrupt
-        }
-    }
-
     /// pgvector's `vector`, `[dimensions]`.
     public func vector(_ column: Int) throws(PGError) -> [Float] {
         try read(column, as: "a vector") { bytes, oid in
@@ -222,25 +195,5 @@ extension UnsafeRawBufferPointer {
         Float(
             bitPattern: UInt32(
                 bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
-    }
-}
-
-/// Reads big-endian fields in order; nil past the end.
-private struct ByteReader {
-    private let buffer: UnsafeRawBufferPointer
-    private var offset = 0
-
-    init(_ buffer: UnsafeRawBufferPointer) { self.buffer = buffer }
-
-    var isAtEnd: Bool { offset == buffer.count }
-
-    mutating func bytes(_ count: Int) -> UnsafeRawBufferPointer? {
-        guard count >= 0, count <= buffer.count - offset else { return nil }
-        defer { offset += count }
-        return UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + count)])
-    }
-
-    mutating func int32() -> Int32? {
-        bytes(4).map { Int32(bigEndian: $0.loadUnaligned(as: Int32.self)) }
     }
 }

@@ -39,7 +39,6 @@ enum OID {
     static let textArray: UInt32 = 1009
     static let bpchar: UInt32 = 1042
     static let varchar: UInt32 = 1043
-    static let varcharArray: UInt32 = 1015
     static let numeric: UInt32 = 1700
     static let jsonb: UInt32 = 3802
     /// Extensions, enumerations and every other type made by users start here.

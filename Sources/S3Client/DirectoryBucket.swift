@@ -18,21 +18,18 @@ public struct DirectoryBucket: ObjectStore {
 
     /// Below `directory` (absolute path) the directory named `bucket`. Throws `S3Error`.
     public init(directory: String, bucket: String) throws {
-        func refusal(_ reason: S3Error.Reason, _ text: String) -> S3Error {
-            S3Error(reason, text)
-        }
         guard directory.hasPrefix("/"), directory.utf8.contains(0) == false else {
-            throw refusal(.setting, "The directory \(quoted(directory)) is not an absolute path.")
+            throw S3Error(.setting, "The directory \(quoted(directory)) is not an absolute path.")
         }
         guard bucket.isEmpty == false, bucket != ".", bucket != "..",
             bucket.utf8.contains(where: { $0 == 0 || $0 == UInt8(ascii: "/") }) == false
         else {
-            throw refusal(.setting, "The bucket name \(quoted(bucket)) cannot name a directory.")
+            throw S3Error(.setting, "The bucket name \(quoted(bucket)) cannot name a directory.")
         }
         let path = directory + "/" + bucket
         guard let real = Self.realPath(path) else {
             let number = errno
-            throw refusal(
+            throw S3Error(
                 .file(number),
                 "The bucket \(quoted(bucket)) cannot be found in the directory "
                     + "\(quoted(directory)): \(Self.words(number)).")
@@ -40,10 +37,10 @@ public struct DirectoryBucket: ObjectStore {
         var status = stat()
         guard withCString(real, { stat($0, &status) }) == 0, status.st_mode & S_IFMT == S_IFDIR
         else {
-            throw refusal(.file(ENOTDIR), "\(quoted(path)) is not a directory.")
+            throw S3Error(.file(ENOTDIR), "\(quoted(path)) is not a directory.")
         }
         guard let root = String(validating: real, as: UTF8.self) else {
-            throw refusal(.setting, "The path of the directory \(quoted(path)) is not UTF-8.")
+            throw S3Error(.setting, "The path of the directory \(quoted(path)) is not UTF-8.")
         }
         self.bucket = bucket
         self.root = root == "/" ? "" : root
@@ -97,7 +94,7 @@ public struct DirectoryBucket: ObjectStore {
         for _ in 0..<8 {
             switch beneath(root, path, directory: false) {
             case .success(let file):
-                guard let opened = OpenedFile(file) else { throw failure(errno, key) }
+                guard let opened = OpenedFile(file, key: key) else { throw failure(errno, key) }
                 guard opened.isRegular else {
                     throw S3Error(
                         .notAFile, key: key,
@@ -150,31 +147,16 @@ public struct DirectoryBucket: ObjectStore {
         _ key: String, maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?
     ) throws -> [UInt8]? {
         let file = try open(key)
-        func tooLarge() -> S3Error {
-            S3Error(
+        guard file.size <= maximumBytes else {
+            throw S3Error(
                 .tooLarge, key: key,
                 "The object \(quoted(key)) has more than \(maximumBytes) bytes.")
         }
-        guard file.size <= maximumBytes else { throw tooLarge() }
-        var collector = BodyCollector(maximumBytes: maximumBytes, accept: accept)
-        var head = HTTPHead()
-        head.status = 200
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 16)
-        defer { buffer.deallocate() }
-        while true {
-            let count = file.descriptor.use { read($0, buffer.baseAddress, buffer.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw failure(errno, key) }
-            if count == 0 { break }
-            guard try collector.take(UnsafeRawBufferPointer(rebasing: buffer[..<count]), head: head)
-            else { break }
+        if let accept {
+            let beginning = try file.read(at: 0, count: BodyCollector.beginning)
+            guard beginning.withUnsafeBytes(accept) else { return nil }
         }
-        collector.finish()
-        switch collector.verdict {
-        case .good: return collector.bytes
-        case .refused: return nil
-        case .tooLarge: throw tooLarge()
-        }
+        return try file.read(at: 0, count: file.size)
     }
 
     /// A `file://` URL. It needs no signature and never expires; `seconds` is checked all the same.
@@ -263,14 +245,16 @@ public final class OpenedFile: Sendable {
     public let inode: UInt64
     /// Seconds since 1970 and nanoseconds.
     public let modified: (seconds: Int, nanoseconds: Int)
-    let descriptor: Descriptor
     let isRegular: Bool
+    private let key: String
+    private let descriptor: Descriptor
 
     /// nil with `errno` set where the file cannot be examined.
-    init?(_ descriptor: Descriptor) {
+    init?(_ descriptor: Descriptor, key: String) {
         var status = stat()
         guard descriptor.use({ fstat($0, &status) }) == 0 else { return nil }
         self.descriptor = descriptor
+        self.key = key
         size = Int(status.st_size)
         inode = UInt64(status.st_ino)
         modified = (Int(status.st_mtim.tv_sec), Int(status.st_mtim.tv_nsec))
@@ -298,8 +282,8 @@ public final class OpenedFile: Sendable {
         }
         if let failure {
             throw S3Error(
-                .file(failure),
-                "An open file cannot be read: \(String(cString: strerror(failure))).")
+                .file(failure), key: key,
+                "The file \(quoted(key)) cannot be read: \(DirectoryBucket.words(failure)).")
         }
         return bytes
     }

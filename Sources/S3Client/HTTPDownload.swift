@@ -109,7 +109,9 @@ public struct HTTPDownload: Sendable {
         let number = mkstemp(&template)
         guard number >= 0 else { throw fileFailure(directory) }
         unlink(template)
-        guard let file = OpenedFile(Descriptor(number)) else { throw fileFailure(directory) }
+        guard let file = OpenedFile(Descriptor(number), key: directory) else {
+            throw fileFailure(directory)
+        }
         let size = try run(Partial(file: number, path: directory, size: 0), { _ in true })
         return try file.read(at: 0, count: Int(size))
     }

@@ -100,9 +100,7 @@ extension S3Bucket {
                 scope: SigV4.Scope(timestamp: Timestamp(now), region: place.region))
         }
 
-        var collector = BodyCollector(
-            maximumBytes: call.maximumBytes, maximumDecodedBytes: call.maximumDecodedBytes,
-            accept: call.accept, receive: call.receive)
+        var collector = BodyCollector(call)
         let answer: HTTPTransport.Answer
         do {
             answer = try state.transport.perform(request, bypassProxy: endpoint.isLoopback) {
@@ -270,12 +268,10 @@ struct BodyCollector {
 
     private(set) var bytes: [UInt8] = []
     private(set) var verdict = Verdict.good
-    private let maximumBytes: Int
-    private let maximumDecodedBytes: Int
+    private let call: S3Call
     /// Whether the object was stored with a `Content-Encoding`.
     private(set) var isDecoded = false
-    private var accept: ((UnsafeRawBufferPointer) -> Bool)?
-    private let receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)?
+    private var hasDecided = false
     /// Whether `receive` got any bytes.
     private(set) var hasPassedOn = false
 
@@ -284,16 +280,7 @@ struct BodyCollector {
     /// How much of an error document is kept.
     private static let maximumErrorBytes = 64 << 10
 
-    init(
-        maximumBytes: Int, maximumDecodedBytes: Int? = nil,
-        accept: ((UnsafeRawBufferPointer) -> Bool)?,
-        receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)? = nil
-    ) {
-        self.maximumBytes = maximumBytes
-        self.maximumDecodedBytes = maximumDecodedBytes ?? maximumBytes
-        self.accept = accept
-        self.receive = receive
-    }
+    init(_ call: S3Call) { self.call = call }
 
     /// Whether to go on.
     mutating func take(_ piece: UnsafeRawBufferPointer, head: HTTPHead) throws -> Bool {
@@ -303,7 +290,7 @@ struct BodyCollector {
             return piece.count < room
         }
         isDecoded = head["content-encoding"].map { $0 != "identity" } ?? false
-        if let receive {
+        if let receive = call.receive {
             hasPassedOn = true
             let etag = head["etag"].flatMap(entityTag)
             // The length is that of the encoded bytes.
@@ -312,13 +299,13 @@ struct BodyCollector {
             return true
         }
         if bytes.isEmpty, let length = head.contentLength {
-            guard length <= maximumBytes else {
+            guard length <= call.maximumBytes else {
                 verdict = .tooLarge
                 return false
             }
             bytes.reserveCapacity(Int(length))
         }
-        let limit = isDecoded ? maximumDecodedBytes : maximumBytes
+        let limit = isDecoded ? call.maximumDecodedBytes : call.maximumBytes
         guard piece.count <= limit - bytes.count else {
             verdict = .tooLarge
             return false
@@ -334,8 +321,8 @@ struct BodyCollector {
     }
 
     private mutating func decide() {
-        guard let accept else { return }
-        self.accept = nil
+        guard let accept = call.accept, !hasDecided else { return }
+        hasDecided = true
         if bytes.withUnsafeBytes(accept) == false { verdict = .refused }
     }
 }

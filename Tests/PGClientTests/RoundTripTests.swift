@@ -61,8 +61,8 @@ import Testing
             #expect(try row.int(1) == bytes.count)
         }
         for texts in [[], [""], ["a", "NULL", "{\"}", "ž"]] as [[String]] {
-            let row = try connection.execute("SELECT $1, $1::text", [.textArray(texts)])[0]
-            #expect(try row.textArray(0) == texts)
+            let rows = try connection.execute("SELECT unnest($1)", [.textArray(texts)])
+            #expect(try rows.map { try $0.string(0) } == texts)
         }
         let json = try connection.execute("SELECT '{\"a\": 1}'::jsonb, '[2]'::json")[0]
         #expect(try json.string(0) == "{\"a\": 1}")
@@ -188,7 +188,6 @@ import Testing
         for column in [2, 3, 4] { _ = try message { try row.int(column) } }
         for column in [2, 0, 7] { _ = try message { try row.vector(column) } }
         for column in [4, 7, 5] { _ = try message { try row.string(column) } }
-        for column in [5, 6, 2] { _ = try message { try row.textArray(column) } }
         _ = try message { try row.bool(0) }
     }
 

@@ -79,7 +79,7 @@ extension PicturesTable {
             """
             SELECT relname::text, amname::text, opcname::text, pg_get_indexdef(indexrelid, 1, true),
                 format_type(atttypid, atttypmod), indisvalid AND indisready,
-                coalesce(reloptions, '{}'), pg_class.oid
+                coalesce(array_to_string(reloptions, ','), ''), pg_class.oid
             FROM pg_index
                 JOIN pg_class ON pg_class.oid = indexrelid
                 JOIN pg_am ON pg_am.oid = relam
@@ -96,7 +96,7 @@ extension PicturesTable {
                 oid: try row.int(7), name: try row.string(0), method: try row.string(1),
                 operatorClass: try row.string(2), definition: try row.string(3),
                 type: unqualified(try row.string(4)), isValid: try row.bool(5),
-                options: try row.textArray(6))
+                options: try row.string(6).split(separator: ",").map(String.init))
         }
     }
 
