@@ -116,6 +116,10 @@ def test_swift_example(place):
     assert abs(score - sum(a * b for a, b in zip(vector, embedding, strict=True))) < 1e-4
 
 
+# What ClipCore depends on.
+C_TARGETS = ["CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece", "CTIFF", "CVocabulary", "CWebP", "CZlib"]
+
+
 @pytest.mark.parametrize("document", ["README.md", "Sources/ClipCore/ClipCore.docc/GettingStarted.md"])
 def test_swift_snippets_compile(document, tmp_path):
     """As they are, against the library that was built."""
@@ -124,7 +128,7 @@ def test_swift_snippets_compile(document, tmp_path):
     (tmp_path / "main.swift").write_text(snippet)
     built = tool("RankPictures").parent
     maps = [next(iter([*built.glob(f"{name}.build/module.modulemap"), *ROOT.glob(f"Sources/{name}/**/module.modulemap")]))
-            for name in ["CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece", "CTIFF", "CVocabulary", "CWebP"]]
+            for name in C_TARGETS]
     # Ubuntu and Debian keep OpenBLAS's headers in a folder of the processor's.
     blas = subprocess.run(["pkg-config", "--cflags-only-I", "openblas"], capture_output=True, text=True, check=True).stdout
     headers = [*blas.split(), *(f"-I{path}" for path in ROOT.glob("Sources/C*/include"))]
@@ -156,7 +160,7 @@ def test_clipcore_stands_alone():
         for dependency in targets[name]["dependencies"]:
             assert set(dependency) == {"byName"}, dependency  # not a product of a package
             wanted.append(dependency["byName"][0])
-    assert seen == {"ClipCore", "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece", "CTIFF", "CVocabulary", "CWebP"}
+    assert seen == {"ClipCore", *C_TARGETS}
 
 
 # Functions that change something of the whole process: each says so, then does it.
