@@ -151,6 +151,18 @@ struct PicturesTableTests {
         }
     }
 
+    /// The first hundred hits of a table of these rows alone, with their copies.
+    private func stacked(
+        _ rows: [PicturesTable.Row], nearestTo vector: [Float]
+    ) throws -> PicturesTable.Nearest {
+        try TestDatabase.with { database in
+            let table = try database.table()
+            _ = try table.create()
+            try table.upsert(rows)
+            return try table.nearest(to: vector, SearchQuery(limit: 100, isStacked: true))
+        }
+    }
+
     /// Among pictures that are 0.99 or so from one another, only those that are much nearer are copies; where
     /// pictures lie far apart, 0.96 is near enough.
     @Test(arguments: [(axis: Float(1), copy: Float(0.01)), (0, 0.02)])
@@ -170,20 +182,14 @@ struct PicturesTableTests {
             rows.append(
                 .init(key: "\(number)-copy", embedding: zip(vector, noise(copy)).map { $0 + $1 }))
         }
-        try TestDatabase.with { database in
-            let table = try database.table()
-            _ = try table.create()
-            try table.upsert(rows)
-            let found = try table.nearest(
-                to: unitVector(0), SearchQuery(limit: 100, isStacked: true))
-            let stacks = found.hits.filter { !$0.copies.isEmpty }
-            #expect(found.hits.count == 40 && stacks.count == 3 && !found.hasMore)
-            #expect(
-                stacks.allSatisfy { stack in
-                    stack.copies.map { $0.key.prefix(1) } == [stack.key.prefix(1)]
-                })
-            #expect(axis > 0 ? found.stackScore > 0.99 : found.stackScore == 0.96)
-        }
+        let found = try stacked(rows, nearestTo: unitVector(0))
+        let stacks = found.hits.filter { !$0.copies.isEmpty }
+        #expect(found.hits.count == 40 && stacks.count == 3 && !found.hasMore)
+        #expect(
+            stacks.allSatisfy { stack in
+                stack.copies.map { $0.key.prefix(1) } == [stack.key.prefix(1)]
+            })
+        #expect(axis > 0 ? found.stackScore > 0.99 : found.stackScore == 0.96)
     }
 
     /// Most of the results, and all of a few, may show the same.
@@ -200,18 +206,11 @@ struct PicturesTableTests {
                         : Float.random(in: -1...1, using: &random)
                 })
         }
-        try TestDatabase.with { database in
-            let table = try database.table()
-            _ = try table.create()
-            try table.upsert(rows)
-            let norm = scene.reduce(0) { $0 + $1 * $1 }.squareRoot()
-            let found = try table.nearest(
-                to: scene.map { $0 / norm }, SearchQuery(limit: 100, isStacked: true))
-            #expect(
-                found.hits.map { $0.copies.count } == [copies - 1]
-                    + Array(repeating: 0, count: others))
-            #expect(found.stackScore == 0.96)
-        }
+        let norm = scene.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        let found = try stacked(rows, nearestTo: scene.map { $0 / norm })
+        #expect(
+            found.hits.map { $0.copies.count } == [copies - 1] + Array(repeating: 0, count: others))
+        #expect(found.stackScore == 0.96)
     }
 
     /// Pictures that lie at every distance from one another, without a gap, are not copies.
@@ -223,14 +222,8 @@ struct PicturesTableTests {
             vector[0] += 1.5
             return PicturesTable.Row(key: "\(number)", embedding: vector)
         }
-        try TestDatabase.with { database in
-            let table = try database.table()
-            _ = try table.create()
-            try table.upsert(rows)
-            let found = try table.nearest(
-                to: unitVector(0), SearchQuery(limit: 100, isStacked: true))
-            #expect(found.hits.count >= 48 && found.stackScore > 0.96)
-        }
+        let found = try stacked(rows, nearestTo: unitVector(0))
+        #expect(found.hits.count >= 48 && found.stackScore > 0.96)
     }
 
     @Test func extensionInASchemaOfItsOwn() throws {
