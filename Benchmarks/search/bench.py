@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import pathlib
-import struct
 import subprocess
 import threading
 import time
@@ -229,16 +228,20 @@ class Postgres:
 
 def copy_vectors(connection, table, vectors):
     """Fills a table of keys and vectors by binary COPY."""
+    length = len(key(0))
     with connection.cursor() as cursor, cursor.copy(
             f"COPY {table} (filename, embedding) FROM STDIN (FORMAT binary)") as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
-        for start in range(0, len(vectors), 2_000):
-            rows = []
-            for number, vector in enumerate(np.asarray(vectors[start:start + 2_000]).astype(">f4"), start):
-                name = key(number).encode()
-                rows.append(struct.pack(f">hi{len(name)}sihh", 2, len(name), name, 2_052, 512, 0) + vector.tobytes())
-            copy.write(b"".join(rows))
-        copy.write(struct.pack(">h", -1))
+        for start in range(0, len(vectors), 10_000):
+            part = vectors[start:start + 10_000]
+            rows = np.zeros(len(part), dtype=[
+                ("fields", ">i2"), ("bytes", ">i4"), ("key", f"S{length}"), ("size", ">i4"), ("dimension", ">u2"),
+                ("unused", ">u2"), ("vector", ">f4", DIMENSION)])
+            rows["fields"], rows["bytes"], rows["size"] = 2, length, 4 + 4 * DIMENSION
+            rows["key"] = [key(start + number) for number in range(len(part))]
+            rows["dimension"], rows["vector"] = DIMENSION, part
+            copy.write(rows.tobytes())
+        copy.write(b"\xff\xff")
 
 
 def build_index(uri, options):

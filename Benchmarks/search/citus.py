@@ -29,7 +29,8 @@ import urllib.parse
 import numpy as np
 import psycopg
 from bench import (
-    DIMENSION, EXACT, INDEXED, NEIGHBOURS, QUERIES, Packed, Postgres, Report, exact, key, latencies, recall, vectors,
+    DIMENSION, EXACT, INDEXED, NEIGHBOURS, QUERIES, Packed, Postgres, Report, copy_vectors, exact, key,
+    latencies, recall, vectors,
 )
 
 STORE = """
@@ -67,23 +68,6 @@ def store(connection, schema, x, count, name=key):
             [name(i) for i in part], ["0123456789abcdef0123456789abcdef"] * len(part), ["100000"] * len(part),
             vector_array(x[part.start:part.stop], oid)))
     return round(count / (time.perf_counter() - start))
-
-
-def copy(connection, x):
-    with connection.cursor() as cursor, cursor.copy(
-            "COPY bench.pictures (filename, embedding) FROM STDIN (FORMAT binary)") as out:
-        out.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
-        name = len(key(0))
-        for number in range(0, len(x), 10_000):
-            part = x[number:number + 10_000]
-            rows = np.zeros(len(part), dtype=[
-                ("fields", ">i2"), ("bytes", ">i4"), ("key", f"S{name}"), ("size", ">i4"), ("dimension", ">u2"),
-                ("unused", ">u2"), ("x", ">f4", DIMENSION)])
-            rows["fields"], rows["bytes"], rows["size"] = 2, name, 4 + 4 * DIMENSION
-            rows["key"] = [key(number + i) for i in range(len(part))]
-            rows["dimension"], rows["x"] = DIMENSION, part
-            out.write(rows.tobytes())
-        out.write(b"\xff\xff")
 
 
 def processor_seconds(connection):
@@ -150,7 +134,7 @@ class Server:
     def load(self):
         self.make("bench")
         start = time.perf_counter()
-        copy(self.admin, self.x)
+        copy_vectors(self.admin, "bench.pictures", self.x)
         self.add(what="load", rows_per_s=round(self.options.rows / (time.perf_counter() - start)))
         self.admin.execute("ANALYZE bench.pictures")
 
