@@ -24,15 +24,16 @@ package enum ElementType: String, Sendable {
 
     /// By the name of PyTorch's storage class, such as `HalfStorage`.
     init?(storageClass name: String) {
-        let types: [String: ElementType] = [
-            "HalfStorage": .float16, "BFloat16Storage": .bfloat16, "FloatStorage": .float32,
-            "DoubleStorage": .float64, "CharStorage": .int8, "ByteStorage": .uint8,
-            "ShortStorage": .int16, "IntStorage": .int32, "LongStorage": .int64,
-            "BoolStorage": .bool,
-        ]
-        guard let type = types[name] else { return nil }
+        guard let type = Self.storageClasses[name] else { return nil }
         self = type
     }
+
+    private static let storageClasses: [String: ElementType] = [
+        "HalfStorage": .float16, "BFloat16Storage": .bfloat16, "FloatStorage": .float32,
+        "DoubleStorage": .float64, "CharStorage": .int8, "ByteStorage": .uint8,
+        "ShortStorage": .int16, "IntStorage": .int32, "LongStorage": .int64,
+        "BoolStorage": .bool,
+    ]
 
     /// By the name of a `torch.dtype`, such as `bfloat16`.
     init?(torchName name: String) {
@@ -46,11 +47,12 @@ package enum ElementType: String, Sendable {
 
     /// By the name that the safetensors format gives, such as `BF16`.
     init?(safetensorsName name: String) {
-        let types: [String: ElementType] = [
-            "F16": .float16, "BF16": .bfloat16, "F32": .float32, "F64": .float64, "I8": .int8,
-            "U8": .uint8, "I16": .int16, "I32": .int32, "I64": .int64, "BOOL": .bool,
-        ]
-        guard let type = types[name] else { return nil }
+        guard let type = Self.safetensorsNames[name] else { return nil }
         self = type
     }
+
+    private static let safetensorsNames: [String: ElementType] = [
+        "F16": .float16, "BF16": .bfloat16, "F32": .float32, "F64": .float64, "I8": .int8,
+        "U8": .uint8, "I16": .int16, "I32": .int32, "I64": .int64, "BOOL": .bool,
+    ]
 }
