@@ -150,9 +150,9 @@ extension PicturesTable {
         var settings: [PGQuery] = []
         if let index {
             settings = names.settingsReachEveryServer + [PGQuery("SET LOCAL enable_seqscan = off")]
-            // As small as finds them: a picture is in the index itself, and copies are its neighbours there.
-            let width = max(32, 2 * neighbours)
             if index.method == .hnsw {
+                // As small as finds them: a picture is in the index itself, and copies are its neighbours there.
+                let width = max(32, 2 * neighbours)
                 settings.append(PGQuery("SET LOCAL hnsw.ef_search = \(width)"))
             }
         }
