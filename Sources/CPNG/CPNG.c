@@ -223,37 +223,3 @@ cpng_status cpng_read_line(cpng_decoder *decoder, const uint8_t **line) {
     decoder->next_line++;
     return CPNG_OK;
 }
-
-// MARK: Metadata
-
-uint8_t *cpng_inflate(const uint8_t *bytes, size_t count, size_t maximum, size_t *size) {
-    if (count > UINT32_MAX)
-        return NULL;
-    z_stream stream = {.next_in = (Bytef *)bytes, .avail_in = (uInt)count};
-    if (inflateInit(&stream) != Z_OK)
-        return NULL;
-    uint8_t *memory = NULL;
-    size_t capacity = 0;
-    int status = Z_OK;
-    while (status == Z_OK && capacity < maximum) {
-        capacity = capacity < maximum / 2 ? 2 * capacity + 4096 : maximum;
-        uint8_t *larger = realloc(memory, capacity);
-        if (!larger)
-            break;
-        memory = larger;
-        stream.next_out = memory + stream.total_out;
-        stream.avail_out = (uInt)(capacity - stream.total_out);
-        status = inflate(&stream, Z_NO_FLUSH);
-    }
-    *size = stream.total_out;
-    inflateEnd(&stream);
-    if (status != Z_STREAM_END || *size == 0) {
-        free(memory);
-        return NULL;
-    }
-    return memory;
-}
-
-void cpng_free(uint8_t *memory) {
-    free(memory);
-}

@@ -51,13 +51,6 @@ static tmsize_t on_read(thandle_t handle, void *target, tmsize_t size) {
     return (tmsize_t)wanted;
 }
 
-static tmsize_t on_write(thandle_t handle, void *source, tmsize_t size) {
-    (void)handle;
-    (void)source;
-    (void)size;
-    return -1;
-}
-
 static toff_t on_seek(thandle_t handle, toff_t offset, int whence) {
     ctiff_decoder *decoder = handle;
     toff_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? decoder->offset : decoder->count;
@@ -84,16 +77,9 @@ static int on_map(thandle_t handle, void **base, toff_t *size) {
     return 1;
 }
 
-static void on_unmap(thandle_t handle, void *base, toff_t size) {
-    (void)handle;
-    (void)base;
-    (void)size;
-}
-
 // MARK: Entry points
 
-ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory, char *message,
-                          size_t size) {
+ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory) {
     ctiff_decoder *decoder = calloc(1, sizeof *decoder);
     TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
     if (decoder && options) {
@@ -102,23 +88,18 @@ ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory,
         TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)max_memory);
         TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, decoder);
         TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, decoder);
+        // Nothing is written; libtiff wants a function all the same.
         decoder->tiff = TIFFClientOpenExt(
-            "", "r", decoder, on_read, on_write, on_seek, on_close, on_size, on_map, on_unmap,
-            options);
+            "", "r", decoder, on_read, on_read, on_seek, on_close, on_size, on_map, NULL, options);
     }
     if (options)
         TIFFOpenOptionsFree(options);
-    if (decoder && decoder->tiff)
-        return decoder;
-    snprintf(message, size, "%s", decoder ? decoder->message : "out of memory");
-    free(decoder);
-    return NULL;
+    return decoder;
 }
 
 void ctiff_close(ctiff_decoder *decoder) {
-    if (!decoder)
-        return;
-    TIFFClose(decoder->tiff);
+    if (decoder->tiff)
+        TIFFClose(decoder->tiff);
     free(decoder);
 }
 
@@ -126,8 +107,10 @@ const char *ctiff_message(const ctiff_decoder *decoder) {
     return decoder->message;
 }
 
-void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
+int ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
     TIFF *tiff = decoder->tiff;
+    if (!tiff)
+        return 0;
     memset(header, 0, sizeof *header);
     TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &header->width);
     TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &header->height);
@@ -138,7 +121,6 @@ void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
     TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &header->planar);
     TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &header->compression);
     TIFFGetFieldDefaulted(tiff, TIFFTAG_FILLORDER, &header->fill_order);
-    TIFFGetFieldDefaulted(tiff, TIFFTAG_ORIENTATION, &header->orientation);
     uint16_t extra_count = 0, *extra = NULL;
     if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &extra_count, &extra)) {
         header->extra_count = extra_count;
@@ -171,6 +153,7 @@ void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header) {
             header->palette[i * 3 + 2] = (uint8_t)(blue[i] >> 8);
         }
     }
+    return 1;
 }
 
 // How libtiff continues after a line that ends early depends on its version.

@@ -45,8 +45,3 @@ cpng_status cpng_read_line(cpng_decoder *decoder, const uint8_t **line);
 
 // libpng's sentence for the last CPNG_CORRUPT; NUL-terminated, lives as long as the decoder.
 const char *cpng_message(const cpng_decoder *decoder);
-
-// Inflates zlib data, as in iCCP and zTXt chunks, with zlib. Returns memory for cpng_free and writes its
-// size, or NULL when the data are damaged, empty or larger than `maximum`.
-uint8_t *cpng_inflate(const uint8_t *bytes, size_t count, size_t maximum, size_t *size);
-void cpng_free(uint8_t *memory);

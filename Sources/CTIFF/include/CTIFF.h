@@ -17,7 +17,6 @@ typedef struct {
     uint16_t planar;
     uint16_t compression;
     uint16_t fill_order;
-    uint16_t orientation;
     int extra_count;
     uint16_t extra[4];       // kinds of the first extra samples
     int is_big_endian;
@@ -28,13 +27,12 @@ typedef struct {
     uint8_t palette[768];    // red, green, blue: the high bytes
 } ctiff_header;
 
-// Reads the first directory. The bytes must stay alive and unchanged until ctiff_close. max_memory bounds
-// each of libtiff's allocations. NULL when the file cannot be opened; then `message`, which has
-// room for `size` bytes, says why.
-ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory, char *message,
-                          size_t size);
+// The bytes must stay alive and unchanged until ctiff_close. max_memory bounds each of libtiff's allocations.
+// NULL when there is no memory.
+ctiff_decoder *ctiff_open(const uint8_t *bytes, size_t count, size_t max_memory);
 void ctiff_close(ctiff_decoder *decoder);
-void ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header);
+// Reads the first directory. Returns 0 when the file has none; then ctiff_message says why.
+int ctiff_read_header(ctiff_decoder *decoder, ctiff_header *header);
 
 // Samples in the machine's byte order, bits from the high end on. `plane` is 0 unless the samples are
 // in separate planes. All return 0 when they fail, and for a CCITT

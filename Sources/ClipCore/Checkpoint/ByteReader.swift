@@ -9,11 +9,11 @@ package struct ByteReader {
 
     package init(
         _ bytes: UnsafeRawBufferPointer, at offset: Int = 0, what: String
-    ) throws(CheckpointFault) {
+    ) throws(CheckpointError) {
         self.bytes = bytes
         self.what = what
         guard offset >= 0, offset <= bytes.count else {
-            throw CheckpointFault("is truncated or corrupt: \(what) lies outside the file")
+            throw CheckpointError("is truncated or corrupt: \(what) lies outside the file")
         }
         self.offset = offset
     }
@@ -21,33 +21,33 @@ package struct ByteReader {
     var remaining: Int { bytes.count - offset }
 
     /// Consumes `count` bytes and gives their range.
-    mutating func take(_ count: Int) throws(CheckpointFault) -> Range<Int> {
+    mutating func take(_ count: Int) throws(CheckpointError) -> Range<Int> {
         guard count >= 0, count <= remaining else {
-            throw CheckpointFault("is truncated or corrupt: \(what) ends too early")
+            throw CheckpointError("is truncated or corrupt: \(what) ends too early")
         }
         defer { offset += count }
         return offset..<offset + count
     }
 
-    mutating func integer<T: FixedWidthInteger>(_ type: T.Type) throws(CheckpointFault) -> T {
+    mutating func integer<T: FixedWidthInteger>(_ type: T.Type) throws(CheckpointError) -> T {
         let range = try take(MemoryLayout<T>.size)
         return T(littleEndian: bytes.loadUnaligned(fromByteOffset: range.lowerBound, as: T.self))
     }
 
-    mutating func byte() throws(CheckpointFault) -> UInt8 { try integer(UInt8.self) }
+    mutating func byte() throws(CheckpointError) -> UInt8 { try integer(UInt8.self) }
 
     /// A length or offset that must fit in `Int`.
-    mutating func size64() throws(CheckpointFault) -> Int {
+    mutating func size64() throws(CheckpointError) -> Int {
         guard let value = Int(exactly: try integer(UInt64.self)) else {
-            throw CheckpointFault("is corrupt: \(what) holds an impossible size")
+            throw CheckpointError("is corrupt: \(what) holds an impossible size")
         }
         return value
     }
 
     /// The bytes up to the next line feed, which is consumed too.
-    mutating func line() throws(CheckpointFault) -> Range<Int> {
+    mutating func line() throws(CheckpointError) -> Range<Int> {
         guard let end = bytes[offset...].firstIndex(of: UInt8(ascii: "\n")) else {
-            throw CheckpointFault("is truncated or corrupt: \(what) ends too early")
+            throw CheckpointError("is truncated or corrupt: \(what) ends too early")
         }
         defer { offset = end + 1 }
         return offset..<end

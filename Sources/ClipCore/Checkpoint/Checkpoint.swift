@@ -28,41 +28,33 @@ public struct Checkpoint: Sendable {
         self.path = path
         let weights = try Self.weightsFile(path)
         file = try MappedFile(path: weights)
-        let archive: Archive
-        let model: ModelTensors
-        do {
-            archive = try Self.readTensors(file.bytes)
+        do throws(CheckpointError) {
+            let archive = try Self.readTensors(file.bytes)
             try Self.checkExpansion(archive.tensors, fileSize: file.bytes.count)
-            model = try ModelTensors(archive.tensors)
-        } catch {
-            throw CheckpointError(file: weights, fault: error.message)
-        }
-        let description = try Self.describe(
-            model, archive.isQuickGELU, weights: weights, activation: activation)
-        do {
+            let model = try ModelTensors(archive.tensors)
+            let folder = Self.folder(weights)
+            let description = try Self.describe(
+                model, archive.isQuickGELU, folder: folder, activation: activation)
             configuration = try ClipConfiguration(
                 model.tensors.mapValues(Tensor.shape), description)
             try Self.checkTensors(model.tensors, configuration)
-        } catch {
-            throw CheckpointError(file: weights, fault: error.message)
-        }
-        tensors = model.tensors
-        switch description.tokenizer {
-        case .clip(let markers):
-            self.markers = markers
-            sentencePiece = nil
-        case .files(let name, let cleaning):
-            markers = .openAI
-            let tokenizer = try SentencePieceTokenizer(
-                folder: Self.folder(weights), name: name, cleaning)
-            guard tokenizer.highestID < configuration.vocabularySize else {
-                throw CheckpointError(
-                    file: weights,
-                    fault:
+            tensors = model.tensors
+            switch description.tokenizer {
+            case .clip(let markers):
+                self.markers = markers
+                sentencePiece = nil
+            case .files(let name, let cleaning):
+                markers = .openAI
+                let tokenizer = try SentencePieceTokenizer(folder: folder, name: name, cleaning)
+                guard tokenizer.highestID < configuration.vocabularySize else {
+                    throw CheckpointError(
                         "has a vocabulary of \(configuration.vocabularySize) tokens, but its tokenizer gives ids up to \(tokenizer.highestID)"
-                )
+                    )
+                }
+                sentencePiece = tokenizer
             }
-            sentencePiece = tokenizer
+        } catch {
+            throw error.naming(weights)
         }
     }
 
@@ -137,19 +129,19 @@ public struct Checkpoint: Sendable {
 
     private static func readTensors(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(CheckpointFault) -> Archive {
+    ) throws(CheckpointError) -> Archive {
         if ZipArchive.recognises(bytes) { return try TorchArchive.read(bytes) }
-        if let what = OtherFile.describe(bytes) { throw CheckpointFault(what) }
+        if let what = OtherFile.describe(bytes) { throw CheckpointError(what) }
         if SafeTensors.recognises(bytes) {
             return Archive(tensors: try SafeTensors.tensors(bytes))
         }
-        throw CheckpointFault("is not a model file: neither a PyTorch archive nor safetensors")
+        throw CheckpointError("is not a model file: neither a PyTorch archive nor safetensors")
     }
 
     /// Finds out what the tensors do not show: from the configuration beside the weights, from the kind
     /// of archive, or from what the caller says. Nothing is guessed.
     private static func describe(
-        _ model: ModelTensors, _ isQuickGELU: Bool, weights: String, activation: Activation?
+        _ model: ModelTensors, _ isQuickGELU: Bool, folder: String, activation: Activation?
     ) throws(CheckpointError) -> ModelDescription {
         func checked(_ description: ModelDescription) throws(CheckpointError) -> ModelDescription {
             guard let activation,
@@ -157,15 +149,12 @@ public struct Checkpoint: Sendable {
                     || activation != description.text.activation
             else { return description }
             throw CheckpointError(
-                file: weights,
-                fault:
-                    "was trained with \(description.vision.activation.rawValue), as \(description.file ?? "its format") shows, but CLIP_ACTIVATION says \(activation.rawValue); unset it"
+                "was trained with \(description.vision.activation.rawValue), as \(description.file ?? "its format") shows, but CLIP_ACTIVATION says \(activation.rawValue); unset it"
             )
         }
         if isQuickGELU, model.layout == .openAI, model.architecture == .clip {
             return try checked(.openAI)
         }
-        let folder = folder(weights)
         let isHuggingFace = model.layout == .huggingFace
         let found =
             isHuggingFace
@@ -174,9 +163,7 @@ public struct Checkpoint: Sendable {
         if let found {
             guard found.architecture == model.architecture else {
                 throw CheckpointError(
-                    file: weights,
-                    fault:
-                        "holds a \(model.architecture.name) model, but \(found.file ?? "") beside it describes a \(found.architecture.name) model"
+                    "holds a \(model.architecture.name) model, but \(found.file ?? "") beside it describes a \(found.architecture.name) model"
                 )
             }
             return try checked(found)
@@ -186,9 +173,7 @@ public struct Checkpoint: Sendable {
             ? "config.json and preprocessor_config.json" : "open_clip_config.json"
         guard model.architecture == .clip else {
             throw CheckpointError(
-                file: weights,
-                fault:
-                    "is a SigLIP model; put its \(companions) and its tokenizer's files beside it"
+                "is a SigLIP model; put its \(companions) and its tokenizer's files beside it"
             )
         }
         // OpenAI's archives state these; OpenCLIP's files do not.
@@ -196,16 +181,14 @@ public struct Checkpoint: Sendable {
         if scalars.allSatisfy({ model.tensors[$0] != nil }) { return try checked(.openAI) }
         if let activation { return ModelDescription(activation: activation) }
         throw CheckpointError(
-            file: weights,
-            fault:
-                "does not say whether it was trained with QuickGELU (OpenAI, MetaCLIP, DFN) or GELU (LAION, DataComp), and with the wrong one every embedding is wrong; put its \(companions) beside it, or set CLIP_ACTIVATION to quick_gelu or gelu"
+            "does not say whether it was trained with QuickGELU (OpenAI, MetaCLIP, DFN) or GELU (LAION, DataComp), and with the wrong one every embedding is wrong; put its \(companions) beside it, or set CLIP_ACTIVATION to quick_gelu or gelu"
         )
     }
 
     /// Every tensor of the model must be known, and every tensor that is needed must be there.
     private static func checkTensors(
         _ tensors: [String: [TensorLayout]], _ configuration: ClipConfiguration
-    ) throws(CheckpointFault) {
+    ) throws(CheckpointError) {
         let needed = configuration.visionTensors + configuration.textTensors
         let names = Set(needed.map(\.name))
         // Names what there is too much of first: it tells what kind of model this is.
@@ -214,7 +197,7 @@ public struct Checkpoint: Sendable {
         for (name, shape) in needed {
             try check(tensors[name], name, shape)
             guard tensors[name]?.allSatisfy(\.type.isFraction) == true else {
-                throw CheckpointFault(
+                throw CheckpointError(
                     "the tensor \"\(name)\" holds integers; quantised weights are not supported")
             }
         }
@@ -222,11 +205,11 @@ public struct Checkpoint: Sendable {
 
     private static func check(
         _ parts: [TensorLayout]?, _ name: String, _ shape: [Int]
-    ) throws(CheckpointFault) {
-        guard let parts else { throw CheckpointFault("has no tensor \(quoted(name))") }
+    ) throws(CheckpointError) {
+        guard let parts else { throw CheckpointError("has no tensor \(quoted(name))") }
         let found = Tensor.shape(of: parts)
         guard found == shape else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "the tensor \"\(name)\" has the shape \(found), expected \(shape)")
         }
     }
@@ -238,12 +221,12 @@ public struct Checkpoint: Sendable {
 
     private static func checkExpansion(
         _ tensors: [String: TensorLayout], fileSize: Int
-    ) throws(CheckpointFault) {
+    ) throws(CheckpointError) {
         var total = 0
         for (name, layout) in tensors {
             let (sum, overflow) = total.addingReportingOverflow(layout.count)
             guard !overflow, sum <= fileSize + maximumOverlap else {
-                throw CheckpointFault(
+                throw CheckpointError(
                     "is corrupt or hostile: the tensor \(quoted(name)) claims more elements than the file can hold"
                 )
             }
@@ -258,7 +241,7 @@ public struct Checkpoint: Sendable {
         do {
             try Self.check(tensors[name], name, shape)
         } catch {
-            throw CheckpointError(file: path, fault: error.message)
+            throw error.naming(path)
         }
         return Tensor(name: name, parts: tensors[name]!, file: file)
     }

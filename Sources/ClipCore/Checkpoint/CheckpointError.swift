@@ -10,15 +10,15 @@ public struct CheckpointError: Error, Equatable, CustomStringConvertible {
         self.fault = fault
     }
 
+    /// Of a parser that does not know which file it reads; ``Checkpoint`` adds the name.
+    package init(_ fault: String) { self.init(file: "", fault: fault) }
+
+    /// The same error of this file, if it names none.
+    func naming(_ file: String) -> CheckpointError {
+        self.file.isEmpty ? CheckpointError(file: file, fault: fault) : self
+    }
+
     public var description: String { "\(file): \(fault)" }
-}
-
-/// A fault found deep inside a parser that does not know which file it reads;
-/// ``Checkpoint`` adds the name.
-package struct CheckpointFault: Error, Equatable {
-    package let message: String
-
-    package init(_ message: String) { self.message = message }
 }
 
 /// Text taken from a file, made fit for an error message: bounded, printable ASCII.
@@ -39,8 +39,7 @@ enum OtherFile {
             return "is a Git LFS pointer, not the file it stands for; fetch it with git lfs pull"
         }
         if text.hasPrefix("<!doctype html") || text.hasPrefix("<html") {
-            return
-                "is a web page (HTML); download the file itself, not the page about it"
+            return "is a web page (HTML); download the file itself, not the page about it"
         }
         return nil
     }
@@ -59,22 +58,18 @@ enum OtherFile {
                 ? "is the index of a model in several files, which is not supported; save the model in one file"
                 : "is a JSON file, not a model; name the file of weights, or its directory"
         }
-        if text.hasPrefix("gguf") {
-            return
-                "is a GGUF file, which is not supported; use the model's PyTorch or safetensors file"
+        func unsupported(_ kind: String) -> String {
+            "is \(kind), which is not supported; use the model's PyTorch or safetensors file"
         }
-        if bytes.starts(with: "\u{89}HDF".unicodeScalars.map { UInt8($0.value) }) {
-            return
-                "is an HDF5 file (Keras), which is not supported; use the model's PyTorch or safetensors file"
-        }
+        if text.hasPrefix("gguf") { return unsupported("a GGUF file") }
+        if bytes.starts(with: [0x89] + "HDF".utf8) { return unsupported("an HDF5 file (Keras)") }
         if bytes.starts(with: [0x1F, 0x8B]) { return "is compressed with gzip; unpack it first" }
         // A protocol buffer: field 1, ir_version, is a small number; then comes the producer's name or
         // the graph.
         if bytes.count > 3, bytes[0] == 0x08, (1...32).contains(bytes[1]),
             [0x12, 0x1A, 0x22, 0x3A, 0x42].contains(bytes[2])
         {
-            return
-                "is an ONNX file, which is not supported; use the model's PyTorch or safetensors file"
+            return unsupported("an ONNX file")
         }
         if bytes.count > 2, bytes[0] == 0x80, (2...5).contains(bytes[1]) {
             return

@@ -24,23 +24,21 @@ package enum ElementType: String, Sendable {
 
     /// By the name of PyTorch's storage class, such as `HalfStorage`.
     init?(storageClass name: String) {
-        guard let type = Self.storageClasses[name] else { return nil }
-        self = type
+        guard name.hasSuffix("Storage") else { return nil }
+        self.init(torchName: name.dropLast("Storage".count).lowercased())
     }
 
-    private static let storageClasses: [String: ElementType] = [
-        "HalfStorage": .float16, "BFloat16Storage": .bfloat16, "FloatStorage": .float32,
-        "DoubleStorage": .float64, "CharStorage": .int8, "ByteStorage": .uint8,
-        "ShortStorage": .int16, "IntStorage": .int32, "LongStorage": .int64,
-        "BoolStorage": .bool,
-    ]
-
-    /// By the name of a `torch.dtype`, such as `bfloat16`.
+    /// By the name of a `torch.dtype`, such as `bfloat16`, or of a C type that PyTorch uses beside it.
     init?(torchName name: String) {
         switch name {
         case "half": self = .float16
         case "float": self = .float32
         case "double": self = .float64
+        case "char": self = .int8
+        case "byte": self = .uint8
+        case "short": self = .int16
+        case "int": self = .int32
+        case "long": self = .int64
         default: self.init(rawValue: name)
         }
     }

@@ -9,7 +9,7 @@ extension ModelDescription {
         guard var model = try root.section("model_cfg") else {
             throw root.failure("has no model_cfg, which describes the model")
         }
-        let isQuick = try model.choice("quick_gelu", [(.bool(true), true), (.bool(false), false)])
+        let isQuick = try model.flag("quick_gelu")
         self.init(activation: isQuick == true ? .quickGELU : .gelu)
         self.file = Self.openCLIPFile
         guard var vision = try model.section("vision_cfg"),

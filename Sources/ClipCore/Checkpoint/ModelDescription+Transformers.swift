@@ -164,8 +164,7 @@ extension ModelDescription {
         preprocessing.interpolation =
             try images.choice("resample", [(.number(3), .bicubic), (.number(2), .bilinear)])
             ?? .bicubic
-        let crops =
-            try images.choice("do_center_crop", [(.bool(true), true), (.bool(false), false)])
+        let crops = try images.flag("do_center_crop")
         // A number is the length of the shorter side; height and width are both sides.
         if case .object(let size)? = images.peek("size"), size.keys.contains("shortest_edge") {
             var size = try images.section("size")!

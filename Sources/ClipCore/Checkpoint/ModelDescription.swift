@@ -158,6 +158,10 @@ struct ConfigurationSection {
         return choice.1
     }
 
+    mutating func flag(_ name: String) throws(CheckpointError) -> Bool? {
+        try choice(name, [(.bool(true), true), (.bool(false), false)])
+    }
+
     /// A setting that must have the value that changes nothing, or be left out.
     mutating func expect(_ name: String, _ neutral: JSONValue...) throws(CheckpointError) {
         _ = try choice(name, neutral.map { ($0, ()) })

@@ -13,11 +13,11 @@ enum SafeTensors {
 
     static func tensors(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(CheckpointFault) -> [String: TensorLayout] {
+    ) throws(CheckpointError) -> [String: TensorLayout] {
         var reader = try ByteReader(bytes, what: "its safetensors header")
         let length = try reader.size64()
         guard length <= maximumHeader else {
-            throw CheckpointFault("is corrupt: its safetensors header is too long")
+            throw CheckpointError("is corrupt: its safetensors header is too long")
         }
         let header = try reader.take(length)
         let data = reader.offset..<bytes.count
@@ -31,36 +31,32 @@ enum SafeTensors {
                 let shape = integers(entry["shape"]), let offsets = integers(entry["data_offsets"])
             else { throw damagedHeader }
             guard let type = ElementType(safetensorsName: dtype) else {
-                throw CheckpointFault(
+                throw CheckpointError(
                     "the tensor \(quoted(name)) has elements of an unsupported type (\(quoted(dtype)))"
                 )
             }
             guard offsets.count == 2, offsets[0] >= 0, offsets[0] <= offsets[1],
                 offsets[1] <= data.count
-            else { throw Self.damaged(name) }
+            else { throw damaged(name) }
             let storage = data.lowerBound + offsets[0]..<data.lowerBound + offsets[1]
-            do {
-                let layout = try TensorLayout(
-                    type: type, shape: shape,
-                    strides: TensorLayout.contiguousStrides(shape), offset: 0, storage: storage)
-                // The size is checked: a layout's elements never outnumber its storage here.
-                guard layout.count * type.size == storage.count else {
-                    throw Self.damaged(name)
-                }
-                tensors[name] = layout
-            } catch {
-                throw Self.damaged(name)
+            let layout = try? TensorLayout(
+                type: type, shape: shape, strides: TensorLayout.contiguousStrides(shape),
+                offset: 0, storage: storage)
+            // A layout's elements never outnumber its storage.
+            guard let layout, layout.count * type.size == storage.count else {
+                throw damaged(name)
             }
+            tensors[name] = layout
         }
         return tensors
     }
 
-    private static func damaged(_ name: String) -> CheckpointFault {
-        CheckpointFault("is corrupt: the tensor \(quoted(name)) is damaged")
+    private static func damaged(_ name: String) -> CheckpointError {
+        CheckpointError("is corrupt: the tensor \(quoted(name)) is damaged")
     }
 
-    private static var damagedHeader: CheckpointFault {
-        CheckpointFault("is corrupt: its safetensors header is damaged")
+    private static var damagedHeader: CheckpointError {
+        CheckpointError("is corrupt: its safetensors header is damaged")
     }
 
     private static func integers(_ value: JSONValue?) -> [Int]? {

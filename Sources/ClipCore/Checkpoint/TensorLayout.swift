@@ -36,8 +36,8 @@ package struct TensorLayout: Sendable, Equatable {
     ///   - offset: first element within the storage, in elements.
     package init(
         type: ElementType, shape: [Int], strides: [Int], offset: Int, storage: Range<Int>
-    ) throws(CheckpointFault) {
-        let damaged = CheckpointFault("a tensor reaches outside its storage")
+    ) throws(CheckpointError) {
+        let damaged = CheckpointError("a tensor reaches outside its storage")
         guard shape.count == strides.count, shape.count <= 8, offset >= 0,
             shape.allSatisfy({ $0 >= 0 }), strides.allSatisfy({ $0 >= 0 })
         else { throw damaged }

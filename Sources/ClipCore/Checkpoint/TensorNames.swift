@@ -17,8 +17,8 @@ struct ModelTensors {
         (.huggingFace, "vision_model.embeddings.patch_embedding.weight", "vision_model."),
     ]
 
-    /// - Throws: `CheckpointFault` when there is no CLIP model, another kind of it, or more than one.
-    init(_ stored: [String: TensorLayout]) throws(CheckpointFault) {
+    /// - Throws: ``CheckpointError`` when there is no CLIP model, another kind of it, or more than one.
+    init(_ stored: [String: TensorLayout]) throws(CheckpointError) {
         // Training checkpoints keep the model under a name (`state_dict`, `model`) or a wrapper's
         // prefix (`module` for data parallel training); the part that holds the model is kept.
         var found: [(prefix: String, layout: Layout, tower: String)] = []
@@ -34,18 +34,18 @@ struct ModelTensors {
             if stored.keys.contains(where: { $0.contains("visual.trunk.") }) {
                 throw Self.otherTimmTower
             }
-            throw CheckpointFault(
+            throw CheckpointError(
                 "holds no CLIP model: the tensor \"visual.conv1.weight\" is missing")
         }
         guard found.count == 1 else {
             let names = found.prefix(2).map { quoted($0.prefix + $0.tower) }
-            throw CheckpointFault(
+            throw CheckpointError(
                 "holds more than one model (\(names[0]) and \(names[1])); save the one to be used in a file of its own"
             )
         }
         let prefix = model.prefix
         guard stored[prefix + "visual.layer1.0.conv1.weight"] == nil else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "is a CLIP model with a ResNet as vision tower; only vision transformers are supported"
             )
         }
@@ -72,7 +72,7 @@ struct ModelTensors {
             var tensor = renamed.isTransposed ? tensor.transposed : tensor
             if renamed.isRenamed { tensor = tensor.squeezed }
             guard parts[renamed.name, default: [:]].updateValue(tensor, forKey: renamed.part) == nil
-            else { throw CheckpointFault("holds the tensor \(quoted(name)) twice") }
+            else { throw CheckpointError("holds the tensor \(quoted(name)) twice") }
         }
         for (name, numbered) in parts {
             let layouts = numbered.sorted { $0.key < $1.key }
@@ -82,15 +82,15 @@ struct ModelTensors {
                         && $0.value.shape.isEmpty == layouts[0].value.shape.isEmpty
                 })
             else {
-                throw CheckpointFault(
+                throw CheckpointError(
                     "the parts of \(quoted(name)) (queries, keys and values) do not fit together")
             }
             tensors[name] = layouts.map(\.value)
         }
     }
 
-    private static var otherTimmTower: CheckpointFault {
-        CheckpointFault(
+    private static var otherTimmTower: CheckpointError {
+        CheckpointError(
             "is an OpenCLIP model with a vision tower of timm that is not SigLIP's, which is not supported"
         )
     }
@@ -217,7 +217,7 @@ struct ModelTensors {
     }
 
     /// What an unknown tensor within a model probably belongs to.
-    static func unknown(_ name: String) -> CheckpointFault {
+    static func unknown(_ name: String) -> CheckpointError {
         let kinds = [
             (".ls_1.", "LayerScale"), (".ls_2.", "LayerScale"), (".ls1.", "LayerScale"),
             (".ls2.", "LayerScale"), ("lora_", "LoRA, not merged"),
@@ -226,7 +226,7 @@ struct ModelTensors {
             ("text_decoder", "CoCa"),
         ]
         let kind = kinds.first { name.contains($0.0) }.map { " (\($0.1))" } ?? ""
-        return CheckpointFault(
+        return CheckpointError(
             "has the tensor \(quoted(name))\(kind), which is not part of a supported CLIP model; without it the embeddings would be wrong"
         )
     }

@@ -9,7 +9,7 @@ enum TorchArchive {
 
     static func read(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(CheckpointFault) -> Checkpoint.Archive {
+    ) throws(CheckpointError) -> Checkpoint.Archive {
         let zip = try ZipArchive(bytes)
         guard
             let main = zip.entries.keys.filter({ $0.hasSuffix("/data.pkl") }).min(by: {
@@ -17,7 +17,7 @@ enum TorchArchive {
                 ($0.utf8.count, $0) < ($1.utf8.count, $1)
             }), let pickleEntry = zip.entries[main]
         else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "is a zip archive but holds no PyTorch model (no data.pkl, stored uncompressed)")
         }
         let root = String(main.dropLast("data.pkl".count))
@@ -25,15 +25,15 @@ enum TorchArchive {
         if let order = zip.entries[root + "byteorder"],
             bytes[try zip.range(of: order)].elementsEqual("big".utf8)
         {
-            throw CheckpointFault("was saved on a big-endian machine, which is not supported")
+            throw CheckpointError("was saved on a big-endian machine, which is not supported")
         }
         let pickleBytes = UnsafeRawBufferPointer(rebasing: bytes[try zip.range(of: pickleEntry)])
         guard pickleBytes.count <= maximumPickle else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "is corrupt or hostile: its pickle is larger than any model needs")
         }
         guard ZipArchive.checksum(pickleBytes) == pickleEntry.checksum else {
-            throw CheckpointFault("is corrupt: the checksum of its pickle is wrong")
+            throw CheckpointError("is corrupt: the checksum of its pickle is wrong")
         }
         let pickle = try Pickle(pickleBytes)
         var walk = ModuleWalk(pickle: pickle, zip: zip, root: root)
@@ -70,13 +70,7 @@ private struct ModuleWalk {
     private static let maximumSteps = 200_000
     private static let maximumDepth = 64
 
-    init(pickle: Pickle, zip: ZipArchive, root: String) {
-        self.pickle = pickle
-        self.zip = zip
-        self.root = root
-    }
-
-    mutating func run() throws(CheckpointFault) {
+    mutating func run() throws(CheckpointError) {
         var pending: [(reference: Pickle.Reference, path: String, depth: Int)] = [
             (pickle.root, "", 0)
         ]
@@ -92,7 +86,7 @@ private struct ModuleWalk {
             for (key, value) in pickle.members(reference) {
                 steps += 1
                 guard steps <= Self.maximumSteps else {
-                    throw CheckpointFault("is corrupt or hostile: it has more parts than any model")
+                    throw CheckpointError("is corrupt or hostile: it has more parts than any model")
                 }
                 guard let name = pickle.string(key) else { continue }
                 // A module pickled whole keeps its parts in these; they are not part of the path.
@@ -107,7 +101,7 @@ private struct ModuleWalk {
     /// The tensor that a value rebuilds, or nil when it is something else.
     private func tensor(
         _ reference: Pickle.Reference, _ path: String
-    ) throws(CheckpointFault) -> TensorLayout? {
+    ) throws(CheckpointError) -> TensorLayout? {
         var reference = reference
         // A parameter wraps a tensor, once.
         if let object = pickle.object(reference),
@@ -129,7 +123,7 @@ private struct ModuleWalk {
             let key = pickle.string(storage[2]),
             let offset = pickle.int(arguments[1]),
             let shape = sizes(arguments[2]), let strides = sizes(arguments[3])
-        else { throw CheckpointFault("is corrupt: the tensor \(quoted(path)) is damaged") }
+        else { throw CheckpointError("is corrupt: the tensor \(quoted(path)) is damaged") }
 
         var className = storageClass.split(separator: ".").last.map(String.init) ?? ""
         var type = ElementType(storageClass: className)
@@ -140,22 +134,22 @@ private struct ModuleWalk {
             type = ElementType(torchName: className)
         }
         guard let type else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "the tensor \(quoted(path)) has elements of an unsupported type (\(quoted(className)))"
             )
         }
         guard let entry = zip.entries["\(root)data/\(key)"] else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "is corrupt: the data of the tensor \(quoted(path)) is missing or compressed")
         }
         let range = try zip.range(of: entry)
-        do {
-            return try TensorLayout(
-                type: type, shape: shape, strides: strides, offset: offset, storage: range)
-        } catch {
-            throw CheckpointFault(
+        let layout = try? TensorLayout(
+            type: type, shape: shape, strides: strides, offset: offset, storage: range)
+        guard let layout else {
+            throw CheckpointError(
                 "is corrupt: the tensor \(quoted(path)) reaches outside its storage")
         }
+        return layout
     }
 
     private func sizes(_ reference: Pickle.Reference) -> [Int]? {

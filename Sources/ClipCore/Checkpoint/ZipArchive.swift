@@ -28,15 +28,15 @@ package struct ZipArchive {
     }
 
     /// - Parameter bytes: the whole file; it must outlive the archive.
-    package init(_ bytes: UnsafeRawBufferPointer) throws(CheckpointFault) {
+    package init(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
         self.bytes = bytes
         let directory = try Self.locateDirectory(bytes)
         // A central header takes at least 46 bytes, so the count is bounded by the file itself.
         guard directory.count <= directory.range.count / 46 else {
-            throw CheckpointFault("is corrupt: its zip directory is shorter than it claims")
+            throw CheckpointError("is corrupt: its zip directory is shorter than it claims")
         }
         guard directory.count <= Self.maximumEntries else {
-            throw CheckpointFault("is corrupt or hostile: it has more parts than any model")
+            throw CheckpointError("is corrupt or hostile: it has more parts than any model")
         }
         var entries: [String: Entry] = [:]
         entries.reserveCapacity(directory.count)
@@ -47,7 +47,7 @@ package struct ZipArchive {
         for _ in 0..<directory.count {
             let (name, entry) = try Self.readEntry(&reader)
             guard names.insert(name).inserted else {
-                throw CheckpointFault("is corrupt: its zip directory lists \(quoted(name)) twice")
+                throw CheckpointError("is corrupt: its zip directory lists \(quoted(name)) twice")
             }
             entries[name] = entry
         }
@@ -56,10 +56,10 @@ package struct ZipArchive {
 
     /// Where an entry's bytes lie in the file. Read from the local header on demand: most entries of
     /// a TorchScript archive are source code, which is not needed.
-    package func range(of entry: Entry) throws(CheckpointFault) -> Range<Int> {
+    package func range(of entry: Entry) throws(CheckpointError) -> Range<Int> {
         var local = try ByteReader(bytes, at: entry.header, what: "a zip entry")
         guard try local.integer(UInt32.self) == 0x0403_4B50 else {
-            throw CheckpointFault("is corrupt: a zip entry has no header")
+            throw CheckpointError("is corrupt: a zip entry has no header")
         }
         _ = try local.take(22)
         let name = Int(try local.integer(UInt16.self))
@@ -68,10 +68,7 @@ package struct ZipArchive {
         return try local.take(entry.size)
     }
 
-    private struct Directory {
-        let range: Range<Int>
-        let count: Int
-    }
+    private typealias Directory = (range: Range<Int>, count: Int)
 
     /// Bytes that may follow an archive, as of a copy padded to whole blocks.
     private static let maximumTrailer = 1 << 20
@@ -79,7 +76,7 @@ package struct ZipArchive {
     /// Finds the central directory through the record at the end of the archive.
     private static func locateDirectory(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(CheckpointFault) -> Directory {
+    ) throws(CheckpointError) -> Directory {
         // The record is 22 bytes and a comment of at most 65,535, which reaches to the end of the file;
         // so a signature inside a comment is recognised as such.
         let last = bytes.count - 22
@@ -100,13 +97,13 @@ package struct ZipArchive {
                 return found
             }
         }
-        throw CheckpointFault("is truncated: the zip directory at its end is missing")
+        throw CheckpointError("is truncated: the zip directory at its end is missing")
     }
 
     /// - Parameter position: where the end record begins.
     private static func directory(
         _ bytes: UnsafeRawBufferPointer, _ position: Int
-    ) throws(CheckpointFault) -> Directory {
+    ) throws(CheckpointError) -> Directory {
         var reader = try ByteReader(bytes, at: position + 4, what: "the zip end record")
         let disk = try reader.integer(UInt16.self)
         _ = try reader.take(2 + 2)
@@ -121,7 +118,7 @@ package struct ZipArchive {
             let record = try locator.size64()
             var reader = try ByteReader(bytes, at: record, what: "the zip64 end record")
             guard try reader.integer(UInt32.self) == 0x0606_4B50 else {
-                throw CheckpointFault("is corrupt: its zip64 end record is damaged")
+                throw CheckpointError("is corrupt: its zip64 end record is damaged")
             }
             _ = try reader.take(8 + 2 + 2 + 4 + 4 + 8)
             count = try reader.size64()
@@ -129,13 +126,13 @@ package struct ZipArchive {
             start = try reader.size64()
             end = record
         } else if disk != 0 {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "is a zip archive split over several files, which is not supported")
         }
         guard start <= end, size <= end - start else {
-            throw CheckpointFault("is corrupt: its zip directory lies outside the file")
+            throw CheckpointError("is corrupt: its zip directory lies outside the file")
         }
-        return Directory(range: start..<start + size, count: count)
+        return (start..<start + size, count)
     }
 
     private static func signature(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> UInt32 {
@@ -149,9 +146,9 @@ package struct ZipArchive {
     /// Reads one central header; no entry when it is compressed or encrypted.
     private static func readEntry(
         _ reader: inout ByteReader
-    ) throws(CheckpointFault) -> (String, Entry?) {
+    ) throws(CheckpointError) -> (String, Entry?) {
         guard try reader.integer(UInt32.self) == 0x0201_4B50 else {
-            throw CheckpointFault("is corrupt: its zip directory is damaged")
+            throw CheckpointError("is corrupt: its zip directory is damaged")
         }
         _ = try reader.take(2 + 2)
         let flags = try reader.integer(UInt16.self)
@@ -186,13 +183,11 @@ package struct ZipArchive {
 
         guard method == 0, flags & 1 == 0 else { return (name, nil) }
         guard stored == size else {
-            throw CheckpointFault("is corrupt: the zip entry \(quoted(name)) has two sizes")
+            throw CheckpointError("is corrupt: the zip entry \(quoted(name)) has two sizes")
         }
         return (name, Entry(checksum: checksum, size: size, header: header))
     }
-}
 
-extension ZipArchive {
     /// The CRC-32 of an entry.
     package static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
         let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)

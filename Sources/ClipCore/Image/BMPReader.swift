@@ -3,58 +3,72 @@
 /// Colour tables that hold black and white, or the grey ramp, make bilevel and grey images. 32 bits
 /// have alpha only where masks say so. Lines stay in the file; a run-length-coded image takes a byte
 /// a pixel.
-struct BMPReader {
-    /// How a pixel is stored, named as in Pillow: from the low byte up.
+final class BMPReader: LineReader {
+    /// How a pixel is stored, from the low byte up.
     private enum Layout {
         case bits(Int)
-        case bgr15
-        case bgr16
+        /// 16 bits: blue in the lowest 5, red in 5 from this bit up, and the highest value of green between.
+        case packed(red: Int, greenLevels: Int)
         /// Bytes of a pixel, and where in it red, green, blue and perhaps alpha are.
         case bytes(Int, [Int])
+
+        static let bgr15 = Layout.packed(red: 10, greenLevels: 31)
+        static let bgr16 = Layout.packed(red: 11, greenLevels: 63)
     }
 
+    private(set) var shape = ImageShape(width: 0, height: 0, mode: .rgb)
     private let bytes: UnsafeRawBufferPointer
-    private var width = 0
-    private var height = 0
     private var isTopDown = false
     private var bits = 0
     private var compression = 0
     private var layout = Layout.bits(8)
-    private var mode = PixelImage.Mode.rgb
-    private var palette: [UInt8] = []
     private var dataOffset = 0
 
+    private var lineBytes = 0
+    private var stride = 0
+    private var row = 0
+    private var columns = 0..<0
+    private var line = LineBuffer<UInt8>(0)
+
+    /// - Parameter bytes: the whole file; must outlive the reader
     static func open(
         _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
     ) throws(ImageError) -> any LineReader {
-        var reader = BMPReader(bytes)
-        return try reader.read(limits)
+        let reader = try BMPReader(bytes, limits)
+        return reader.hasRuns ? WholeImageReader(reader.shape, decode: reader.readRuns) : reader
     }
 
-    private init(_ bytes: UnsafeRawBufferPointer) {
+    private var hasRuns: Bool { compression == 1 || compression == 2 }
+
+    private init(_ bytes: UnsafeRawBufferPointer, _ limits: ImageLimits) throws(ImageError) {
         self.bytes = bytes
-    }
-
-    private mutating func read(_ limits: ImageLimits) throws(ImageError) -> any LineReader {
         try readHeader()
-        let pixels = try limits.pixels(width: width, height: height)
-        let shape = ImageShape(width: width, height: height, mode: mode, palette: palette)
-        if compression == 1 || compression == 2 {
+        let pixels = try limits.pixels(width: shape.width, height: shape.height)
+        guard !hasRuns else {
             try limits.checkMemory(pixels)
-            let runs = self
-            return WholeImageReader(shape) { canvas throws(ImageError) in
-                try runs.readRuns(into: canvas)
-            }
+            return
         }
-        return try BMPLines(
-            shape, unpack: unpacker(), lineBits: lineBits,
-            stride: (width * bits + 31) >> 3 & ~3, offset: dataOffset, isTopDown: isTopDown,
-            bytes: bytes, limits: limits)
+        let lineBits =
+            switch layout {
+            case .bits(let bits): shape.width * bits
+            case .packed: shape.width * 16
+            case .bytes(let count, _): shape.width * count * 8
+            }
+        lineBytes = (lineBits + 7) / 8
+        stride = (shape.width * bits + 31) >> 3 & ~3
+        guard lineBytes <= stride else { throw .corrupt("its lines are shorter than its width") }
+        // The last line's padding may be missing.
+        guard dataOffset <= bytes.count,
+            bytes.count - dataOffset >= stride * (shape.height - 1) + lineBytes
+        else { throw .truncated }
+        let capacity = shape.width * shape.mode.bytesPerPixel
+        try limits.checkMemory(capacity)
+        line = LineBuffer(capacity)
     }
 
     // MARK: Header
 
-    private mutating func readHeader() throws(ImageError) {
+    private func readHeader() throws(ImageError) {
         var cursor = ByteCursor(bytes)
         let file = try cursor.bytes(14)
         dataOffset = file.littleEndian32(at: 10)
@@ -67,23 +81,23 @@ struct BMPReader {
         var masks: [Int] = []
         let entryBytes = headerSize == 12 ? 3 : 4
         if headerSize == 12 {
-            (width, height) = (header.littleEndian16(at: 0), header.littleEndian16(at: 2))
+            shape.width = header.littleEndian16(at: 0)
+            shape.height = header.littleEndian16(at: 2)
             bits = header.littleEndian16(at: 6)
         } else {
-            (width, height) = (header.littleEndian32(at: 0), header.littleEndian32(at: 4))
+            shape.width = header.littleEndian32(at: 0)
+            shape.height = header.littleEndian32(at: 4)
             isTopDown = header[7] == 0xFF
-            if isTopDown { height = (1 << 32) - height }
+            if isTopDown { shape.height = (1 << 32) - shape.height }
             bits = header.littleEndian16(at: 10)
             compression = header.littleEndian32(at: 12)
             colors = header.littleEndian32(at: 28)
             if compression == 3 {
-                if header.count >= 48 {
-                    masks = (0..<3).map { header.littleEndian32(at: 36 + $0 * 4) }
-                    masks.append(header.count >= 52 ? header.littleEndian32(at: 48) : 0)
-                } else {
-                    let after = try cursor.bytes(12)
-                    masks = (0..<3).map { after.littleEndian32(at: $0 * 4) } + [0]
-                }
+                let isInside = header.count >= 48
+                let source = isInside ? header[36...] : try cursor.bytes(12)[...]
+                let fields = UnsafeRawBufferPointer(rebasing: source)
+                masks = (0..<3).map { fields.littleEndian32(at: $0 * 4) }
+                masks.append(fields.count >= 16 ? fields.littleEndian32(at: 12) : 0)
             }
         }
         guard [1, 4, 8, 16, 24, 32].contains(bits) else {
@@ -93,13 +107,13 @@ struct BMPReader {
         if dataOffset == 14 + headerSize, bits <= 8 { dataOffset += entryBytes * colors }
 
         switch compression {
-        case 0: layout = Self.plainLayout(bits)
+        case 0:
+            layout = bits < 16 ? .bits(bits) : bits == 16 ? .bgr15 : .bytes(bits / 8, [2, 1, 0])
         case 1, 2:
             guard bits <= 8 else {
                 throw .unsupportedVariant(.bmp, "runs of \(bits) bits a pixel")
             }
-            layout = .bits(8)
-        case 3: (layout, mode) = try Self.layout(bits: bits, masks: masks)
+        case 3: (layout, shape.mode) = try Self.layout(bits: bits, masks: masks)
         default: throw .unsupportedVariant(.bmp, "compression \(compression)")
         }
         if bits <= 8 {
@@ -109,16 +123,6 @@ struct BMPReader {
             readPalette(cursor.bytes(atMost: entryBytes * colors), entryBytes, colors)
         }
         if dataOffset == 0 { dataOffset = cursor.offset }
-    }
-
-    /// Bits of a colour table's index come with the colour table.
-    private static func plainLayout(_ bits: Int) -> Layout {
-        switch bits {
-        case 16: .bgr15
-        case 24: .bytes(3, [2, 1, 0])
-        case 32: .bytes(4, [2, 1, 0])
-        default: .bits(bits)
-        }
     }
 
     /// The arrangements of masks that Pillow knows.
@@ -142,9 +146,7 @@ struct BMPReader {
     }
 
     /// - Parameter table: `[colors, entryBytes]`, or the part of it that the file has
-    private mutating func readPalette(
-        _ table: UnsafeRawBufferPointer, _ entryBytes: Int, _ colors: Int
-    ) {
+    private func readPalette(_ table: UnsafeRawBufferPointer, _ entryBytes: Int, _ colors: Int) {
         let isGrey = (0..<colors).allSatisfy { index in
             let value = colors == 2 ? index * 255 : index
             let start = index * entryBytes
@@ -152,60 +154,61 @@ struct BMPReader {
                 && table[start..<start + 3].allSatisfy { Int($0) == value }
         }
         if isGrey {
-            mode = colors <= 2 ? .bilevel : .grey
+            shape.mode = colors <= 2 ? .bilevel : .grey
             // As Pillow has it, even where the file has 4 bits or 8 of them.
             if compression == 0 { layout = .bits(colors <= 2 ? 1 : 8) }
             return
         }
-        mode = .palette
-        palette = [UInt8](repeating: 0, count: 768)
+        shape.mode = .palette
+        shape.palette = [UInt8](repeating: 0, count: 768)
         for index in 0..<table.count / entryBytes {
             for channel in 0..<3 {
-                palette[index * 3 + channel] = table[index * entryBytes + 2 - channel]
+                shape.palette[index * 3 + channel] = table[index * entryBytes + 2 - channel]
             }
         }
     }
 
     // MARK: Lines
 
-    private var lineBits: Int {
-        switch layout {
-        case .bits(let bits): width * bits
-        case .bgr15, .bgr16: width * 16
-        case .bytes(let count, _): width * count * 8
-        }
+    func start(rows: Range<Int>, columns: Range<Int>) {
+        row = rows.lowerBound
+        self.columns = columns
     }
 
-    /// What makes a range of a line's pixels from the line as stored.
-    private func unpacker() -> BMPLines.Unpacker {
+    func nextLine() -> UnsafePointer<UInt8> {
+        let start = dataOffset + place(row) * stride
+        unpack(UnsafeRawBufferPointer(rebasing: bytes[start..<start + lineBytes]), line.start)
+        row += 1
+        return UnsafePointer(line.start)
+    }
+
+    func finish() {}
+
+    /// The row in the other order; as a rule the file's is from the bottom up.
+    private func place(_ row: Int) -> Int { isTopDown ? row : shape.height - 1 - row }
+
+    /// Makes the wanted pixels of a line from the line as stored.
+    private func unpack(_ stored: UnsafeRawBufferPointer, _ output: UnsafeMutablePointer<UInt8>) {
         switch layout {
         case .bits(let bits):
-            let isBilevel = mode == .bilevel
+            let isBilevel = shape.mode == .bilevel
             let mask = UInt8(truncatingIfNeeded: (1 << bits) - 1)
-            return { line, columns, output in
-                for (i, x) in columns.enumerated() {
-                    let at = x * bits
-                    let sample = line[at >> 3] >> UInt8(8 - bits - at & 7) & mask
-                    output[i] = isBilevel ? (sample == 0 ? 0 : 255) : sample
-                }
+            for (i, x) in columns.enumerated() {
+                let at = x * bits
+                let sample = stored[at >> 3] >> UInt8(8 - bits - at & 7) & mask
+                output[i] = isBilevel ? (sample == 0 ? 0 : 255) : sample
             }
-        case .bgr15, .bgr16:
-            var (green, red, greenLevels) = (5, 10, 31)
-            if case .bgr16 = layout { (green, red, greenLevels) = (5, 11, 63) }
-            return { line, columns, output in
-                for (i, x) in columns.enumerated() {
-                    let pixel = line.littleEndian16(at: x * 2)
-                    output[i * 3] = UInt8((pixel >> red & 31) * 255 / 31)
-                    output[i * 3 + 1] = UInt8((pixel >> green & greenLevels) * 255 / greenLevels)
-                    output[i * 3 + 2] = UInt8((pixel & 31) * 255 / 31)
-                }
+        case .packed(let red, let greenLevels):
+            for (i, x) in columns.enumerated() {
+                let pixel = stored.littleEndian16(at: x * 2)
+                output[i * 3] = UInt8((pixel >> red & 31) * 255 / 31)
+                output[i * 3 + 1] = UInt8((pixel >> 5 & greenLevels) * 255 / greenLevels)
+                output[i * 3 + 2] = UInt8((pixel & 31) * 255 / 31)
             }
         case .bytes(let count, let places):
-            return { line, columns, output in
-                for (i, x) in columns.enumerated() {
-                    for (channel, place) in places.enumerated() {
-                        output[i * places.count + channel] = line[x * count + place]
-                    }
+            for (i, x) in columns.enumerated() {
+                for (channel, place) in places.enumerated() {
+                    output[i * places.count + channel] = stored[x * count + place]
                 }
             }
         }
@@ -215,17 +218,17 @@ struct BMPReader {
 
     /// Run-length-coded images (`BmpRleDecoder`).
     private func readRuns(into canvas: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
+        let width = shape.width
         let isNibbles = compression == 2
+        let isBilevel = shape.mode == .bilevel
         var cursor = ByteCursor(bytes, at: dataOffset)
         var count = 0
         var x = 0
-        /// Samples in the order of the file, which is from the bottom up as a rule.
+        /// Samples in the order of the file.
         func append(_ sample: UInt8) {
             guard count < canvas.count else { return }
-            let row = count / width
-            let line = isTopDown ? row : height - 1 - row
-            let value = mode == .bilevel && sample != 0 ? 255 : sample
-            canvas[line * width + count % width] = value
+            canvas[place(count / width) * width + count % width] =
+                isBilevel && sample != 0 ? 255 : sample
             count += 1
         }
         runs: while count < canvas.count {
@@ -265,62 +268,4 @@ struct BMPReader {
         }
         guard count == canvas.count else { throw .truncated }
     }
-}
-
-/// The lines of a bitmap without compression.
-private final class BMPLines: LineReader {
-    typealias Unpacker = (UnsafeRawBufferPointer, Range<Int>, UnsafeMutablePointer<UInt8>) -> Void
-
-    let shape: ImageShape
-    private let unpack: Unpacker
-    private let lineBytes: Int
-    private let stride: Int
-    private let offset: Int
-    private let isTopDown: Bool
-    private let bytes: UnsafeRawBufferPointer
-    private var row = 0
-    private var columns = 0..<0
-    private let line: UnsafeMutablePointer<UInt8>
-
-    init(
-        _ shape: ImageShape, unpack: @escaping Unpacker, lineBits: Int, stride: Int,
-        offset: Int, isTopDown: Bool, bytes: UnsafeRawBufferPointer, limits: ImageLimits
-    ) throws(ImageError) {
-        lineBytes = (lineBits + 7) / 8
-        guard lineBytes <= stride else { throw .corrupt("its lines are shorter than its width") }
-        // The last line's padding may be missing.
-        guard offset <= bytes.count,
-            bytes.count - offset >= stride * (shape.height - 1) + lineBytes
-        else { throw .truncated }
-        let capacity = shape.width * shape.mode.bytesPerPixel + linePadding
-        try limits.checkMemory(capacity - linePadding)
-        self.shape = shape
-        self.unpack = unpack
-        self.stride = stride
-        self.offset = offset
-        self.isTopDown = isTopDown
-        self.bytes = bytes
-        line = .allocate(capacity: capacity)
-        line.initialize(repeating: 0, count: capacity)
-    }
-
-    deinit {
-        line.deallocate()
-    }
-
-    func start(rows: Range<Int>, columns: Range<Int>) {
-        row = rows.lowerBound
-        self.columns = columns
-    }
-
-    func nextLine() -> UnsafePointer<UInt8> {
-        let place = isTopDown ? row : shape.height - 1 - row
-        let start = offset + place * stride
-        unpack(
-            UnsafeRawBufferPointer(rebasing: bytes[start..<start + lineBytes]), columns, line)
-        row += 1
-        return UnsafePointer(line)
-    }
-
-    func finish() {}
 }

@@ -8,107 +8,84 @@ final class BicubicWindow: LineConsumer {
     private let window: ResampledWindow
     private let channels: Int
     private let horizontal: HorizontalPass?
-    private let verticalWeights: [Int32]
-    private var vertical: VerticalPass?
+    private let vertical: VerticalPass?
     /// Pillow does not touch alpha in an image that keeps its size.
     private let isPremultiplied: Bool
+    private var row: Int
+    /// Output lines that are complete.
+    private var complete = 0
 
     /// Samples of a line between the passes.
     private let sumCount: Int
     /// `[capacity, sumCount]`
-    private let sums: UnsafeMutablePointer<Int32>
-    /// Of the lines that are averaged; only where they are.
-    private let averageSums: UnsafeMutablePointer<UInt16>
-    /// Source lines in `averageSums`.
-    private var summedLines = 0
-    private let average: UnsafeMutablePointer<UInt8>
-    private var row: Int
-    /// A source line, premultiplied; only where needed.
-    private let premultiplied: UnsafeMutablePointer<UInt8>
+    private let sums: LineBuffer<Int32>
+    /// Of the lines that are averaged, where they are.
+    private let averageSums: LineBuffer<UInt16>
+    private let average: LineBuffer<UInt8>
+    /// A source line, premultiplied where needed.
+    private let premultiplied: LineBuffer<UInt8>
     /// A line between the passes.
-    private let middle: UnsafeMutablePointer<UInt8>
-    private var pixels: UnsafeMutablePointer<UInt8>
-    /// Output lines that are complete.
-    private var complete = 0
+    private let middle: LineBuffer<UInt8>
+    private let pixels: LineBuffer<UInt8>
 
     init(_ window: ResampledWindow) {
         self.window = window
         channels = window.shape.mode.channels
         let horizontalWeights = window.horizontal()
-        let verticalWeights = window.vertical()
+        vertical = window.vertical().map(VerticalPass.init)
         sourceColumns = horizontalWeights?.span ?? window.columns
         let lines = window.averagedLines
         sourceRows =
-            verticalWeights.map {
-                $0.span.lowerBound * lines..<min($0.span.upperBound * lines, window.shape.height)
+            vertical.map {
+                let span = $0.weights.span
+                return span.lowerBound * lines..<min(span.upperBound * lines, window.shape.height)
             } ?? window.rows
         row = sourceRows.lowerBound
         horizontal = horizontalWeights.map {
             HorizontalPass($0, channels: window.shape.mode.channels)
         }
-        vertical = verticalWeights.map { VerticalPass($0) }
-        self.verticalWeights = verticalWeights?.weights ?? []
-        isPremultiplied =
-            window.shape.mode.hasAlpha && (horizontal != nil || vertical != nil)
+        isPremultiplied = window.shape.mode.hasAlpha && (horizontal != nil || vertical != nil)
 
         let sourceBytes = sourceColumns.count * channels
         let lineBytes = window.columns.count * channels
         sumCount = window.isVerticalFirst ? sourceBytes : lineBytes
-        sums = .allocate(capacity: max(1, (vertical?.capacity ?? 0) * sumCount))
-        premultiplied = .allocate(capacity: isPremultiplied ? sourceBytes + linePadding : 1)
-        let averageBytes = lines > 1 ? sourceBytes + linePadding : 1
-        averageSums = .allocate(capacity: averageBytes)
-        average = .allocate(capacity: averageBytes)
-        average.initialize(repeating: 0, count: averageBytes)
-        let middleBytes = max(sourceBytes, lineBytes) + linePadding
-        middle = .allocate(capacity: middleBytes)
-        pixels = .allocate(capacity: window.rows.count * lineBytes)
-        if isPremultiplied {
-            premultiplied.initialize(repeating: 0, count: sourceBytes + linePadding)
-        }
-        middle.initialize(repeating: 0, count: middleBytes)
-        pixels.initialize(repeating: 0, count: window.rows.count * lineBytes)
-    }
-
-    deinit {
-        sums.deallocate()
-        averageSums.deallocate()
-        average.deallocate()
-        premultiplied.deallocate()
-        middle.deallocate()
-        pixels.deallocate()
+        sums = LineBuffer((vertical?.capacity ?? 0) * sumCount)
+        averageSums = LineBuffer(lines > 1 ? sourceBytes : 0)
+        average = LineBuffer(lines > 1 ? sourceBytes : 0)
+        premultiplied = LineBuffer(isPremultiplied ? sourceBytes : 0)
+        middle = LineBuffer(max(sourceBytes, lineBytes))
+        pixels = LineBuffer(window.rows.count * lineBytes)
     }
 
     func add(_ line: UnsafePointer<UInt8>) {
         var line = line
         if isPremultiplied {
-            cpx_premultiply(line, Int32(channels), sourceColumns.count, premultiplied)
-            line = UnsafePointer(premultiplied)
+            cpx_premultiply(line, Int32(channels), sourceColumns.count, premultiplied.start)
+            line = UnsafePointer(premultiplied.start)
         }
-        if window.averagedLines > 1 {
+        let averaged = window.averagedLines
+        if averaged > 1 {
             let count = sourceColumns.count * channels
-            cpx_sum_line(line, count, summedLines == 0 ? 1 : 0, averageSums)
+            // The window starts with a whole group of lines.
+            let index = row % averaged
+            cpx_sum_line(line, count, index == 0 ? 1 : 0, averageSums.start)
             row += 1
-            summedLines += 1
-            guard summedLines == window.averagedLines || row == sourceRows.upperBound else {
-                return
-            }
-            cpx_average_lines(averageSums, count, Int32(summedLines), average)
-            summedLines = 0
-            line = UnsafePointer(average)
+            guard index == averaged - 1 || row == sourceRows.upperBound else { return }
+            cpx_average_lines(averageSums.start, count, Int32(index + 1), average.start)
+            line = UnsafePointer(average.start)
         }
         if vertical == nil {
             resampleRow(line, into: nextLine())
             complete += 1
         } else if window.isVerticalFirst {
             addVertically(line) { sums in
-                cpx_finish_line(sums, sumCount, middle)
-                resampleRow(middle, into: nextLine())
+                cpx_finish_line(sums, sumCount, middle.start)
+                resampleRow(middle.start, into: nextLine())
             }
         } else {
             if let horizontal {
-                horizontal.resample(line, into: middle)
-                line = UnsafePointer(middle)
+                horizontal.resample(line, into: middle.start)
+                line = UnsafePointer(middle.start)
             }
             addVertically(line) { sums in
                 cpx_finish_line(sums, sumCount, nextLine())
@@ -118,13 +95,13 @@ final class BicubicWindow: LineConsumer {
 
     func result() -> PixelImage {
         let count = window.rows.count * window.columns.count
-        if isPremultiplied { cpx_unpremultiply(pixels, Int32(channels), count) }
+        if isPremultiplied { cpx_unpremultiply(pixels.start, Int32(channels), count) }
         return window.image(
-            [UInt8](UnsafeBufferPointer(start: pixels, count: count * channels)))
+            [UInt8](UnsafeBufferPointer(start: pixels.start, count: count * channels)))
     }
 
     private func nextLine() -> UnsafeMutablePointer<UInt8> {
-        pixels + complete * window.columns.count * channels
+        pixels.start + complete * window.columns.count * channels
     }
 
     private func resampleRow(
@@ -141,11 +118,11 @@ final class BicubicWindow: LineConsumer {
     private func addVertically(
         _ line: UnsafePointer<UInt8>, finish: (UnsafePointer<Int32>) -> Void
     ) {
-        let capacity = vertical?.capacity ?? 1
-        vertical?.addLine { step in
-            let sum = sums + step.output % capacity * sumCount
+        guard let vertical else { return }
+        vertical.addLine { step in
+            let sum = sums.start + step.output % vertical.capacity * sumCount
             cpx_add_line(
-                line, sumCount, verticalWeights[step.weight], step.isFirst ? 1 : 0, sum)
+                line, sumCount, vertical.weights.weights[step.weight], step.isFirst ? 1 : 0, sum)
             if step.isLast {
                 finish(sum)
                 complete += 1

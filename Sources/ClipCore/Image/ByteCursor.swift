@@ -36,4 +36,9 @@ extension UnsafeRawBufferPointer {
     func littleEndian32(at offset: Int) -> Int {
         littleEndian16(at: offset) | littleEndian16(at: offset + 2) << 16
     }
+
+    /// A big-endian number of `size` bytes.
+    func bigEndian(_ size: Int, at offset: Int) -> Int {
+        self[offset..<offset + size].reduce(0) { $0 << 8 | Int($1) }
+    }
 }

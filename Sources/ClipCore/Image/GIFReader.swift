@@ -46,13 +46,14 @@ struct GIFReader {
         let shape = ImageShape(
             width: width, height: height, mode: palette == nil ? .grey : .palette,
             palette: palette ?? [])
-        let frame = GIFDecoder(
-            cursor, codeBits: Int(codeBits), width: frameWidth, height: frameHeight,
-            isInterlaced: flags & 64 != 0)
-        return WholeImageReader(shape) { canvas throws(ImageError) in
+        let steps = flags & 64 == 0 ? [(0, 1)] : [(0, 8), (4, 8), (2, 4), (1, 2)]
+        let rows = steps.flatMap { stride(from: $0, to: frameHeight, by: $1) }
+        return WholeImageReader(shape) { [cursor] canvas throws(ImageError) in
             if transparentIndex != 0 { canvas.update(repeating: transparentIndex) }
-            var decoder = frame
-            try decoder.decode(into: canvas, at: top * width + left, stride: width)
+            var decoder = GIFDecoder(
+                cursor: cursor, codeBits: Int(codeBits), width: frameWidth,
+                lines: rows.map { canvas.baseAddress! + (top + $0) * width + left })
+            try decoder.decode()
         }
     }
 
@@ -107,33 +108,19 @@ struct GIFReader {
 /// The variable-length-code LZW of GIF89a, appendix F, with the liberties that Pillow takes: an end code
 /// before the last pixel and empty blocks are skipped.
 private struct GIFDecoder {
-    private var cursor: ByteCursor
-    private let width: Int
-    private let height: Int
-    private let codeBits: Int
-    /// How many more rounds of an interlaced frame follow: 3, 2, 1, 0.
-    private var rounds: Int
-    private var step: Int
-    private var x = 0
-    private var y = 0
+    var cursor: ByteCursor
+    let codeBits: Int
+    let width: Int
+    /// Where the frame's rows begin, in the order in which they come.
+    let lines: [UnsafeMutablePointer<UInt8>]
+    var x = 0
+    var line = 0
 
-    private var block = 0
-    private var bits: UInt32 = 0
-    private var bitCount = 0
+    var block = 0
+    var bits: UInt32 = 0
+    var bitCount = 0
 
-    init(_ cursor: ByteCursor, codeBits: Int, width: Int, height: Int, isInterlaced: Bool) {
-        self.cursor = cursor
-        self.codeBits = codeBits
-        self.width = width
-        self.height = height
-        rounds = isInterlaced ? 3 : 0
-        step = isInterlaced ? 8 : 1
-    }
-
-    /// - Parameter offset: of the frame's first pixel in the canvas
-    mutating func decode(
-        into canvas: UnsafeMutableBufferPointer<UInt8>, at offset: Int, stride: Int
-    ) throws(ImageError) {
+    mutating func decode() throws(ImageError) {
         let clear = 1 << codeBits
         var links = [UInt16](repeating: 0, count: 4096)
         var data = [UInt8](repeating: 0, count: 4096)
@@ -180,27 +167,19 @@ private struct GIFDecoder {
                 lastCode = thisCode
             }
             // The string's first sample, then the rest.
-            if put(lastData, canvas, offset, stride) { return }
-            for index in start..<string.count
-            where put(string[index], canvas, offset, stride) { return }
+            if put(lastData) { return }
+            for index in start..<string.count where put(string[index]) { return }
         }
     }
 
     /// - Returns: whether this was the last pixel
-    private mutating func put(
-        _ sample: UInt8, _ canvas: UnsafeMutableBufferPointer<UInt8>, _ offset: Int, _ stride: Int
-    ) -> Bool {
-        canvas[offset + y * stride + x] = sample
+    private mutating func put(_ sample: UInt8) -> Bool {
+        lines[line][x] = sample
         x += 1
         guard x == width else { return false }
         x = 0
-        y += step
-        while y >= height {
-            guard rounds > 0 else { return true }
-            (y, step) = rounds == 3 ? (4, 8) : rounds == 2 ? (2, 4) : (1, 2)
-            rounds -= 1
-        }
-        return false
+        line += 1
+        return line == lines.count
     }
 
     private mutating func code(ofBits size: Int) throws(ImageError) -> Int {

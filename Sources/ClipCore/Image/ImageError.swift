@@ -14,8 +14,6 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A file that the installed version of a library does not read; the texts are the library with its
     /// version and its reason.
     case unsupportedByLibrary(String, String)
-    /// A JPEG with neither 1, 3 nor 4 components.
-    case unsupportedComponents(Int)
     /// The bytes end before the image does.
     case truncated
     /// The decoder gave up; the text is the codec library's own message.
@@ -58,8 +56,6 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(format.rawValue) needs \(name), which is not installed"
         case .unsupportedByLibrary(let library, let reason):
             "\(library) cannot read it (\(reason)); a newer version may"
-        case .unsupportedComponents(let count):
-            "JPEG pictures with \(count) colour components are not supported"
         case .truncated: "the picture is truncated"
         case .corrupt(let message): "the picture cannot be decoded: \(message)"
         case .tooLarge(let width, let height, let limit):

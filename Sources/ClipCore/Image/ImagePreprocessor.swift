@@ -112,45 +112,33 @@ public struct ImagePreprocessor: Sendable {
         }
     }
 
-    /// Decodes an image file and writes it normalised.
+    /// Decodes an image file once, writes it normalised and, if asked for, makes a thumbnail of it.
     ///
     /// - Parameters:
     ///   - encoded: the whole file
     ///   - values: receives `[3, resolution, resolution]`, planes of red, green and blue; left alone
     ///     when an error is thrown
-    /// - Returns: the file's metadata
+    /// - Returns: the file's metadata, and a thumbnail where there is an encoder
     /// - Precondition: `values` holds ``valueCount`` floats.
     /// - Throws: ``ImageError``
     @discardableResult
     public func write(
         encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder(),
-        into values: UnsafeMutableBufferPointer<Float>
-    ) throws(ImageError) -> ImageMetadata {
-        precondition(values.count == valueCount, "the buffer must hold the normalised image")
-        let (square, metadata) = try rgb(encoded: encoded, decoder: decoder)
-        normalize(square, into: values)
-        return metadata
-    }
-
-    /// Decodes an image file once, writes it normalised and makes a thumbnail of it.
-    ///
-    /// - Parameter values: as of ``write(encoded:decoder:into:)``, with the same result
-    /// - Precondition: `values` holds ``valueCount`` floats.
-    /// - Throws: ``ImageError``
-    public func write(
-        encoded: UnsafeRawBufferPointer, decoder: ImageDecoder = ImageDecoder(),
-        into values: UnsafeMutableBufferPointer<Float>, thumbnail encoder: ThumbnailEncoder
-    ) throws(ImageError) -> (metadata: ImageMetadata, thumbnail: Thumbnail) {
+        into values: UnsafeMutableBufferPointer<Float>, thumbnail encoder: ThumbnailEncoder? = nil
+    ) throws(ImageError) -> (metadata: ImageMetadata, thumbnail: Thumbnail?) {
         precondition(values.count == valueCount, "the buffer must hold the normalised image")
         var small: (any LineConsumer)?
         let file = try decoder.read(encoded, leastSide: leastSide) {
             (shape, whole) throws(ImageError) in
-            let second = encoder.consumer(of: shape)
-            small = second
-            return TwoConsumers(
-                try consumer(shape, whole), second, pixelBytes: shape.mode.bytesPerPixel)
+            let square = try consumer(shape, whole)
+            small = encoder?.consumer(of: shape)
+            guard let small else { return square }
+            return TwoConsumers(square, small, pixelBytes: shape.mode.bytesPerPixel)
         }
-        let thumbnail = try encoder.encode(small!.result(), profile: file.profile)
+        var thumbnail: Thumbnail?
+        if let encoder, let small {
+            thumbnail = try encoder.encode(small.result(), profile: file.profile)
+        }
         normalize(file.image.convertedToRGB().pixels, into: values)
         return (file.metadata, thumbnail)
     }

@@ -44,12 +44,9 @@ final class JPEGReader: LineReader {
 
             let (width, height) = (Int(header.width), Int(header.height))
             scanLimit = limits.scans(forPixels: try limits.pixels(width: width, height: height))
-            let mode: PixelImage.Mode
-            switch header.components {
-            case 1: mode = .grey
-            case 3: mode = .rgb
-            case 4: mode = .cmyk
-            default: throw .unsupportedComponents(Int(header.components))
+            let modes: [Int32: PixelImage.Mode] = [1: .grey, 3: .rgb, 4: .cmyk]
+            guard let mode = modes[header.components] else {
+                throw .unsupportedVariant(.jpeg, "\(header.components) colour components")
             }
             wholeShape = ImageShape(width: width, height: height, mode: mode)
             let most = leastSide.map { min(width, height) / $0 } ?? 1

@@ -62,6 +62,18 @@ package protocol LineConsumer: AnyObject {
 /// Bytes that the passes over a line may read beyond its end; what they hold does not matter.
 package let linePadding = 64
 
+/// Memory of lines, zero at first, with ``linePadding`` more readable bytes after it.
+final class LineBuffer<Sample: FixedWidthInteger> {
+    let start: UnsafeMutablePointer<Sample>
+
+    init(_ count: Int) {
+        start = .allocate(capacity: count + linePadding)
+        start.initialize(repeating: 0, count: count + linePadding)
+    }
+
+    deinit { start.deallocate() }
+}
+
 /// A reader of an image that its format, or its decoder, gives only as a whole. It is decoded when lines
 /// are asked for.
 package final class WholeImageReader: LineReader {

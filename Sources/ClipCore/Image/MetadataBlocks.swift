@@ -1,4 +1,4 @@
-import CPNG
+import CZlib
 
 /// The blocks of metadata in an image file, as `Image.open` and `load` of Pillow find them. Damage ends the
 /// search; nothing is an error.
@@ -43,7 +43,7 @@ struct MetadataBlocks {
             case (_, 0), (_, 0xD0...0xD8): place += 2
             case (_, 0xD9), (_, 0xDA): place = file.count
             default:
-                let length = Int(file[place + 2]) << 8 | Int(file[place + 3])
+                let length = file.bigEndian(2, at: place + 2)
                 guard length >= 2, length <= file.count - place - 2 else {
                     place = file.count
                     break
@@ -77,7 +77,7 @@ struct MetadataBlocks {
         var rawProfile: [UInt8] = []
         var place = 8
         while file.count - place >= 12 {
-            let length = (0..<4).reduce(0) { $0 << 8 | Int(file[place + $1]) }
+            let length = file.bigEndian(4, at: place)
             guard length <= file.count - place - 12 else { break }
             let body = UnsafeRawBufferPointer(rebasing: file[(place + 8)..<(place + 8 + length)])
             switch String(decoding: file[(place + 4)..<(place + 8)], as: UTF8.self) {
@@ -119,16 +119,16 @@ struct MetadataBlocks {
         }
     }
 
+    /// What zlib data hold; nothing when they are damaged or hold more than ``maximumBytes``.
     private static func inflated(_ bytes: Slice<UnsafeRawBufferPointer>) -> [UInt8] {
         let source = UnsafeRawBufferPointer(rebasing: bytes)
-        var size = 0
-        guard
-            let memory = cpng_inflate(
-                source.baseAddress?.assumingMemoryBound(to: UInt8.self), source.count,
-                maximumBytes, &size)
-        else { return [] }
-        defer { cpng_free(memory) }
-        return Array(UnsafeBufferPointer(start: memory, count: size))
+        return [UInt8](unsafeUninitializedCapacity: maximumBytes) { buffer, count in
+            var size = uLong(maximumBytes)
+            let status = uncompress(
+                buffer.baseAddress, &size, source.bindMemory(to: UInt8.self).baseAddress,
+                uLong(source.count))
+            count = status == Z_OK ? Int(size) : 0
+        }
     }
 
     /// ImageMagick's way of writing EXIF into a text: three lines, then hexadecimal digits.
@@ -169,13 +169,10 @@ struct MetadataBlocks {
         guard file.first == 0 else { return }
         var place = 0
         while file.count - place >= 16 {
-            func number(_ size: Int, at offset: Int) -> Int {
-                (0..<size).reduce(0) { $0 << 8 | Int(file[place + offset + $1]) }
-            }
             // 0: to the end of the file; 1: the length is in the next 8 bytes.
-            let isLarge = number(4, at: 0) == 1
+            let isLarge = file.bigEndian(4, at: place) == 1
             guard !isLarge || file[place + 8] == 0 else { return }
-            let length = isLarge ? number(8, at: 8) : number(4, at: 0)
+            let length = isLarge ? file.bigEndian(8, at: place + 8) : file.bigEndian(4, at: place)
             let header = isLarge ? 16 : 8
             let end = length == 0 ? file.count : place + length
             guard length == 0 || length >= header, end <= file.count else { return }
@@ -184,7 +181,8 @@ struct MetadataBlocks {
                 // The number of bytes before the TIFF structure comes first; some writers omit it.
                 let body = file[(place + header)..<end]
                 let isBare = ["II*\0", "MM\0*"].contains { body.starts(with: $0.utf8) }
-                exif = Array(isBare ? body : body.dropFirst(4 + number(4, at: header)))
+                let skipped = isBare ? 0 : 4 + file.bigEndian(4, at: place + header)
+                exif = Array(body.dropFirst(skipped))
                 return
             }
             place = end

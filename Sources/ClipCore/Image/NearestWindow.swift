@@ -14,9 +14,9 @@ final class NearestWindow: LineConsumer {
     init(_ window: ResampledWindow) {
         self.window = window
         let columns = Self.sources(
-            of: window.columns, inputSize: window.shape.width, outputSize: window.width)
+            of: window.columns, inputSize: window.shape.width, outputSize: window.resampler.width)
         sourceOfRow = Self.sources(
-            of: window.rows, inputSize: window.shape.height, outputSize: window.height)
+            of: window.rows, inputSize: window.shape.height, outputSize: window.resampler.height)
         sourceColumns = columns[0]..<columns[columns.count - 1] + 1
         sourceRows = sourceOfRow[0]..<sourceOfRow[sourceOfRow.count - 1] + 1
         let left = sourceColumns.lowerBound
@@ -38,8 +38,7 @@ final class NearestWindow: LineConsumer {
         window.image(pixels)
     }
 
-    static func sources(of range: Range<Int>, inputSize: Int, outputSize: Int) -> [Int] {
-        guard inputSize != outputSize else { return Array(range) }
+    private static func sources(of range: Range<Int>, inputSize: Int, outputSize: Int) -> [Int] {
         let scale = Double(inputSize) / Double(outputSize)
         var position = scale * 0.5
         for _ in 0..<range.lowerBound { position += scale }

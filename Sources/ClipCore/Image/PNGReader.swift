@@ -22,7 +22,7 @@ final class PNGReader: LineReader {
     private var columns = 0..<0
     /// Rows after the wanted ones.
     private var remaining = 0
-    private let line: UnsafeMutablePointer<UInt8>
+    private let line: LineBuffer<UInt8>
 
     /// - Parameter bytes: the whole file; must outlive this value
     init(_ bytes: UnsafeRawBufferPointer, limits: ImageLimits) throws(ImageError) {
@@ -52,9 +52,7 @@ final class PNGReader: LineReader {
                 palette: mode == .palette
                     ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
             isWideGreyAlpha = header.channels == 2 && isWide
-            let lineBytes = isWideGreyAlpha ? width * 4 + linePadding : 1
-            line = .allocate(capacity: lineBytes)
-            line.initialize(repeating: 0, count: lineBytes)
+            line = LineBuffer(isWideGreyAlpha ? width * 4 : 0)
             self.handle = handle
         } catch {
             cpng_destroy(handle)
@@ -63,7 +61,6 @@ final class PNGReader: LineReader {
     }
 
     deinit {
-        line.deallocate()
         cpng_destroy(handle)
     }
 
@@ -81,10 +78,10 @@ final class PNGReader: LineReader {
         }
         for x in 0..<columns.count {
             let pixel = stored + (columns.lowerBound + x) * 2
-            for channel in 0..<3 { line[x * 4 + channel] = pixel[0] }
-            line[x * 4 + 3] = pixel[1]
+            for channel in 0..<3 { line.start[x * 4 + channel] = pixel[0] }
+            line.start[x * 4 + 3] = pixel[1]
         }
-        return UnsafePointer(line)
+        return UnsafePointer(line.start)
     }
 
     func finish() throws(ImageError) {
@@ -105,33 +102,26 @@ final class PNGReader: LineReader {
         var frames = 0
         var isDefaultImageAFrame = false
         while bytes.count - at >= 8 {
-            let length = (0..<4).reduce(0) { $0 << 8 | Int(bytes[at + $1]) }
-            let kind = (4..<8).map { bytes[at + $0] }
+            let length = bytes.bigEndian(4, at: at)
+            let kind = bytes[at + 4..<at + 8]
             let isData = kind.elementsEqual("IDAT".utf8)
             let isFrame = kind.elementsEqual("fcTL".utf8)
             if kind.elementsEqual("IEND".utf8) { return }
             if isFrame, sawData, frames > (isDefaultImageAFrame ? 1 : 0) { return }
-            // Data that are cut may still have all pixels.
+            // Data that are cut may still have all pixels; for Pillow, other bytes than word characters end a file.
             guard length <= bytes.count - at - 8 else {
-                if sawData, !isData, kind.allSatisfy(isWordCharacter) { throw .truncated }
+                let isChunk = kind.allSatisfy {
+                    $0 == UInt8(ascii: "_") || $0 < 128 && CharacterRules.isAlphanumeric(UInt32($0))
+                }
+                if sawData, !isData, isChunk { throw .truncated }
                 return
             }
             if !sawData, kind.elementsEqual("acTL".utf8), length >= 8 {
-                frames = frames == 0 ? (8..<12).reduce(0) { $0 << 8 | Int(bytes[at + $1]) } : 0
+                frames = frames == 0 ? bytes.bigEndian(4, at: at + 8) : 0
             }
             if isFrame, !sawData { isDefaultImageAFrame = true }
             sawData = sawData || isData
             at = min(at + 12 + length, bytes.count)
-        }
-    }
-
-    /// A chunk's name for Pillow; other bytes end a file.
-    private static func isWordCharacter(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "_"):
-            true
-        default: false
         }
     }
 

@@ -66,12 +66,11 @@ struct RAWPreview {
     private static func size(
         ofJPEG bytes: UnsafeRawBufferPointer, _ markers: inout Int
     ) -> (width: Int, height: Int)? {
-        func number(_ place: Int) -> Int { Int(bytes[place]) << 8 | Int(bytes[place + 1]) }
         var size: (Int, Int)?
         var place = 2
         while markers < maximumMarkers, place + 12 <= bytes.count, bytes[place] == 0xFF {
             markers += 1
-            let length = number(place + 2)
+            let length = bytes.bigEndian(2, at: place + 2)
             switch bytes[place + 1] {
             case 0xFF:  // fills
                 place += 1
@@ -79,7 +78,7 @@ struct RAWPreview {
             case 0xC0...0xC2:
                 guard length >= 8, bytes[place + 4] == 8, [1, 3].contains(bytes[place + 9])
                 else { return nil }
-                size = (number(place + 7), number(place + 5))
+                size = (bytes.bigEndian(2, at: place + 7), bytes.bigEndian(2, at: place + 5))
             case 0xDA: return size
             case 0xC4, 0xDB...0xFE: break
             default: return nil

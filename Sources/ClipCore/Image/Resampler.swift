@@ -50,12 +50,10 @@ package struct Resampler {
     package func window(
         of shape: ImageShape, columns: Range<Int>, rows: Range<Int>
     ) -> any LineConsumer {
-        let window = ResampledWindow(self, of: shape, columns: columns, rows: rows)
+        let window = ResampledWindow(resampler: self, shape: shape, columns: columns, rows: rows)
         return switch shape.mode {
         case .bilevel, .palette: NearestWindow(window)
-        case .grey16: WideWindow<UInt16>(window)
-        case .int32: WideWindow<Int32>(window)
-        case .float32: WideWindow<Float>(window)
+        case .grey16, .int32, .float32: WideWindow(window)
         case .grey, .greyAlpha, .rgb, .rgba, .cmyk: BicubicWindow(window)
         }
     }
@@ -70,15 +68,12 @@ package struct Resampler {
         let window = window(of: image.shape, columns: columns, rows: rows)
         let pixelBytes = image.mode.bytesPerPixel
         let lineBytes = window.sourceColumns.count * pixelBytes
-        // Lines are read a little beyond their end.
-        let line = UnsafeMutablePointer<UInt8>.allocate(capacity: lineBytes + linePadding)
-        line.initialize(repeating: 0, count: lineBytes + linePadding)
-        defer { line.deallocate() }
+        let line = LineBuffer<UInt8>(lineBytes)
         image.pixels.withUnsafeBufferPointer { pixels in
             for row in window.sourceRows {
                 let start = (row * image.width + window.sourceColumns.lowerBound) * pixelBytes
-                line.update(from: pixels.baseAddress! + start, count: lineBytes)
-                window.add(line)
+                line.start.update(from: pixels.baseAddress! + start, count: lineBytes)
+                window.add(line.start)
             }
         }
         return window.result()
@@ -87,48 +82,37 @@ package struct Resampler {
 
 /// A window of an image to be resized, and which pass makes what of it.
 struct ResampledWindow {
+    let resampler: Resampler
     let shape: ImageShape
-    /// The size that the whole image would be resized to.
-    let width: Int
-    let height: Int
     let columns: Range<Int>
     let rows: Range<Int>
-    let isVerticalFirst: Bool
-    let interpolation: ImagePreprocessing.Interpolation
-    /// Always 1 where the height stays, and for samples wider than a byte.
-    let averagedLines: Int
 
-    init(
-        _ resampler: Resampler, of shape: ImageShape, columns: Range<Int>, rows: Range<Int>
-    ) {
-        self.shape = shape
-        interpolation = resampler.interpolation
-        width = resampler.width
-        height = resampler.height
-        self.columns = columns
-        self.rows = rows
-        let isAveraged = shape.mode.channels == shape.mode.bytesPerPixel && height != shape.height
-        averagedLines = isAveraged ? resampler.averagedLines : 1
-        isVerticalFirst = resampler.isVerticalFirst(from: shape)
+    /// Always 1 where the height stays, and for samples wider than a byte.
+    var averagedLines: Int {
+        let isAveraged =
+            shape.mode.channels == shape.mode.bytesPerPixel && resampler.height != shape.height
+        return isAveraged ? resampler.averagedLines : 1
     }
+
+    var isVerticalFirst: Bool { resampler.isVerticalFirst(from: shape) }
 
     /// The pass along the rows, or nil when the width stays.
     func horizontal() -> BicubicWeights? {
-        width == shape.width
+        resampler.width == shape.width
             ? nil
             : BicubicWeights(
-                inputSize: shape.width, outputSize: width, window: columns,
-                interpolation: interpolation)
+                inputSize: shape.width, outputSize: resampler.width, window: columns,
+                interpolation: resampler.interpolation)
     }
 
     /// The pass along the columns, or nil when the height stays.
     func vertical() -> BicubicWeights? {
-        height == shape.height
+        resampler.height == shape.height
             ? nil
             : BicubicWeights(
                 inputSize: (shape.height + averagedLines - 1) / averagedLines,
-                length: Double(shape.height) / Double(averagedLines), outputSize: height,
-                window: rows, interpolation: interpolation)
+                length: Double(shape.height) / Double(averagedLines), outputSize: resampler.height,
+                window: rows, interpolation: resampler.interpolation)
     }
 
     func image(_ pixels: [UInt8]) -> PixelImage {

@@ -26,15 +26,18 @@ final class TIFFReader: LineReader {
     let shape: ImageShape
     private let handle: OpaquePointer
     private let header: ctiff_header
-    private let samples: Samples
+    private var samples: Samples
     /// Samples of a pixel in a stored line: 1 of separate planes.
     private let samplesInLine: Int
     private let isTiled: Bool
     /// A line, or a tile.
-    private let stored: UnsafeMutablePointer<UInt8>
+    private let stored: LineBuffer<UInt8>
     /// One line, or those of a row of tiles.
-    private let lines: UnsafeMutablePointer<UInt8>
+    private let lines: LineBuffer<UInt8>
     private let lineBytes: Int
+    /// Of a pixel in `lines`.
+    private var pixelBytes: Int
+    private var plane: UInt16 = 0
     private var row = 0
     private var columns = 0..<0
 
@@ -43,11 +46,10 @@ final class TIFFReader: LineReader {
         _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
     ) throws(ImageError) -> any LineReader {
         let reader = try TIFFReader(bytes, limits: limits)
-        let isSeparate = reader.header.planar == 2 && reader.shape.mode.channels > 1
         var stored: any LineReader = reader
         if case .converted = reader.samples {
             stored = try reader.converted(limits)
-        } else if isSeparate {
+        } else if reader.header.planar == 2, reader.shape.mode.channels > 1 {
             stored = try reader.separatePlanes(limits)
         }
         return UprightReader.open(stored, EXIF(bytes).orientation, limits: limits)
@@ -59,20 +61,12 @@ final class TIFFReader: LineReader {
         }
         let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
         let memory = min(max(limits.maximumMemory, 1 << 20), Int(Int32.max))
-        var opened: OpaquePointer?
-        let message = String(unsafeUninitializedCapacity: 160) { buffer in
-            buffer.withMemoryRebound(to: CChar.self) { buffer in
-                buffer[0] = 0
-                opened = ctiff_open(start, bytes.count, memory, buffer.baseAddress, 160)
-            }
-            return buffer.firstIndex(of: 0) ?? 0
-        }
-        guard let handle = opened else {
-            throw .corrupt(message.isEmpty ? "libtiff found no picture" : message)
-        }
+        guard let handle = ctiff_open(start, bytes.count, memory) else { throw .outOfMemory }
         do throws(ImageError) {
             var header = ctiff_header()
-            ctiff_read_header(handle, &header)
+            guard ctiff_read_header(handle, &header) != 0 else {
+                throw Self.failure(handle, "libtiff found no picture")
+            }
             let (width, height) = (Int(header.width), Int(header.height))
             _ = try limits.pixels(width: width, height: height)
             let mode: PixelImage.Mode
@@ -85,30 +79,21 @@ final class TIFFReader: LineReader {
                     ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
             isTiled = header.is_tiled != 0
             samplesInLine = header.planar == 2 ? 1 : Int(header.samples)
-            var isConverted = false
-            if case .converted = samples { isConverted = true }
+            let isConverted = if case .converted = samples { true } else { false }
             // What libtiff will write must be what the header says.
             let lineWidth = isTiled ? Int(header.tile_width) : width
             let lineBits = lineWidth * samplesInLine * Int(header.bits)
-            guard isConverted || lineWidth > 0 && Int(header.line_bytes) == (lineBits + 7) / 8
+            let storedBytes = Int(header.line_bytes)
+            guard isConverted || lineWidth > 0 && storedBytes == (lineBits + 7) / 8
             else { throw .corrupt("its lines do not fit its width") }
-            let linesAtOnce = isTiled ? Int(header.tile_height) : 1
-            let (storedBytes, overflow) = Int(header.line_bytes).multipliedReportingOverflow(
-                by: linesAtOnce)
+            pixelBytes = mode.bytesPerPixel
             lineBytes = width * mode.bytesPerPixel
-            let (unpackedBytes, overflowToo) = lineBytes.multipliedReportingOverflow(
+            let linesAtOnce = isTiled ? Int(header.tile_height) : 1
+            let (size, overflow) = (storedBytes + lineBytes).multipliedReportingOverflow(
                 by: linesAtOnce)
-            guard !overflow, !overflowToo else {
-                throw .tooMuchMemory(limit: limits.maximumMemory)
-            }
-            try limits.checkMemory(storedBytes)
-            try limits.checkMemory(unpackedBytes)
-            try limits.checkMemory(storedBytes + unpackedBytes)
-            stored = .allocate(capacity: isConverted ? 1 : storedBytes)
-            stored.initialize(repeating: 0, count: isConverted ? 1 : storedBytes)
-            let padded = isConverted ? 1 : unpackedBytes + linePadding
-            lines = .allocate(capacity: padded)
-            lines.initialize(repeating: 0, count: padded)
+            try limits.checkMemory(overflow ? .max : size)
+            stored = LineBuffer(isConverted ? 0 : storedBytes * linesAtOnce)
+            lines = LineBuffer(isConverted ? 0 : lineBytes * linesAtOnce)
             self.header = header
             self.handle = handle
         } catch {
@@ -119,8 +104,6 @@ final class TIFFReader: LineReader {
 
     deinit {
         ctiff_close(handle)
-        stored.deallocate()
-        lines.deallocate()
     }
 
     // MARK: Lines
@@ -133,11 +116,11 @@ final class TIFFReader: LineReader {
     func nextLine() throws(ImageError) -> UnsafePointer<UInt8> {
         try readLine()
         guard isTiled else {
-            unpack(UnsafeRawPointer(stored), columns, into: lines)
-            return UnsafePointer(lines)
+            unpack(UnsafeRawPointer(stored.start), columns, into: lines.start)
+            return UnsafePointer(lines.start)
         }
-        let line = lines + (row - 1) % Int(header.tile_height) * lineBytes
-        return UnsafePointer(line) + columns.lowerBound * shape.mode.bytesPerPixel
+        let line = lines.start + (row - 1) % Int(header.tile_height) * lineBytes
+        return UnsafePointer(line) + columns.lowerBound * pixelBytes
     }
 
     func finish() throws(ImageError) {
@@ -148,7 +131,9 @@ final class TIFFReader: LineReader {
         if isTiled {
             if row % Int(header.tile_height) == 0 { try readTiles() }
         } else {
-            guard ctiff_read_line(handle, UInt32(row), 0, stored) != 0 else { throw failure }
+            guard ctiff_read_line(handle, UInt32(row), plane, stored.start) != 0 else {
+                throw Self.failure(handle)
+            }
         }
         row += 1
     }
@@ -157,21 +142,22 @@ final class TIFFReader: LineReader {
     private func readTiles() throws(ImageError) {
         let (tileWidth, tileHeight) = (Int(header.tile_width), Int(header.tile_height))
         for left in stride(from: 0, to: shape.width, by: tileWidth) {
-            guard ctiff_read_tile(handle, UInt32(left), UInt32(row), 0, stored) != 0 else {
-                throw failure
-            }
+            guard ctiff_read_tile(handle, UInt32(left), UInt32(row), plane, stored.start) != 0
+            else { throw Self.failure(handle) }
             for y in 0..<min(tileHeight, shape.height - row) {
                 unpack(
-                    UnsafeRawPointer(stored + y * Int(header.line_bytes)),
+                    UnsafeRawPointer(stored.start + y * Int(header.line_bytes)),
                     0..<min(tileWidth, shape.width - left),
-                    into: lines + y * lineBytes + left * shape.mode.bytesPerPixel)
+                    into: lines.start + y * lineBytes + left * pixelBytes)
             }
         }
     }
 
-    private var failure: ImageError {
+    private static func failure(
+        _ handle: OpaquePointer, _ unexplained: String = "libtiff found damage"
+    ) -> ImageError {
         let message = String(cString: ctiff_message(handle))
-        return .corrupt(message.isEmpty ? "libtiff found damage" : message)
+        return .corrupt(message.isEmpty ? unexplained : message)
     }
 
     // MARK: Whole images
@@ -182,35 +168,15 @@ final class TIFFReader: LineReader {
         }
         let size = shape.width * shape.height
         try limits.checkMemory(size * channels + Int(header.line_bytes) * Int(header.tile_height))
+        (samples, pixelBytes) = (.bytes(1, isWide: isWide), 1)
         return WholeImageReader(shape) { [self] canvas throws(ImageError) in
-            /// - Parameter line: `count` samples of a channel, stored
-            func put(_ line: UnsafePointer<UInt8>, _ count: Int, _ channel: Int, x: Int, y: Int) {
-                for i in 0..<count {
-                    canvas[(y * shape.width + x + i) * channels + channel] =
-                        line[isWide ? i * 2 + 1 : i]
-                }
-            }
+            columns = 0..<shape.width
             for channel in 0..<channels {
-                if !isTiled {
-                    for y in 0..<shape.height {
-                        guard ctiff_read_line(handle, UInt32(y), UInt16(channel), stored) != 0
-                        else { throw failure }
-                        put(stored, shape.width, channel, x: 0, y: y)
-                    }
-                    continue
-                }
-                let (tileWidth, tileHeight) = (Int(header.tile_width), Int(header.tile_height))
-                for top in stride(from: 0, to: shape.height, by: tileHeight) {
-                    for left in stride(from: 0, to: shape.width, by: tileWidth) {
-                        guard
-                            ctiff_read_tile(
-                                handle, UInt32(left), UInt32(top), UInt16(channel), stored) != 0
-                        else { throw failure }
-                        for y in 0..<min(tileHeight, shape.height - top) {
-                            put(
-                                stored + y * Int(header.line_bytes),
-                                min(tileWidth, shape.width - left), channel, x: left, y: top + y)
-                        }
+                (plane, row) = (UInt16(channel), 0)
+                for y in 0..<shape.height {
+                    let line = try nextLine()
+                    for x in 0..<shape.width {
+                        canvas[(y * shape.width + x) * channels + channel] = line[x]
                     }
                 }
             }
@@ -224,7 +190,7 @@ final class TIFFReader: LineReader {
             guard let memory = malloc(count * 4) else { throw .outOfMemory }
             defer { free(memory) }
             let pixels = memory.assumingMemoryBound(to: UInt8.self)
-            guard ctiff_read_rgba(handle, pixels) != 0 else { throw failure }
+            guard ctiff_read_rgba(handle, pixels) != 0 else { throw Self.failure(handle) }
             for i in 0..<count {
                 for channel in 0..<3 { canvas[i * 3 + channel] = pixels[i * 4 + channel] }
             }
@@ -299,12 +265,9 @@ final class TIFFReader: LineReader {
         _ header: ctiff_header, hasExtraSamples: Bool
     ) throws(ImageError) -> (PixelImage.Mode, Samples) {
         func refused(_ variant: String) -> ImageError { .unsupportedVariant(.tiff, variant) }
-        let compressions: [UInt16: String] = [
-            1: "none", 2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "old-style JPEG",
-            7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate", 34925: "LZMA",
-            50000: "ZSTD",
-        ]
-        guard compressions[header.compression] != nil else {
+        // None, CCITT (three kinds), LZW, JPEG (two), deflate (two), PackBits, LZMA and ZSTD.
+        let compressions: [UInt16] = [1, 2, 3, 4, 5, 6, 7, 8, 32946, 32773, 34925, 50000]
+        guard compressions.contains(header.compression) else {
             throw refused("compression \(header.compression)")
         }
         let isCompressed = header.compression != 1
@@ -358,13 +321,10 @@ final class TIFFReader: LineReader {
             guard perPixel == 3 + extra.count || perPixel == 4 && extra.isEmpty,
                 extra.dropFirst().allSatisfy({ $0 == 0 }), !isWide || perPixel <= 4
             else { throw refused("\(header.samples) samples a pixel") }
-            if alpha == 0 || perPixel == 3 {
-                kind = (.rgb, .bytes(3, isWide: isWide))
-            } else if alpha == 1 {
-                kind = (.rgba, .premultiplied(isWide: isWide))
-            } else {
-                kind = (.rgba, .bytes(4, isWide: isWide))
-            }
+            kind =
+                alpha == 0 || perPixel == 3
+                ? (.rgb, .bytes(3, isWide: isWide))
+                : (.rgba, alpha == 1 ? .premultiplied(isWide: isWide) : .bytes(4, isWide: isWide))
         case (3, 1, 1, 1), (3, 1, 2, 1), (3, 1, 4, 1), (3, 1, 8, 1), (3, 1, 8, 2):
             guard header.has_palette != 0 else { throw .corrupt("its colour table is missing") }
             guard perPixel == 1 || extra == [0] else { throw refused("a palette and alpha") }

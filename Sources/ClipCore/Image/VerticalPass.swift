@@ -2,7 +2,7 @@
 ///
 /// Each source line counts for several output lines, whose sums are kept side by side: at most
 /// ``capacity`` at a time, output line n in place `n % capacity`.
-struct VerticalPass {
+final class VerticalPass {
     /// What a source line adds to an output line.
     struct Step {
         var output: Int
@@ -12,17 +12,16 @@ struct VerticalPass {
         var isLast: Bool
     }
 
-    let sources: [Range<Int>]
-    let stride: Int
+    let weights: BicubicWeights
     let capacity: Int
     private var source: Int
     /// First output line that is not complete.
     private var output = 0
 
     init(_ weights: BicubicWeights) {
-        sources = weights.sources
-        stride = weights.stride
+        self.weights = weights
         source = weights.span.lowerBound
+        let sources = weights.sources
         var capacity = 1
         var end = 0
         for (first, range) in sources.enumerated() {
@@ -33,7 +32,8 @@ struct VerticalPass {
     }
 
     /// Calls `body` for each output line that the next source line counts for, in order.
-    mutating func addLine(_ body: (Step) -> Void) {
+    func addLine(_ body: (Step) -> Void) {
+        let sources = weights.sources
         var line = output
         while line < sources.count, sources[line].lowerBound <= source {
             let range = sources[line]
@@ -41,7 +41,7 @@ struct VerticalPass {
                 let isLast = source == range.upperBound - 1
                 body(
                     Step(
-                        output: line, weight: line * stride + source - range.lowerBound,
+                        output: line, weight: line * weights.stride + source - range.lowerBound,
                         isFirst: source == range.lowerBound, isLast: isLast))
                 if isLast { output = line + 1 }
             }

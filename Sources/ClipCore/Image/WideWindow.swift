@@ -1,41 +1,35 @@
-/// A sample of more than 8 bits: Pillow resamples these in fp64, without fixed point.
-protocol WideSample: BitwiseCopyable {
-    init(resampled value: Double)
-    var asDouble: Double { get }
-}
-
-/// A window of an image with wide samples, resampled as its lines come: Pillow's
-/// `ImagingResampleHorizontal_16bpc`, `…_32bpc` and their vertical twins. Sums are taken in the order
-/// of the sources, because here it shows.
-final class WideWindow<Sample: WideSample>: LineConsumer {
+/// A window of an image with samples of more than 8 bits, resampled as its lines come: Pillow's
+/// `ImagingResampleHorizontal_16bpc`, `…_32bpc` and their vertical twins, in fp64 without fixed
+/// point. Sums are taken in the order of the sources, because here it shows.
+final class WideWindow: LineConsumer {
     let sourceRows: Range<Int>
     let sourceColumns: Range<Int>
     private let window: ResampledWindow
     private let horizontal: BicubicWeights?
-    private let verticalWeights: [Double]
-    private var vertical: VerticalPass?
+    private let vertical: VerticalPass?
     private let sumCount: Int
     private var sums: [Double]
-    private var samples: [Sample] = []
+    private var samples: [Double] = []
 
     init(_ window: ResampledWindow) {
         self.window = window
         horizontal = window.horizontal()
-        let verticalWeights = window.vertical()
-        vertical = verticalWeights.map { VerticalPass($0) }
-        self.verticalWeights = verticalWeights?.exact ?? []
+        vertical = window.vertical().map(VerticalPass.init)
         sourceColumns = horizontal?.span ?? window.columns
-        sourceRows = verticalWeights?.span ?? window.rows
+        sourceRows = vertical?.weights.span ?? window.rows
         sumCount = window.isVerticalFirst ? sourceColumns.count : window.columns.count
         sums = [Double](repeating: 0, count: (vertical?.capacity ?? 0) * sumCount)
         samples.reserveCapacity(window.rows.count * window.columns.count)
     }
 
     func add(_ line: UnsafePointer<UInt8>) {
-        let raw = UnsafeRawBufferPointer(
-            start: line, count: sourceColumns.count * MemoryLayout<Sample>.size)
-        let source = (0..<sourceColumns.count).map {
-            raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Sample>.size, as: Sample.self)
+        let line = UnsafeRawPointer(line)
+        let source: [Double] = (0..<sourceColumns.count).map { x in
+            switch window.shape.mode {
+            case .grey16: Double(line.loadUnaligned(fromByteOffset: 2 * x, as: UInt16.self))
+            case .int32: Double(line.loadUnaligned(fromByteOffset: 4 * x, as: Int32.self))
+            default: Double(line.loadUnaligned(fromByteOffset: 4 * x, as: Float.self))
+            }
         }
         if vertical == nil {
             samples += resampledRow(source)
@@ -47,66 +41,53 @@ final class WideWindow<Sample: WideSample>: LineConsumer {
     }
 
     func result() -> PixelImage {
-        window.image(samples.withUnsafeBytes { [UInt8]($0) })
+        func bytes(_ sample: some BitwiseCopyable) -> [UInt8] {
+            withUnsafeBytes(of: sample) { [UInt8]($0) }
+        }
+        return window.image(
+            samples.flatMap { sample in
+                switch window.shape.mode {
+                case .grey16: bytes(UInt16(sample))
+                case .int32: bytes(Int32(sample))
+                default: bytes(Float(sample))
+                }
+            })
     }
 
-    private func resampledRow(_ line: [Sample]) -> [Sample] {
+    /// A sum in the type of the image's samples. Of integers it is Pillow's `ROUND_UP`: half away from zero;
+    /// what is beyond the type becomes its least value, as x86-64 converts it.
+    private func rounded(_ sum: Double) -> Double {
+        if window.shape.mode == .float32 { return Double(Float(sum)) }
+        let integer =
+            Int32(exactly: (sum >= 0 ? sum + 0.5 : sum - 0.5).rounded(.towardZero)) ?? .min
+        return window.shape.mode == .grey16 ? Double(UInt16(clamping: integer)) : Double(integer)
+    }
+
+    private func resampledRow(_ line: [Double]) -> [Double] {
         guard let horizontal else { return line }
         return horizontal.sources.enumerated().map { output, sources in
             var sum = 0.0
             for (tap, source) in sources.enumerated() {
                 sum +=
-                    line[source - sourceColumns.lowerBound].asDouble
+                    line[source - sourceColumns.lowerBound]
                     * horizontal.exact[output * horizontal.stride + tap]
             }
-            return Sample(resampled: sum)
+            return rounded(sum)
         }
     }
 
     /// - Returns: the output lines that this one completes
-    private func addVertically(_ line: [Sample]) -> [[Sample]] {
-        var completed: [[Sample]] = []
-        let capacity = vertical?.capacity ?? 1
-        vertical?.addLine { step in
-            let start = step.output % capacity * sumCount
-            let weight = verticalWeights[step.weight]
+    private func addVertically(_ line: [Double]) -> [[Double]] {
+        guard let vertical else { return [] }
+        var completed: [[Double]] = []
+        vertical.addLine { step in
+            let start = step.output % vertical.capacity * sumCount
+            let weight = vertical.weights.exact[step.weight]
             for i in 0..<sumCount {
-                sums[start + i] = (step.isFirst ? 0 : sums[start + i]) + line[i].asDouble * weight
+                sums[start + i] = (step.isFirst ? 0 : sums[start + i]) + line[i] * weight
             }
-            if step.isLast {
-                completed.append(sums[start..<start + sumCount].map { Sample(resampled: $0) })
-            }
+            if step.isLast { completed.append(sums[start..<start + sumCount].map(rounded)) }
         }
         return completed
     }
-}
-
-extension UInt16: WideSample {
-    init(resampled value: Double) {
-        self = UInt16(clamping: Int32(rounded: value))
-    }
-
-    var asDouble: Double { Double(self) }
-}
-
-extension Int32: WideSample {
-    init(resampled value: Double) {
-        self.init(rounded: value)
-    }
-
-    var asDouble: Double { Double(self) }
-
-    /// Pillow's `ROUND_UP`: half away from zero. What is beyond the type becomes its least value, as
-    /// x86-64 converts it.
-    fileprivate init(rounded value: Double) {
-        self = Int32(exactly: (value >= 0 ? value + 0.5 : value - 0.5).rounded(.towardZero)) ?? .min
-    }
-}
-
-extension Float: WideSample {
-    init(resampled value: Double) {
-        self.init(value)
-    }
-
-    var asDouble: Double { Double(self) }
 }

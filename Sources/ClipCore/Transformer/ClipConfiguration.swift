@@ -89,13 +89,13 @@ public struct ClipConfiguration: Sendable, Equatable {
     /// - Parameter shapes: tensor shapes by OpenAI's names.
     package init(
         _ shapes: [String: [Int]], _ description: ModelDescription
-    ) throws(CheckpointFault) {
-        func shape(_ name: String, _ rank: Int) throws(CheckpointFault) -> [Int] {
+    ) throws(CheckpointError) {
+        func shape(_ name: String, _ rank: Int) throws(CheckpointError) -> [Int] {
             guard let shape = shapes[name] else {
-                throw CheckpointFault("has no tensor \"\(name)\"")
+                throw CheckpointError("has no tensor \"\(name)\"")
             }
             guard shape.count == rank else {
-                throw CheckpointFault(
+                throw CheckpointError(
                     "the tensor \"\(name)\" has the shape \(shape), expected \(rank) dimensions")
             }
             return shape
@@ -119,7 +119,7 @@ public struct ClipConfiguration: Sendable, Equatable {
 
         func tower(
             _ prefix: String, _ name: String, width: Int, _ tower: ModelDescription.Tower
-        ) throws(CheckpointFault) -> Transformer {
+        ) throws(CheckpointError) -> Transformer {
             let prefix = "\(prefix).resblocks."
             var numbers: Set<Int> = []
             for name in shapes.keys where name.hasPrefix(prefix) {
@@ -134,7 +134,7 @@ public struct ClipConfiguration: Sendable, Equatable {
                 tower.heads.map { width.isMultiple(of: $0) ? width / $0 : 0 }
                 ?? tower.headWidth
             guard headWidth > 0, width.isMultiple(of: headWidth) else {
-                throw CheckpointFault(
+                throw CheckpointError(
                     "is not a usable CLIP model: the \(name) width \(width) is not a multiple of \(tower.heads.map { "the \($0) attention heads" } ?? "\(headWidth), the width of an attention head")"
                 )
             }
@@ -154,7 +154,7 @@ public struct ClipConfiguration: Sendable, Equatable {
         let side = description.imageSize ?? patchSize * grid
         try Self.check(side, 1...1_024, "the image's side in pixels")
         guard side / patchSize == grid else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "does not fit \(description.file ?? "its configuration"): images have \(side) pixels a side there, but the tensors have \(grid) patches of \(patchSize)"
             )
         }
@@ -165,12 +165,12 @@ public struct ClipConfiguration: Sendable, Equatable {
         try Self.check(textWidth, 16...4_096, "the text width")
         if description.file == nil, convolution[0] > 1_024 {
             // OpenCLIP's ViT-H, g and bigG have heads of 80 features and more.
-            throw CheckpointFault(
+            throw CheckpointError(
                 "has a vision width of \(convolution[0]), and no tensor shows how wide its attention heads are; put its open_clip_config.json beside it"
             )
         }
         guard description.preprocessing.standardDeviation.allSatisfy({ $0 > 0 }) else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "does not fit \(description.file ?? "its configuration"): images are divided by a standard deviation that is not above 0 there"
             )
         }
@@ -180,12 +180,12 @@ public struct ClipConfiguration: Sendable, Equatable {
             "visual.transformer", "vision", width: convolution[0], description.vision)
         text = try tower("transformer", "text", width: textWidth, description.text)
         guard architecture == .clip || vision.width == embeddingDimension else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "is not a usable SigLIP model: images have \(vision.width) features, texts \(embeddingDimension)"
             )
         }
         for claim in description.claims where self[keyPath: claim.size] != claim.value {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "does not fit \(description.file ?? "its configuration"): \(claim.setting) is \(claim.value) there, but the tensors have \(self[keyPath: claim.size])"
             )
         }
@@ -193,9 +193,9 @@ public struct ClipConfiguration: Sendable, Equatable {
 
     private static func check(
         _ value: Int, _ range: ClosedRange<Int>, _ what: String
-    ) throws(CheckpointFault) {
+    ) throws(CheckpointError) {
         guard range.contains(value) else {
-            throw CheckpointFault(
+            throw CheckpointError(
                 "is not a usable CLIP model: \(what) would be \(value), allowed are \(range.lowerBound) to \(range.upperBound)"
             )
         }

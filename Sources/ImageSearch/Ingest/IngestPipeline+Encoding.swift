@@ -138,16 +138,13 @@ private final class EncodingBatch {
             // embedded so is decoded twice.
             let isUpright =
                 try decoder.rule.orientation == .upright || decoder.metadata(bytes).orientation == 1
-            if let previews, isUpright {
-                let (metadata, preview) = try preprocessor.write(
-                    encoded: bytes, decoder: decoder, into: target, thumbnail: previews)
-                return IngestResults.Picture(object: object, metadata: metadata, preview: preview)
-            }
+            let (metadata, preview) = try preprocessor.write(
+                encoded: bytes, decoder: decoder, into: target,
+                thumbnail: isUpright ? previews : nil)
+            let upright = ImageDecoder(limits: decoder.limits)
             return IngestResults.Picture(
-                object: object,
-                metadata: try preprocessor.write(encoded: bytes, decoder: decoder, into: target),
-                preview: try previews?.thumbnail(
-                    of: bytes, decoder: ImageDecoder(limits: decoder.limits)))
+                object: object, metadata: metadata,
+                preview: try preview ?? previews?.thumbnail(of: bytes, decoder: upright))
         }
         pictures.append(picture)
     }

@@ -53,7 +53,7 @@ extension SearchError {
 
     init(_ error: ImageError) {
         switch error {
-        case .empty, .notAnImage, .unsupportedFormat, .unsupportedVariant, .unsupportedComponents:
+        case .empty, .notAnImage, .unsupportedFormat, .unsupportedVariant:
             self = .unsupportedPicture(reason: "\(error)")
         default:
             self = .damagedPicture(reason: "\(error)")

@@ -99,14 +99,14 @@ import Testing
 
     @Test func refusesDuplicates() throws {
         let bytes = ZipWriter.archive([Entry(name: "a", data: [1]), Entry(name: "a", data: [2])])
-        #expect(throws: CheckpointFault("is corrupt: its zip directory lists \"a\" twice")) {
+        #expect(throws: CheckpointError("is corrupt: its zip directory lists \"a\" twice")) {
             try names(bytes)
         }
     }
 
     @Test func refusesACountBeyondTheDirectory() throws {
         let bytes = ZipWriter.archive([Entry(name: "a", data: [1])], count: 9_999)
-        #expect(throws: CheckpointFault.self) { try names(bytes) }
+        #expect(throws: CheckpointError.self) { try names(bytes) }
     }
 
     /// Extreme values in each 32-bit and 64-bit field of the zip64 fixture's structures.

@@ -96,7 +96,7 @@ import Testing
     ])
     func refuses(_ text: String) throws {
         let bytes = text.unicodeScalars.map { UInt8($0.value) }
-        #expect(throws: CheckpointFault.self) { try parse(bytes) { _ in } }
+        #expect(throws: CheckpointError.self) { try parse(bytes) { _ in } }
     }
 
     /// A million levels, of lists, tuples and marks; opening, walking and releasing must not recurse.

@@ -34,11 +34,12 @@ import Testing
             // One decode serves the preview too, which has the size that it has under the exact rule.
             let encoder = ThumbnailEncoder(shortSide: 320, longSide: 960, quality: 70)
             var values = [Float](repeating: 0, count: preprocessor.valueCount)
-            let small = try values.withUnsafeMutableBufferPointer {
+            let thumbnail = try values.withUnsafeMutableBufferPointer {
                 try preprocessor.write(
                     encoded: bytes, decoder: fast, into: $0, thumbnail: encoder
                 ).thumbnail
             }
+            let small = try #require(thumbnail)
             let large = try encoder.thumbnail(of: bytes)
             #expect(abs(small.width - large.width) <= 1 && abs(small.height - large.height) <= 1)
             #expect(try values == preprocessor.values(encoded: Array(bytes), decoder: fast))

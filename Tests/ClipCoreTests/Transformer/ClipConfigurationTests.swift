@@ -51,14 +51,14 @@ import Testing
     ])
     func impossibleSizes(_ name: String, _ shape: [Int], _ reason: String) throws {
         let shapes = clipShapes().filter { $0.0 != name } + [(name, shape)]
-        let fault = #expect(throws: CheckpointFault.self) { try configuration(shapes) }
-        #expect(fault?.message.contains(reason) == true, "\(fault?.message ?? "")")
+        let fault = #expect(throws: CheckpointError.self) { try configuration(shapes) }
+        #expect(fault?.fault.contains(reason) == true, "\(fault?.fault ?? "")")
     }
 
     @Test func largestPictureIsBounded() throws {
         let shapes = clipShapes(patch: 64, grid: 17)
-        let fault = #expect(throws: CheckpointFault.self) { try configuration(shapes) }
-        #expect(fault?.message.contains("1088, allowed are 1 to 1024") == true)
+        let fault = #expect(throws: CheckpointError.self) { try configuration(shapes) }
+        #expect(fault?.fault.contains("1088, allowed are 1 to 1024") == true)
     }
 
     @Test func eachTensorItReadsIsNeeded() throws {
@@ -67,7 +67,7 @@ import Testing
             "positional_embedding", "token_embedding.weight", "ln_final.weight",
         ] {
             let shapes = clipShapes().filter { $0.0 != name }
-            #expect(throws: CheckpointFault.self) { try configuration(shapes) }
+            #expect(throws: CheckpointError.self) { try configuration(shapes) }
         }
     }
 }

@@ -168,10 +168,6 @@ extension SentencePieceTokenizer {
 }
 
 extension ConfigurationSection {
-    fileprivate mutating func flag(_ name: String) throws(CheckpointError) -> Bool? {
-        try choice(name, [(.bool(true), true), (.bool(false), false)])
-    }
-
     /// A special token: its text, or an object with it.
     fileprivate mutating func token(_ name: String) throws(CheckpointError) -> String? {
         guard let value = take(name), value != .null else { return nil }
