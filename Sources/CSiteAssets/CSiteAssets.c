@@ -5,78 +5,53 @@
 // #embed is C23; this compiler knows it in every language mode and says so as a warning.
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
-static const uint8_t camera_svg[] = {
-#embed "../SearchSite/Assets/camera.svg"
+static const struct {
+    const char *name;
+    const uint8_t *text;
+} files[] = {
+    {"camera.svg", (const uint8_t[]) {
+#embed "../SearchSite/Assets/camera.svg" suffix(, 0)
+    }},
+    {"icon.svg", (const uint8_t[]) {
+#embed "../SearchSite/Assets/icon.svg" suffix(, 0)
+    }},
+    {"openapi.json", (const uint8_t[]) {
+#embed "../SearchSite/Assets/openapi.json" suffix(, 0)
+    }},
+    {"site.css", (const uint8_t[]) {
+#embed "../SearchSite/Assets/site.css" suffix(, 0)
+    }},
+    {"site.js", (const uint8_t[]) {
+#embed "../SearchSite/Assets/site.js" suffix(, 0)
+    }},
+    {"box.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/box.mustache" suffix(, 0)
+    }},
+    {"examples.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/examples.mustache" suffix(, 0)
+    }},
+    {"hit.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/hit.mustache" suffix(, 0)
+    }},
+    {"message.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/message.mustache" suffix(, 0)
+    }},
+    {"page.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/page.mustache" suffix(, 0)
+    }},
+    {"picture.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/picture.mustache" suffix(, 0)
+    }},
+    {"results.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/results.mustache" suffix(, 0)
+    }},
+    {"strip.mustache", (const uint8_t[]) {
+#embed "../SearchSite/Assets/strip.mustache" suffix(, 0)
+    }},
 };
 
-static const uint8_t icon_svg[] = {
-#embed "../SearchSite/Assets/icon.svg"
-};
-
-static const uint8_t openapi_json[] = {
-#embed "../SearchSite/Assets/openapi.json"
-};
-
-static const uint8_t site_css[] = {
-#embed "../SearchSite/Assets/site.css"
-};
-
-static const uint8_t site_js[] = {
-#embed "../SearchSite/Assets/site.js"
-};
-
-static const uint8_t box_mustache[] = {
-#embed "../SearchSite/Assets/box.mustache"
-};
-
-static const uint8_t examples_mustache[] = {
-#embed "../SearchSite/Assets/examples.mustache"
-};
-
-static const uint8_t hit_mustache[] = {
-#embed "../SearchSite/Assets/hit.mustache"
-};
-
-static const uint8_t message_mustache[] = {
-#embed "../SearchSite/Assets/message.mustache"
-};
-
-static const uint8_t page_mustache[] = {
-#embed "../SearchSite/Assets/page.mustache"
-};
-
-static const uint8_t picture_mustache[] = {
-#embed "../SearchSite/Assets/picture.mustache"
-};
-
-static const uint8_t results_mustache[] = {
-#embed "../SearchSite/Assets/results.mustache"
-};
-
-static const uint8_t strip_mustache[] = {
-#embed "../SearchSite/Assets/strip.mustache"
-};
-
-#define FILE_NAMED(name, bytes) {name, bytes, sizeof bytes}
-
-static const CSiteAsset files[] = {
-    FILE_NAMED("camera.svg", camera_svg),
-    FILE_NAMED("icon.svg", icon_svg),
-    FILE_NAMED("openapi.json", openapi_json),
-    FILE_NAMED("site.css", site_css),
-    FILE_NAMED("site.js", site_js),
-    FILE_NAMED("box.mustache", box_mustache),
-    FILE_NAMED("examples.mustache", examples_mustache),
-    FILE_NAMED("hit.mustache", hit_mustache),
-    FILE_NAMED("message.mustache", message_mustache),
-    FILE_NAMED("page.mustache", page_mustache),
-    FILE_NAMED("picture.mustache", picture_mustache),
-    FILE_NAMED("results.mustache", results_mustache),
-    FILE_NAMED("strip.mustache", strip_mustache),
-};
-
-const CSiteAsset *CSiteAssetNamed(const char *name) {
+const uint8_t *CSiteAssetNamed(const char *name) {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (strcmp(files[i].name, name) == 0) return &files[i];
+        if (strcmp(files[i].name, name) == 0) return files[i].text;
     return NULL;
 }

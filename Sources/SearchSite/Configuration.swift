@@ -1,7 +1,4 @@
 extension SearchSite {
-    /// Whether only this machine can reach a site that listens on `host`.
-    public static func isLoopback(_ host: String) -> Bool { AllowedHosts.isLoopback(host) }
-
     /// What the operator can choose.
     public struct Configuration: Sendable {
         /// What the page calls itself.
@@ -30,7 +27,7 @@ extension SearchSite {
         /// Who may come in; nil for everybody.
         public var access: AccessRule?
         /// The host that the site listens on and the names under which it may be asked for.
-        public var hosts = AllowedHosts.all
+        public var hosts = AllowedHosts()
         /// Addresses of proxies whose `X-Forwarded-For` is believed.
         public var trustedProxies: [AddressBlock] = []
         /// Whether each request is logged, and what is searched for with it.
@@ -43,17 +40,9 @@ extension SearchSite {
         /// How long and how slowly clients may send and read.
         package var limits = ConnectionLimits.Limits()
         package var now: @Sendable () -> ContinuousClock.Instant = { .now }
-        /// Certificate and key, to answer over TLS.
-        public var tls: TLSFiles?
+        /// The files of the certificate, followed by its chain, and of its key (PEM), to answer over TLS.
+        public var tls: (certificate: String, key: String)?
 
         public init() {}
-
-        /// Allows the site to be asked for only under these names (those of this machine's loopback
-        /// when it listens there and there are no names).
-        public mutating func allowHosts(
-            _ names: [String], listeningOn host: String
-        ) throws(SiteOptionError) {
-            hosts = try AllowedHosts(names, host: host)
-        }
     }
 }

@@ -24,7 +24,7 @@ struct RequestLog: RouterMiddleware {
     ) async throws -> Response {
         let begin = ContinuousClock.now
         let response = try await next(request, context)
-        let seconds = (ContinuousClock.now - begin) / .seconds(1)
+        let milliseconds = (ContinuousClock.now - begin) / .milliseconds(1)
         // The router's own name for what it has no route for.
         let route = context.endpointPath.flatMap { $0 == "NotFound" ? nil : $0 } ?? "none"
         let labels = [
@@ -32,14 +32,14 @@ struct RequestLog: RouterMiddleware {
             ("route", route), ("status", "\(response.status.code)"),
         ]
         metrics.count(.requests, labels)
-        metrics.observe(.requestSeconds, seconds: seconds, [("route", route)])
+        metrics.observe(.requestSeconds, since: begin, [("route", route)])
         let level: Logger.Level = logsRequests ? .info : .debug
         guard level >= context.logger.logLevel else { return response }
         var metadata: Logger.Metadata = [
             "method": "\(request.method)", "path": "\(Self.path(request))",
             "status": "\(response.status.code)",
-            "milliseconds": "\((seconds * 100_000).rounded() / 100)",
-            "client": "\(clients.text(of: request, peer: context.peer))",
+            "milliseconds": "\((milliseconds * 100).rounded() / 100)",
+            "client": "\(clients.address(of: request, peer: context.peer)?.text ?? "unknown")",
         ]
         if let length = response.body.contentLength { metadata["bytes"] = "\(length)" }
         if logsQueries, let query = request.uri.query { metadata["query"] = "\(query)" }
@@ -87,8 +87,12 @@ struct ResponseHeaders: RouterMiddleware {
 extension HTTPField.Name {
     static let crossOriginOpenerPolicy = Self("Cross-Origin-Opener-Policy")!
     static let crossOriginResourcePolicy = Self("Cross-Origin-Resource-Policy")!
+    /// What the script sends.
+    static let fragment = Self("X-Fragment")!
     static let permissionsPolicy = Self("Permissions-Policy")!
     static let referrerPolicy = Self("Referrer-Policy")!
+    static let secFetchSite = Self("Sec-Fetch-Site")!
+    static let xForwardedFor = Self("X-Forwarded-For")!
     static let xFrameOptions = Self("X-Frame-Options")!
 }
 
@@ -96,8 +100,6 @@ extension HTTPField.Name {
 /// programs.
 struct ErrorPages: RouterMiddleware {
     let pages: Pages
-    /// Path to methods; a known path asked with another method is answered 405.
-    let allowedMethods: [String: String]
     let showsReasons: Bool
 
     func handle(
@@ -107,46 +109,31 @@ struct ErrorPages: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch {
-            let failure = failure(error, request, context)
-            return request.isByProgram
-                ? Problem.response(failure) : pages.failure(failure, for: request)
-        }
-    }
-
-    private func failure(
-        _ error: any Error, _ request: Request, _ context: SiteContext
-    ) -> SiteFailure {
-        switch error {
-        case let failure as SiteFailure: return failure
-        case let error as any HTTPResponseError where error.status == .notFound:
-            // Only the router throws this.
-            return unrouted(request)
-        case is Overload: return .overloaded
-        case let error as PictureSourceError:
-            if case .unavailable(let reason) = error {
+            let failure: SiteFailure
+            if let known = SiteFailure(error, showsReasons: showsReasons) {
+                failure = known
+            } else if (error as? any HTTPResponseError)?.status == .notFound {
+                // Only the router throws this.
+                failure = unrouted(request)
+            } else {
+                failure = .internalError
+                context.logger.error(
+                    "\(request.method) \(RequestLog.path(request)) failed: \(error)")
+            }
+            if case PictureSourceError.unavailable(let reason) = error {
                 context.logger.error("The store did not hand out a picture: \(reason)")
             }
-            return SiteFailure(error)
-        case let error as SearchError: return SiteFailure(error, showsReasons: showsReasons)
-        case is CancellationError:
-            // The visitor left, or the server is shutting down.
-            return .overloaded
-        default:
-            context.logger.error("\(request.method) \(RequestLog.path(request)) failed: \(error)")
-            return .internalError
+            return request.isByProgram ? failure.problem : pages.failure(failure, for: request)
         }
     }
 
     private func unrouted(_ request: Request) -> SiteFailure {
         let path = request.uri.path
-        if let allowed = allowedMethods[path] {
+        if let allowed = SearchSite.allowedMethods[path] {
             return .methodNotAllowed(allowed: allowed)
         }
         let reads = request.method == .get || request.method == .head
-        let prefixes = [
-            PicturePath.prefix, PicturePath.thumbnailPrefix, PicturePath.largePrefix,
-            SearchAPI.picturePrefix, "/search/",
-        ]
+        let prefixes = PicturePath.allCases.map(\.rawValue) + ["/search/"]
         if !reads, prefixes.contains(where: { path.utf8.starts(with: $0.utf8) }) {
             return .methodNotAllowed(allowed: "GET, HEAD")
         }
@@ -162,22 +149,34 @@ extension Request {
     }
 }
 
-/// A failure as programs read it: `application/problem+json` (RFC 9457).
-enum Problem {
-    static func response(_ failure: SiteFailure) -> Response {
+extension SiteFailure {
+    /// The failure as programs read it: `application/problem+json` (RFC 9457).
+    var problem: Response {
         var members: [(String, JSON)] = [
-            ("title", .string(failure.heading)), ("status", .integer(failure.status.code)),
-            ("detail", .string(failure.message)),
+            ("title", .string(heading)), ("status", .integer(status.code)),
+            ("detail", .string(message)),
         ]
-        if let reason = failure.operatorDetail { members.append(("reason", .string(reason))) }
+        if let operatorDetail { members.append(("reason", .string(operatorDetail))) }
         var response = Response(
-            JSON.object(members).text, "application/problem+json", status: failure.status)
-        response.headers.append(contentsOf: failure.headers)
+            JSON.object(members).text, "application/problem+json", status: status)
+        response.headers.append(contentsOf: headers)
         return response
     }
-}
 
-extension SiteFailure {
+    /// What an error means for a visitor.
+    /// - Returns: nil for a fault of the installation, which only its operator can understand.
+    init?(_ error: any Error, showsReasons: Bool) {
+        switch error {
+        case let failure as SiteFailure: self = failure
+        // Cancelled: the visitor left, or the server is shutting down.
+        case is Overload, is CancellationError: self = .overloaded
+        case is Searcher.NotReady: self = .starting
+        case let error as PictureSourceError: self.init(error)
+        case let error as SearchError: self.init(error, showsReasons: showsReasons)
+        default: return nil
+        }
+    }
+
     /// What a search threw.
     init(_ error: SearchError, showsReasons: Bool) {
         switch error {

@@ -12,7 +12,7 @@ extension SearchSite {
     ///   - host: a name or address of this machine.
     ///   - port: 0 takes a free one.
     ///   - onReady: called once, when requests are answered, with the address to open in a browser.
-    /// - Throws: ``ListenError`` when host and port cannot be listened on, ``TLSFilesError`` when
+    /// - Throws: ``ListenError`` when host and port cannot be listened on, ``SiteOptionError`` when
     ///   certificate or key cannot be used.
     public func run(
         host: String, port: Int, onReady: @escaping @Sendable (_ address: String) -> Void
@@ -54,7 +54,7 @@ extension SearchSite {
         }
     }
 
-    private func server() throws(TLSFilesError) -> HTTPServerBuilder {
+    private func server() throws(SiteOptionError) -> HTTPServerBuilder {
         let limits = configuration.limits
         let plain = HTTPServerBuilder.http1(
             configuration: .init(
@@ -65,11 +65,10 @@ extension SearchSite {
                     maxHeaderFieldCount: 100)))
         guard let files = configuration.tls else { return plain }
         #if TLS
-            let server = try files.server(over: plain)
-            if let warning = try files.warning(at: time(nil)) { logger.warning("\(warning)") }
-            return server
+            return try TLSFiles(certificate: files.certificate, key: files.key)
+                .server(over: plain, logger: logger)
         #else
-            throw TLSFilesError(
+            throw SiteOptionError(
                 "this web-app was built without TLS, so it cannot use \(files.certificate): let a "
                     + "reverse proxy end TLS, or build it with the package trait TLS")
         #endif
@@ -104,22 +103,18 @@ public struct ListenError: Error, Equatable, CustomStringConvertible {
     }
 
     public var description: String {
-        switch reason {
-        case .notAPort:
-            "cannot listen on \(host) port \(port): ports go from 0 to 65535"
-        case .unknownHost:
-            "cannot listen on \(host) port \(port): no address is known for this host"
-        case .system(EADDRINUSE):
-            "cannot listen on \(host) port \(port): something is using this port; "
-                + "stop it or choose another one with --port"
-        case .system(EACCES), .system(EPERM):
-            "cannot listen on \(host) port \(port): this user may not use this port; "
-                + "choose one above 1023 with --port"
-        case .system(EADDRNOTAVAIL):
-            "cannot listen on \(host) port \(port): this machine has no such address; "
-                + "choose another one with --host"
-        case .system(let code):
-            "cannot listen on \(host) port \(port): \(String(cString: strerror(code)))"
-        }
+        let why =
+            switch reason {
+            case .notAPort: "ports go from 0 to 65535"
+            case .unknownHost: "no address is known for this host"
+            case .system(EADDRINUSE):
+                "something is using this port; stop it or choose another one with --port"
+            case .system(EACCES), .system(EPERM):
+                "this user may not use this port; choose one above 1023 with --port"
+            case .system(EADDRNOTAVAIL):
+                "this machine has no such address; choose another one with --host"
+            case .system(let code): String(cString: strerror(code))
+            }
+        return "cannot listen on \(host) port \(port): \(why)"
     }
 }

@@ -29,7 +29,8 @@ public struct SearchSite: Sendable {
     let logger: Logger
     let pages: Pages
     let pictures: PictureStock
-    let metrics: Metrics
+    let metrics = Metrics()
+    let statistics: @Sendable () -> CacheStatistics?
     /// Decodes and encodes the pictures of visitors.
     let encodings: ThreadPool<Void>
     /// Places in the queue of `encodings`.
@@ -46,10 +47,7 @@ public struct SearchSite: Sendable {
     /// Some pictures for the start page.
     let sample: Refreshed<[StoredPicture]>
     let clients: ClientAddress
-    private let refusals: Refusals
-    /// Wrong credentials.
-    private let failures: RateLimit
-    private let rates: RequestRates?
+    private let checks: [any AdmissionCheck]
 
     /// - Parameters:
     ///   - search: answers the searches.
@@ -59,61 +57,51 @@ public struct SearchSite: Sendable {
     ///   - configuration: what the operator has chosen.
     ///   - statistics: what the cache of query embeddings has done, for `/metrics`.
     ///   - logger: told about failed searches and about every request. Texts that people search for are
-    ///     only logged when the configuration says so. Without one, stderr gets warnings and errors.
+    ///     only logged when the configuration says so.
     public init(
         search: any PictureSearch, embedder: (any PictureEmbedding)? = nil,
         source: (any PictureSource)? = nil, configuration: Configuration = Configuration(),
         statistics: @escaping @Sendable () -> CacheStatistics? = { nil },
-        logger: Logger? = nil
+        logger: Logger = Logger(label: "web-app")
     ) {
         self.search = search
         self.embedder = embedder
         self.configuration = configuration
-        self.logger = logger ?? Self.standardErrorLogger()
+        self.logger = logger
         pages = Pages(
-            configuration,
+            configuration: configuration,
             pictures: PictureAddresses(
                 search: search, isProxy: configuration.proxiesPictures && source != nil))
-        let pictures = PictureStock(
+        pictures = PictureStock(
             search: search, source: source, isProxy: configuration.proxiesPictures,
             thumbnailBytes: configuration.thumbnailCacheBytes)
-        self.pictures = pictures
-        let encodings = ThreadPool<Void>(
+        encodings = ThreadPool<Void>(
             threads: configuration.encodings, waiting: configuration.waitingEncodings)
-        self.encodings = encodings
         let places = configuration.encodings + configuration.waitingEncodings
         encodingPlaces = Budget(places, perClient: (places + 1) / 2)
-        let uploads = Budget(
+        uploads = Budget(
             8 * configuration.maximumUploadBytes, perClient: 4 * configuration.maximumUploadBytes)
-        self.uploads = uploads
         let unsentBytes = configuration.maximumUnsentBytes
         unsent = Budget(unsentBytes, perClient: unsentBytes / 2)
-        let searches = searches
-        metrics = Metrics {
-            var readings: [Metric: Int] = [
-                .searches: searches.shares, .encodings: encodings.load, .uploads: uploads.shares,
-            ]
-            let thumbnails = pictures.statistics
-            readings[.thumbnailHits] = thumbnails.hits
-            readings[.thumbnailMisses] = thumbnails.misses
-            readings[.thumbnailBytes] = thumbnails.cost
-            if let texts = statistics() {
-                readings[.textHits] = texts.hits
-                readings[.textMisses] = texts.misses
-                readings[.textEntries] = texts.count
-            }
-            return readings
-        }
+        self.statistics = statistics
         metrics.count(.build, configuration.build)
         let clients = ClientAddress(trustedProxies: configuration.trustedProxies)
         self.clients = clients
-        let refusals = Refusals(metrics: metrics)
-        self.refusals = refusals
-        failures = RateLimit(perMinute: 60, now: configuration.now)
-        rates = configuration.requestsPerMinute.map {
-            RequestRates(
-                perMinute: $0, now: configuration.now, clients: clients, refusals: refusals)
+        var checks: [any AdmissionCheck] = [configuration.hosts]
+        if let access = configuration.access {
+            let failures = RateLimit(perMinute: 60, now: configuration.now)
+            checks.append(AccessCheck(access: access, clients: clients, failures: failures))
         }
+        if let perMinute = configuration.requestsPerMinute {
+            // Of small pictures a page's for each request.
+            let thumbnails = SearchState.defaultLimit * perMinute
+            checks.append(
+                RequestRates(
+                    pages: RateLimit(perMinute: perMinute, now: configuration.now),
+                    thumbnails: RateLimit(perMinute: thumbnails, now: configuration.now),
+                    clients: clients))
+        }
+        self.checks = checks + [CrossSiteCheck()]
         health = Refreshed(every: .milliseconds(500)) {
             do { return .success(try await search.checkHealth()) } catch { return .failure(error) }
         }
@@ -121,12 +109,6 @@ public struct SearchSite: Sendable {
         sample = Refreshed(every: .seconds(60)) {
             (try? await search.sample(Pages.stripLength)) ?? []
         }
-    }
-
-    private static func standardErrorLogger() -> Logger {
-        var logger = Logger(label: "web-app") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = .warning
-        return logger
     }
 
     /// Everything a request passes through, without a server.
@@ -139,22 +121,13 @@ public struct SearchSite: Sendable {
         router.add(middleware: ResponseHeaders(isSecure: configuration.tls != nil))
         router.add(middleware: Compression())
         router.add(
-            middleware: ErrorPages(
-                pages: pages, allowedMethods: Self.allowedMethods,
-                showsReasons: configuration.showsReasons))
-        router.add(middleware: HostCheck(hosts: configuration.hosts, refusals: refusals))
-        if let access = configuration.access {
-            router.add(
-                middleware: AccessCheck(
-                    access: access, clients: clients, refusals: refusals, failures: failures))
-        }
-        if let rates { router.add(middleware: rates) }
-        router.add(middleware: CrossSiteCheck(refusals: refusals))
+            middleware: ErrorPages(pages: pages, showsReasons: configuration.showsReasons))
+        router.add(middleware: Admission(checks: checks, metrics: metrics))
         addSearchRoutes(to: router)
         addPictureRoutes(to: router)
         addOperatorRoutes(to: router)
         addAssetRoutes(to: router)
-        SearchAPI(site: self).addRoutes(to: router)
+        addAPIRoutes(to: router)
         return router.buildResponder()
     }
 

@@ -115,9 +115,8 @@ struct WebApp: AsyncParsableCommand {
     private func setAddresses(
         in configuration: inout SearchSite.Configuration
     ) throws(SiteOptionError) {
-        try configuration.allowHosts(allowedHost, listeningOn: host)
-        configuration.trustedProxies = []
-        for text in trustedProxy { configuration.trustedProxies.append(try AddressBlock(text)) }
+        configuration.hosts = try AllowedHosts(allowedHost, host: host)
+        configuration.trustedProxies = try trustedProxy.map(AddressBlock.init)
     }
 
     func run() async {
@@ -133,36 +132,44 @@ struct WebApp: AsyncParsableCommand {
                 search: search, embedder: search, source: search,
                 configuration: try siteConfiguration(settings, openFiles: files),
                 statistics: { search.textStatistics }, logger: logger)
-            warn(settings)
-            // The site answers while the model is being loaded or downloaded: probes see that it is
-            // alive and not ready.
-            let (outcomes, outcome) = AsyncStream.makeStream(of: Result<Void, any Error>.self)
-            let (addresses, listening) = AsyncStream.makeStream(of: String.self)
-            Task {
-                do {
-                    try await site.run(host: host, port: port) { listening.yield($0) }
-                    outcome.yield(.success(()))
-                } catch {
-                    outcome.yield(.failure(error))
-                }
+            if !AllowedHosts.isLoopback(host), settings["WEB_AUTH"] == nil {
+                logger.warning(
+                    """
+                    the page is open to everyone who can reach \(host) port \(port); set WEB_AUTH \
+                    to ask for a password
+                    """)
             }
-            // Not waited for when the site is told to stop.
+            let (end, ended) = AsyncThrowingStream.makeStream(of: Never.self)
             Task {
-                guard let address = await addresses.first(where: { _ in true }) else { return }
                 do {
-                    try await search.load(staysOpen: true) { try Console.locateModel(settings) }
-                    Console.line("Search at \(address) (Ctrl-C to stop)")
-                    do {
-                        try await search.checkHealth()
-                    } catch {
-                        logger.warning("searches will fail: \(error)")
+                    try await site.run(host: host, port: port) { address in
+                        // The site answers while the model is being loaded or downloaded: probes see
+                        // that it is alive and not ready. Not waited for when it is told to stop.
+                        Task {
+                            do {
+                                try await load(search, settings, address)
+                            } catch {
+                                ended.finish(throwing: error)
+                            }
+                        }
                     }
+                    ended.finish()
                 } catch {
-                    outcome.yield(.failure(error))
+                    ended.finish(throwing: error)
                 }
             }
-            try await outcomes.first { _ in true }?.get()
+            for try await _ in end {}
             return 0
+        }
+    }
+
+    private func load(_ search: Searcher, _ settings: Settings, _ address: String) async throws {
+        try await search.load(staysOpen: true) { try Console.locateModel(settings) }
+        Console.line("Search at \(address) (Ctrl-C to stop)")
+        do {
+            try await search.checkHealth()
+        } catch {
+            logger.warning("searches will fail: \(error)")
         }
     }
 
@@ -171,44 +178,19 @@ struct WebApp: AsyncParsableCommand {
     /// Descriptors that are not for visitors' connections.
     private static let reservedOpenFiles = 128
 
-    /// One line for each setting that is legal and probably not meant.
-    private func warn(_ settings: Settings) {
-        if !SearchSite.isLoopback(host), settings["WEB_AUTH"] == nil {
-            logger.warning(
-                """
-                the page is open to everyone who can reach \(host) port \(port); set WEB_AUTH to \
-                ask for a password
-                """)
-        }
-    }
-
     private func siteConfiguration(
         _ settings: Settings, openFiles: Int
     ) throws -> SearchSite.Configuration {
         var configuration = SearchSite.Configuration()
         configuration.build = Console.build
         configuration.showsReasons =
-            SearchSite.isLoopback(host) && trustedProxy.isEmpty
+            AllowedHosts.isLoopback(host) && trustedProxy.isEmpty
         // A visitor's connection may have a picture file open besides its socket.
         configuration.maximumConnections = min(2_048, (openFiles - Self.reservedOpenFiles) / 2)
         configuration.proxiesPictures = proxyImages
         configuration.maximumUploadBytes = maxUpload * 1_000_000
         configuration.thumbnailCacheBytes = thumbnailCache * 1_000_000
         configuration.requestsPerMinute = rateLimit
-        try setPage(in: &configuration, settings)
-        configuration.access = try settings.optional("WEB_AUTH").map { try AccessRule($0) }
-        try setAddresses(in: &configuration)
-        configuration.logsRequests = logRequests || logQueries
-        configuration.logsQueries = logQueries
-        if let tlsCertificate, let tlsKey {
-            configuration.tls = TLSFiles(certificate: tlsCertificate, key: tlsKey)
-        }
-        return configuration
-    }
-
-    private func setPage(
-        in configuration: inout SearchSite.Configuration, _ settings: Settings
-    ) throws {
         if let name = try settings.optional("WEB_NAME") { configuration.siteName = name }
         if let examples = try settings.optional("WEB_EXAMPLES") {
             configuration.examples = examples.split(separator: ";")
@@ -220,6 +202,14 @@ struct WebApp: AsyncParsableCommand {
         case let value?:
             throw ValidationError("WEB_LIVE_SEARCH must be on or off, not \"\(value)\"")
         }
+        configuration.access = try settings.optional("WEB_AUTH").map { try AccessRule($0) }
+        try setAddresses(in: &configuration)
+        configuration.logsRequests = logRequests || logQueries
+        configuration.logsQueries = logQueries
+        if let tlsCertificate, let tlsKey {
+            configuration.tls = (tlsCertificate, tlsKey)
+        }
+        return configuration
     }
 
     private var logger: Logger {

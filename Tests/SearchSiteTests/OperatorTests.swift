@@ -87,7 +87,7 @@ import Testing
 
     @Test func onlyOwnNamesAreAnswered() async throws {
         let site = SearchSite(search: FakeSearch(), logger: silent) {
-            try! $0.allowHosts(["Pictures.example"], listeningOn: "127.0.0.1")
+            $0.hosts = try! AllowedHosts(["Pictures.example"], host: "127.0.0.1")
         }
         for name in [
             "localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000",
@@ -106,7 +106,7 @@ import Testing
         #expect(try await site.ask("/health", authority: "10.0.0.7:8000").status == 200)
         #expect(try await site.ask("/ready", authority: "10.0.0.7:8000").status == 200)
         let open = SearchSite(search: FakeSearch()) {
-            try! $0.allowHosts([], listeningOn: "0.0.0.0")
+            $0.hosts = try! AllowedHosts([], host: "0.0.0.0")
         }
         #expect(try await open.ask("/", authority: "anything.example").status == 200)
     }
@@ -174,9 +174,8 @@ import Testing
         "https://x", "x:443", "x/", "x y", "*.example", "", "[::1", "[::1]:80", "a:b",
     ])
     func namesThatNoRequestCanHaveAreRefused(name: String) {
-        var configuration = SearchSite.Configuration()
         let error = #expect(throws: SiteOptionError.self) {
-            try configuration.allowHosts([name], listeningOn: "0.0.0.0")
+            try AllowedHosts([name], host: "0.0.0.0")
         }
         #expect(error?.description.hasPrefix("--allowed-host \(name): ") == true)
     }
@@ -190,7 +189,7 @@ import Testing
     @Test func anIPv6AddressIsAllowedWithAndWithoutBrackets() async throws {
         for name in ["2001:db8::1", "[2001:DB8::1]"] {
             let site = SearchSite(search: FakeSearch(), logger: silent) {
-                try! $0.allowHosts([name], listeningOn: "0.0.0.0")
+                $0.hosts = try! AllowedHosts([name], host: "0.0.0.0")
             }
             #expect(try await site.ask("/", authority: "[2001:db8::1]:8000").status == 200)
             #expect(try await site.ask("/", authority: "[2001:db8::2]").status == 421)

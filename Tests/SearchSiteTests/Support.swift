@@ -161,7 +161,7 @@ typealias HTTPField = HTTPFields.Element
 extension SearchSite {
     /// A site with some of an operator's choices.
     init(
-        search: FakeSearch, embedder: (any PictureEmbedding)? = nil, logger: Logger? = nil,
+        search: FakeSearch, embedder: (any PictureEmbedding)? = nil, logger: Logger = silent,
         _ choose: (inout Configuration) -> Void
     ) {
         var configuration = Configuration()

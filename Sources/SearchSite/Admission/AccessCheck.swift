@@ -9,37 +9,56 @@ public struct SiteOptionError: Error, Equatable, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// The names under which the site answers (the `Host` field, RFC 9110, 7.2).
+/// What has to hold before a request reaches its route.
+protocol AdmissionCheck: Sendable {
+    /// - Throws: what the client is told instead of an answer.
+    func check(_ request: Request, _ context: SiteContext) throws(SiteFailure)
+}
+
+/// Makes the checks in their order, and counts what they refuse.
+struct Admission: RouterMiddleware {
+    let checks: [any AdmissionCheck]
+    let metrics: Metrics
+
+    func handle(
+        _ request: Request, context: SiteContext,
+        next: (Request, SiteContext) async throws -> Response
+    ) async throws -> Response {
+        do {
+            for check in checks { try check.check(request, context) }
+        } catch {
+            metrics.count(.refused, [("reason", "\(error.status.code)")])
+            throw error
+        }
+        return try await next(request, context)
+    }
+}
+
+/// The names under which the site answers (the `Host` field, RFC 9110, 7.2). Probes ask by address.
 ///
 /// A page of another site can make its own name lead to this machine's loopback address, and then read
 /// the answers as its own (DNS rebinding). The name gives it away.
-public struct AllowedHosts: Sendable {
+public struct AllowedHosts: AdmissionCheck {
     /// `nil` allows every name.
-    private let names: Set<String>?
+    private var names: Set<String>?
 
-    private static let loopback: Set<String> = ["localhost", "127.0.0.1", "[::1]"]
+    init() {}
 
     /// - Parameters:
     ///   - names: host names and IP addresses without scheme and port. If there are none, a site that
     ///     listens on the loopback address allows the loopback names, any other allows all.
     ///   - host: the address that the site listens on.
     /// - Throws: ``SiteOptionError`` for a name that no `Host` field can match.
-    init(_ names: [String], host: String) throws(SiteOptionError) {
-        guard !names.isEmpty || Self.isLoopback(host) else {
-            self.names = nil
-            return
+    public init(_ names: [String], host: String) throws(SiteOptionError) {
+        guard !names.isEmpty || Self.isLoopback(host) else { return }
+        self.names = Set(try names.map(Self.normalized))
+        if Self.isLoopback(host) {
+            self.names?.formUnion(["localhost", "127.0.0.1", "[::1]", host])
         }
-        var allowed: Set<String> = []
-        for name in names { allowed.insert(try Self.normalized(name)) }
-        if Self.isLoopback(host) { allowed.formUnion(Self.loopback.union([host])) }
-        self.names = allowed
     }
 
-    private init() { names = nil }
-
-    static let all = AllowedHosts()
-
-    static func isLoopback(_ host: String) -> Bool {
+    /// Whether only this machine can reach a site that listens on `host`.
+    public static func isLoopback(_ host: String) -> Bool {
         host == "localhost" || host == "::1" || host.hasPrefix("127.")
     }
 
@@ -51,26 +70,20 @@ public struct AllowedHosts: Sendable {
             throw SiteOptionError(
                 "--allowed-host \(name): give the name alone, without https:// and without a port")
         }
-        let isName = name.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
-                UInt8(ascii: "_"):
-                true
-            default: false
-            }
-        }
-        guard isName, !name.isEmpty else {
+        guard name.utf8.allSatisfy(PercentEncoding.isUnreserved), !name.isEmpty else {
             throw SiteOptionError("--allowed-host \(name): this is not a host name")
         }
         return name.lowercased()
     }
 
-    /// - Parameter authority: the `Host` field, with or without a port.
-    func allows(_ authority: String?) -> Bool {
-        guard let names else { return true }
-        guard let authority else { return false }
-        return names.contains(Self.name(in: authority))
+    func check(_ request: Request, _ context: SiteContext) throws(SiteFailure) {
+        guard let names, !request.isProbe else { return }
+        guard let authority = request.head.authority, names.contains(Self.name(in: authority))
+        else {
+            throw SiteFailure(
+                status: .misdirectedRequest, heading: "This site does not answer to that name",
+                message: "Its operator can allow the name with --allowed-host.")
+        }
     }
 
     /// The name in lower case, without the port.
@@ -83,35 +96,15 @@ public struct AllowedHosts: Sendable {
     }
 }
 
-/// Answers only under allowed names. Probes ask by address.
-struct HostCheck: RouterMiddleware {
-    let hosts: AllowedHosts
-    let refusals: Refusals
-
-    func handle(
-        _ request: Request, context: SiteContext,
-        next: (Request, SiteContext) async throws -> Response
-    ) async throws -> Response {
-        guard request.isProbe || hosts.allows(request.head.authority) else {
-            throw refusals.counted(.misdirected)
-        }
-        return try await next(request, context)
-    }
-}
-
 /// Refuses forms of other sites, which would make this visitor's browser search. Browsers say where a
 /// request comes from (W3C Fetch Metadata, section 2.4); links from elsewhere are welcome.
-struct CrossSiteCheck: RouterMiddleware {
-    let refusals: Refusals
-
-    func handle(
-        _ request: Request, context: SiteContext,
-        next: (Request, SiteContext) async throws -> Response
-    ) async throws -> Response {
+struct CrossSiteCheck: AdmissionCheck {
+    func check(_ request: Request, _ context: SiteContext) throws(SiteFailure) {
         guard request.method != .post || !Self.isFromElsewhere(request) else {
-            throw refusals.counted(.fromElsewhere)
+            throw SiteFailure(
+                status: .forbidden, heading: "This was sent by another site",
+                message: "Searches with a picture have to start on this site's own pages.")
         }
-        return try await next(request, context)
     }
 
     /// Browsers without `Sec-Fetch-Site` send `Origin` with every POST (RFC 6454, 7.3). Programs send
@@ -125,70 +118,38 @@ struct CrossSiteCheck: RouterMiddleware {
     }
 }
 
-/// Counts what the admission middleware refuses.
-struct Refusals: Sendable {
-    let metrics: Metrics
-
-    func counted(_ failure: SiteFailure) -> SiteFailure {
-        metrics.count(.refused, [("reason", "\(failure.status.code)")])
-        return failure
-    }
-}
-
 extension Request {
     /// Whether it is a monitoring probe's, whose answer needs no protection.
     var isProbe: Bool { uri.path == "/health" || uri.path == "/ready" }
 }
 
-extension SiteFailure {
-    fileprivate static let misdirected = SiteFailure(
-        status: .misdirectedRequest, heading: "This site does not answer to that name",
-        message: "Its operator can allow the name with --allowed-host.")
-
-    fileprivate static let fromElsewhere = SiteFailure(
-        status: .forbidden, heading: "This was sent by another site",
-        message: "Searches with a picture have to start on this site's own pages.")
-}
-
-extension HTTPField.Name {
-    static let secFetchSite = Self("Sec-Fetch-Site")!
-}
-
 /// Who may use the site, as `WEB_AUTH` says: `basic:USER:PASSWORD` (RFC 7617) or `bearer:TOKEN`
 /// (RFC 6750).
 public struct AccessRule: Sendable {
-    /// `WEB_AUTH` is of neither form.
-    public struct Malformed: Error, CustomStringConvertible {
-        public var description: String {
-            "WEB_AUTH cannot be used: write basic:USER:PASSWORD or bearer:TOKEN"
-        }
-    }
-
     /// For the `WWW-Authenticate` field of a 401.
     let challenge: String
     /// Of the whole credentials; neither they nor their length are kept.
     private let digest: [UInt8]
     private let scheme: String
 
-    /// - Throws: ``Malformed`` for a text of neither form, and for an empty part.
-    public init(_ setting: String) throws(Malformed) {
-        let parts = setting.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[1].isEmpty else { throw Malformed() }
-        switch parts[0].lowercased() {
-        case "basic":
-            let pair = parts[1].split(
-                separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-            guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty else { throw Malformed() }
-            scheme = "basic"
+    /// - Throws: ``SiteOptionError`` for a text of neither form, and for an empty part.
+    public init(_ setting: String) throws(SiteOptionError) {
+        let parts = setting.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        scheme = parts[0].lowercased()
+        let credentials = setting.dropFirst(parts[0].count + 1)
+        switch scheme {
+        case "basic" where parts.count == 3 && !parts[1].isEmpty && !parts[2].isEmpty:
             challenge = "Basic realm=\"Picture Search\", charset=\"UTF-8\""
-            digest = SHA256.digest(of: Data(parts[1].utf8).base64EncodedString().utf8)
-        case "bearer":
-            // The characters of a token68 (RFC 9110, 11.2); others could never be sent.
-            guard parts[1].utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { throw Malformed() }
-            scheme = "bearer"
+            digest = SHA256.digest(of: Data(credentials.utf8).base64EncodedString().utf8)
+        // The characters of a token68 (RFC 9110, 11.2); others could never be sent.
+        case "bearer"
+        where !credentials.isEmpty
+            && credentials.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }:
             challenge = "Bearer realm=\"Picture Search\""
-            digest = SHA256.digest(of: parts[1].utf8)
-        default: throw Malformed()
+            digest = SHA256.digest(of: credentials.utf8)
+        default:
+            throw SiteOptionError(
+                "WEB_AUTH cannot be used: write basic:USER:PASSWORD or bearer:TOKEN")
         }
     }
 
@@ -204,42 +165,28 @@ public struct AccessRule: Sendable {
 }
 
 /// Asks for credentials, and lets no address try many.
-struct AccessCheck: RouterMiddleware {
+struct AccessCheck: AdmissionCheck {
     let access: AccessRule
     let clients: ClientAddress
-    let refusals: Refusals
     /// Credentials that one address may get wrong: ten, then one a second.
     let failures: RateLimit
 
-    func handle(
-        _ request: Request, context: SiteContext,
-        next: (Request, SiteContext) async throws -> Response
-    ) async throws -> Response {
-        if !request.isProbe { try check(request, context) }
-        return try await next(request, context)
-    }
-
-    private func check(_ request: Request, _ context: SiteContext) throws(SiteFailure) {
+    func check(_ request: Request, _ context: SiteContext) throws(SiteFailure) {
+        if request.isProbe { return }
         let credentials = request.headers[.authorization]
         let client = clients.group(of: request, peer: context.peer)
         // A client that guesses too often is refused before the next guess is looked at.
-        if credentials != nil, let seconds = failures.wait(client) {
-            throw refusals.counted(.tooManyRequests(seconds: seconds))
+        if credentials != nil, let seconds = failures.take(client, 0, leaving: 1) {
+            throw .tooManyRequests(seconds: seconds)
         }
         guard !access.allows(credentials) else { return }
         if credentials != nil {
             _ = failures.take(client)
             context.logger.notice("credentials refused", metadata: ["client": "\(client)"])
         }
-        throw refusals.counted(.unauthorized(challenge: access.challenge))
-    }
-}
-
-extension SiteFailure {
-    fileprivate static func unauthorized(challenge: String) -> SiteFailure {
-        SiteFailure(
+        throw SiteFailure(
             status: .unauthorized, heading: "This site asks who you are",
             message: "Reload the page and enter the user name and password that you were given.",
-            headers: [.wwwAuthenticate: challenge])
+            headers: [.wwwAuthenticate: access.challenge])
     }
 }

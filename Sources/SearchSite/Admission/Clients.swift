@@ -29,19 +29,10 @@ struct IPAddress: Hashable {
 
     /// An entry of `X-Forwarded-For`: an address, possibly with a port, IPv6 then in brackets.
     init?(forwarded entry: some StringProtocol) {
-        if let address = IPAddress(entry) {
-            self = address
-        } else if entry.hasPrefix("["), let end = entry.firstIndex(of: "]"),
-            let address = IPAddress(entry[..<end].dropFirst())
-        {
-            self = address
-        } else if let colon = entry.lastIndex(of: ":"), let address = IPAddress(entry[..<colon]),
-            address.isIPv4
-        {
-            self = address
-        } else {
-            return nil
-        }
+        let isBracketed = entry.hasPrefix("[")
+        let host = isBracketed ? entry.dropFirst().prefix { $0 != "]" } : entry.prefix { $0 != ":" }
+        guard let address = IPAddress(entry) ?? IPAddress(host) else { return nil }
+        self = address
     }
 
     var text: String {
@@ -118,11 +109,6 @@ struct ClientAddress {
         return last ?? peer
     }
 
-    /// For the log.
-    func text(of request: Request, peer: SocketAddress?) -> String {
-        address(of: request, peer: peer)?.text ?? "unknown"
-    }
-
     /// For limits.
     func group(of request: Request, peer: SocketAddress?) -> String {
         address(of: request, peer: peer)?.group ?? "unknown"
@@ -131,10 +117,6 @@ struct ClientAddress {
     private func isTrusted(_ address: IPAddress) -> Bool {
         trustedProxies.contains { $0.contains(address) }
     }
-}
-
-extension HTTPField.Name {
-    static let xForwardedFor = Self("X-Forwarded-For")!
 }
 
 /// How often one address may ask: a token bucket each (ten seconds' worth at once), for a bounded
@@ -152,7 +134,6 @@ final class RateLimit: Sendable {
     private let perSecond: Double
     private let burst: Double
     private let buckets = Mutex<[String: Bucket]>([:])
-
     private let now: @Sendable () -> ContinuousClock.Instant
 
     /// - Parameters:
@@ -165,85 +146,53 @@ final class RateLimit: Sendable {
     }
 
     /// Takes a token, or a part of one.
-    /// - Returns: `nil`, or the whole seconds to wait when there was none.
-    func take(_ address: String, _ amount: Double = 1) -> Int? {
+    /// - Parameter rest: what there has to be besides.
+    /// - Returns: `nil`, or the whole seconds to wait when there was too little.
+    func take(_ address: String, _ amount: Double = 1, leaving rest: Double = 0) -> Int? {
         let now = now()
         return buckets.withLock { buckets in
             var bucket = buckets[address] ?? Bucket(tokens: burst, time: now)
-            let elapsed = max(0, Self.seconds(now - bucket.time))
+            let elapsed = max(0, (now - bucket.time) / .seconds(1))
             bucket.tokens = min(burst, bucket.tokens + elapsed * perSecond)
             bucket.time = now
-            defer {
-                buckets[address] = bucket
-                if buckets.count > Self.maximumAddresses { forget(&buckets, now) }
-            }
-            guard bucket.tokens >= amount else {
-                return max(1, Int(((amount - bucket.tokens) / perSecond).rounded(.up)))
-            }
-            bucket.tokens -= amount
-            return nil
-        }
-    }
-
-    /// The whole seconds until there is a token; `nil` when there is one.
-    func wait(_ address: String) -> Int? {
-        let now = now()
-        return buckets.withLock { buckets in
-            guard let bucket = buckets[address] else { return nil }
-            let tokens = bucket.tokens + max(0, Self.seconds(now - bucket.time)) * perSecond
-            return tokens >= 1 ? nil : max(1, Int(((1 - tokens) / perSecond).rounded(.up)))
+            let missing = amount + rest - bucket.tokens
+            if missing <= 0 { bucket.tokens -= amount }
+            buckets[address] = bucket
+            if buckets.count > Self.maximumAddresses { forget(&buckets, now) }
+            return missing <= 0 ? nil : max(1, Int((missing / perSecond).rounded(.up)))
         }
     }
 
     /// Forgets the addresses whose buckets are full again, and, where that is not enough, half.
     private func forget(_ buckets: inout [String: Bucket], _ now: ContinuousClock.Instant) {
-        buckets = buckets.filter { Self.seconds(now - $0.value.time) * perSecond < burst }
+        buckets = buckets.filter { (now - $0.value.time) / .seconds(1) * perSecond < burst }
         guard buckets.count > Self.maximumAddresses / 2 else { return }
         let newest = buckets.sorted { $0.value.time > $1.value.time }
             .prefix(Self.maximumAddresses / 2)
         buckets = Dictionary(uniqueKeysWithValues: newest.map { ($0.key, $0.value) })
     }
-
-    private static func seconds(_ duration: Duration) -> Double { duration / .seconds(1) }
 }
 
 /// Refuses requests of an address that asks too often. What costs little and is part of a page counts
 /// for nothing, what the script asks by itself (while a visitor types, to fill the window) for a quarter;
 /// small pictures, of which a page has many, have a limit of their own.
-struct RequestRates: RouterMiddleware {
+struct RequestRates: AdmissionCheck {
     let pages: RateLimit
     let thumbnails: RateLimit
     let clients: ClientAddress
-    let refusals: Refusals
 
-    /// Small pictures for each request that counts: a page's.
-    private static let thumbnailsPerRequest = SearchState.defaultLimit
     /// What a search that the script makes by itself counts.
     private static let unasked = 0.25
     private static let uncounted = ["/assets/", "/favicon", "/health", "/ready"]
 
-    init(
-        perMinute: Int, now: @escaping @Sendable () -> ContinuousClock.Instant,
-        clients: ClientAddress, refusals: Refusals
-    ) {
-        pages = RateLimit(perMinute: perMinute, now: now)
-        thumbnails = RateLimit(perMinute: Self.thumbnailsPerRequest * perMinute, now: now)
-        (self.clients, self.refusals) = (clients, refusals)
-    }
-
-    func handle(
-        _ request: Request, context: SiteContext,
-        next: (Request, SiteContext) async throws -> Response
-    ) async throws -> Response {
+    func check(_ request: Request, _ context: SiteContext) throws(SiteFailure) {
         let path = request.uri.path
-        if !Self.uncounted.contains(where: path.hasPrefix) {
-            let limit = path.hasPrefix(PicturePath.thumbnailPrefix) ? thumbnails : pages
-            let client = clients.group(of: request, peer: context.peer)
-            if let seconds = limit.take(client, request.isUnasked ? Self.unasked : 1) {
-                throw refusals.counted(.tooManyRequests(seconds: seconds))
-            }
+        if Self.uncounted.contains(where: path.hasPrefix) { return }
+        let limit = path.hasPrefix(PicturePath.thumbnail.rawValue) ? thumbnails : pages
+        let client = clients.group(of: request, peer: context.peer)
+        if let seconds = limit.take(client, request.isUnasked ? Self.unasked : 1) {
+            throw .tooManyRequests(seconds: seconds)
         }
-        return try await next(request, context)
     }
 }
 
@@ -289,47 +238,45 @@ package final class Budget: Sendable {
     /// - Returns: what gives the amount back when it goes.
     /// - Throws: ``SiteFailure/overloaded`` when too little is left, over all or for this client.
     func take(_ amount: Int = 1, for client: String = "") throws(SiteFailure) -> Share {
-        guard reserve(amount, client) else { throw .overloaded }
-        state.withLock { $0.shares += 1 }
-        return Share(self, client, amount)
-    }
-
-    private func reserve(_ amount: Int, _ client: String) -> Bool {
-        state.withLock { state in
-            let own = state.byClient[client, default: 0]
-            guard amount <= limit - state.used, amount <= perClient - own else { return false }
-            state.used += amount
-            state.byClient[client] = own + amount
-            return true
-        }
-    }
-
-    private func release(_ amount: Int, _ client: String) {
-        state.withLock { state in
-            state.used -= amount
-            state.shares -= 1
-            let rest = state.byClient[client, default: 0] - amount
-            state.byClient[client] = rest > 0 ? rest : nil
-        }
+        let share = Share(self, client)
+        try share.grow(by: amount)
+        return share
     }
 
     final class Share: Sendable {
         private let budget: Budget
         private let client: String
-        private let amount: Atomic<Int>
+        private let amount = Atomic(0)
 
-        fileprivate init(_ budget: Budget, _ client: String, _ amount: Int) {
+        fileprivate init(_ budget: Budget, _ client: String) {
             self.budget = budget
             self.client = client
-            self.amount = Atomic(amount)
+            budget.state.withLock { $0.shares += 1 }
         }
 
         /// - Throws: ``SiteFailure/overloaded`` when too little is left; the share stays as it was.
         func grow(by more: Int) throws(SiteFailure) {
-            guard budget.reserve(more, client) else { throw .overloaded }
+            let isThere = budget.state.withLock { state in
+                let own = state.byClient[client, default: 0]
+                guard more <= budget.limit - state.used, more <= budget.perClient - own else {
+                    return false
+                }
+                state.used += more
+                state.byClient[client] = own + more
+                return true
+            }
+            guard isThere else { throw .overloaded }
             amount.wrappingAdd(more, ordering: .relaxed)
         }
 
-        deinit { budget.release(amount.load(ordering: .relaxed), client) }
+        deinit {
+            let amount = amount.load(ordering: .relaxed)
+            budget.state.withLock { state in
+                state.used -= amount
+                state.shares -= 1
+                let rest = state.byClient[client, default: 0] - amount
+                state.byClient[client] = rest > 0 ? rest : nil
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ const form = document.getElementById("search");
 const givens = form.querySelector(".givens");
 const homeTitle = document.querySelector('meta[property="og:site_name"]').content;
 const asFragment = { "X-Fragment": "1" };
+const unreachable = document.getElementById("unreachable").innerHTML;
 root.toggleAttribute("data-script", true);
 
 // Fragments by address, so that going back is instant. Links to pictures expire after an hour.
@@ -125,39 +126,41 @@ function show(html) {
   arrange();
 }
 
-async function textOf(response) {
-  const isPage = (response.headers.get("content-type") ?? "").startsWith("text/html");
-  return isPage ? await response.text() : document.getElementById("unreachable").innerHTML;
+// Fetches a part of a page, in place of what is being fetched. Resolves to the response, if any, and its HTML,
+// or to null when a newer one took its place.
+async function ask(address, options) {
+  fetching?.abort();
+  const mine = fetching = new AbortController();
+  busy(true);
+  let response;
+  let html = unreachable;
+  try {
+    response = await fetch(address, { headers: asFragment, ...options, signal: mine.signal });
+    const isPage = (response.headers.get("content-type") ?? "").startsWith("text/html");
+    if (isPage) html = await response.text();
+  } catch {
+    response = null;
+  }
+  if (fetching !== mine) return null;
+  fetching = null;
+  busy(false);
+  return { response, html };
 }
 
 // Fetches a part of a page and shows it. Resolves to whether it is there, and not a newer one. What goes
 // wrong while a visitor types is not shown: the next letter, or Enter, asks again.
 async function load(address, { isTyping = false, arrived = () => {} } = {}) {
   clearTimeout(pause);
-  fetching?.abort();
-  const mine = fetching = new AbortController();
   root.toggleAttribute("data-typing", isTyping);
-  busy(true);
-  try {
-    const response = await fetch(address,
-      { headers: isTyping ? { "X-Fragment": "typing" } : asFragment, signal: mine.signal });
-    const html = await textOf(response);
-    if (fetching !== mine) return false;
-    if (isTyping && !response.ok) throw new Error();
-    arrived(response);
-    show(html);
-    // The list stays however many pictures are looked at.
-    if (response.ok && root.dataset.view !== "picture") keep(here(), html);
-    current = response.ok ? here() : null;
-  } catch (error) {
-    if (fetching !== mine) return false;
-    if (!isTyping) {
-      current = null;
-      show(document.getElementById("unreachable").innerHTML);
-    }
-  }
-  fetching = null;
-  busy(false);
+  const answer = await ask(address, isTyping ? { headers: { "X-Fragment": "typing" } } : {});
+  if (!answer) return false;
+  const { response, html } = answer;
+  if (isTyping && !response?.ok) return true;
+  if (response) arrived(response);
+  show(html);
+  // The list stays however many pictures are looked at.
+  if (response?.ok && root.dataset.view !== "picture") keep(here(), html);
+  current = response?.ok ? here() : null;
   return true;
 }
 
@@ -235,39 +238,28 @@ async function shrink(file) {
 async function searchWith(file) {
   const body = new FormData();
   body.append("picture", file);
-  fetching?.abort();
-  const mine = fetching = new AbortController();
-  busy(true);
   failure.textContent = "";
   status.textContent = "Searching with the picture";
-  const part = document.createElement("template");
-  try {
-    const response = await fetch("/search",
-      { method: "POST", body, headers: asFragment, signal: mine.signal });
-    part.innerHTML = await textOf(response);
-    if (fetching !== mine) return;
-    const url = new URL(response.url || location.href);
-    if (response.ok && response.redirected && isSearch(url)) {
-      input.value = "";
-      // Not every file that the site reads is one for the browser.
-      const own = await shrink(file).catch(() => null);
-      if (own) ownPictures.set(url.pathname, own);
-      remember(url);
-      show(part.innerHTML);
-      keep(here(), part.innerHTML);
-      current = here();
-      scrollTo(0, 0);
-      results.focus({ preventScroll: true });
-      part.innerHTML = "";
-    }
-  } catch {
-    if (fetching !== mine) return;
-    part.innerHTML = document.getElementById("unreachable").innerHTML;
+  const answer = await ask("/search", { method: "POST", body });
+  if (!answer) return;
+  const { response, html } = answer;
+  const url = new URL(response?.url || location.href);
+  if (response?.ok && response.redirected && isSearch(url)) {
+    input.value = "";
+    // Not every file that the site reads is one for the browser.
+    const own = await shrink(file).catch(() => null);
+    if (own) ownPictures.set(url.pathname, own);
+    remember(url);
+    show(html);
+    keep(here(), html);
+    current = here();
+    scrollTo(0, 0);
+    results.focus({ preventScroll: true });
+    return;
   }
-  fetching = null;
-  busy(false);
+  const part = document.createElement("template");
+  part.innerHTML = html;
   const heading = part.content.querySelector("h1");
-  if (!heading) return;
   status.textContent = "";
   upload.open = true;
   failure.textContent = `${heading.textContent}. ${heading.nextElementSibling.textContent}`;

@@ -1,85 +1,107 @@
 import Bytes
+import Hummingbird
 
 /// The fields of an `application/x-www-form-urlencoded` text: a form's body or an address's query
 /// (URL Standard, 5.1).
 struct FormFields {
     /// Names and values in the order in which they came, percent-decoded and otherwise unchecked.
-    private(set) var fields: [(name: [UInt8], value: [UInt8])] = []
+    private(set) var fields: [(name: String, value: [UInt8])] = []
 
     /// More fields than any page has; the rest is ignored.
     private static let maximumCount = 256
+    /// Bytes of a key; S3's keys have at most 1,024 (Amazon S3 User Guide, "Naming objects").
+    static let maximumTextBytes = 1_024
+    /// Unicode code points of words; far beyond the 77 tokens that CLIP reads, and still a small page.
+    static let maximumWordsLength = 1_000
 
     /// - Parameter text: the encoded fields.
     init(_ text: some Collection<UInt8>) {
-        for field in text.split(separator: UInt8(ascii: "&"), maxSplits: Self.maximumCount)
-            .prefix(Self.maximumCount)
-        {
+        for field in text.split(separator: UInt8(ascii: "&"), maxSplits: Self.maximumCount) {
             let equals = field.firstIndex(of: UInt8(ascii: "=")) ?? field.endIndex
+            let name = PercentEncoding.decode(field[..<equals], plusIsSpace: true)
             append(
-                name: PercentEncoding.decode(field[..<equals], plusIsSpace: true),
+                name: String(decoding: name, as: UTF8.self),
                 value: PercentEncoding.decode(field[equals...].dropFirst(), plusIsSpace: true))
         }
     }
 
-    init() {}
+    /// The fields of a request's address.
+    init(of request: Request) { self.init((request.uri.query ?? "").utf8) }
 
-    mutating func append(name: [UInt8], value: [UInt8]) {
+    mutating func append(name: String, value: [UInt8]) {
         guard fields.count < Self.maximumCount else { return }
         fields.append((name, value))
     }
 
     /// - Throws: ``SiteFailure`` with status 400 that names the first field not in `names`.
     func checkNames(_ names: Set<String>) throws(SiteFailure) {
-        for field in fields {
-            let name = String(decoding: field.name, as: UTF8.self)
-            guard names.contains(name) else {
+        for field in fields where !names.contains(field.name) {
+            throw .badAddress(
+                "There is no parameter \(field.name.prefix(40)); /openapi.json lists them.")
+        }
+    }
+
+    func contains(_ name: String) -> Bool { fields.contains { $0.name == name } }
+
+    /// The texts of all fields with a name that are not empty.
+    /// - Throws: ``SiteFailure`` with status 400 for bytes that are not UTF-8 or contain NUL, and for long texts.
+    func texts(_ name: String) throws(SiteFailure) -> [String] {
+        try fields.filter { $0.name == name && !$0.value.isEmpty }.map {
+            (field) throws(SiteFailure) in
+            guard field.value.count <= Self.maximumTextBytes, !field.value.contains(0),
+                let text = String(validating: field.value, as: UTF8.self)
+            else {
                 throw .badAddress(
-                    "There is no parameter \(name.prefix(40)); /openapi.json lists them.")
+                    "The field \(name) is not a text of at most \(Self.maximumTextBytes) bytes.")
             }
+            return text
         }
     }
 
-    /// The first field with a name; `nil` when no field has it.
-    func first(_ name: String) -> [UInt8]? {
-        fields.first { $0.name.elementsEqual(name.utf8) }?.value
+    /// What the first text of a name stands for; nil without one.
+    /// - Parameters:
+    ///   - meaning: what the text has to be, in words.
+    ///   - parse: nil for other texts.
+    /// - Throws: ``SiteFailure`` with status 400.
+    func value<Value>(
+        _ name: String, _ meaning: String, _ parse: (String) -> Value?
+    ) throws(SiteFailure) -> Value? {
+        guard let text = try texts(name).first else { return nil }
+        guard let value = parse(text) else {
+            throw .badAddress("The field \(name) must be \(meaning).")
+        }
+        return value
     }
 
-    /// All fields with a name.
-    func all(_ name: String) -> [[UInt8]] {
-        fields.filter { $0.name.elementsEqual(name.utf8) }.map(\.value)
+    /// A number of decimal digits.
+    /// - Throws: as ``value(_:_:_:)``.
+    func integer(_ name: String, in range: ClosedRange<Int>) throws(SiteFailure) -> Int? {
+        try value(name, "a number from \(range.lowerBound) to \(range.upperBound)") { text in
+            // Digits only: Swift would take "+5".
+            let isNumber = text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")) ~= $0 }
+            return isNumber ? Int(text).flatMap { range ~= $0 ? $0 : nil } : nil
+        }
     }
-}
 
-/// A text from a visitor, checked.
-struct QueryText {
-    /// As typed, not empty, without white space around it.
-    let text: String
-
-    /// Unicode code points; far beyond the 77 tokens that CLIP reads, and still a small page.
-    static let maximumLength = 1_000
-
-    /// - Parameter bytes: the decoded field.
-    /// - Returns: `nil` when there is nothing but white space.
-    /// - Throws: ``SiteFailure`` for bytes that are not UTF-8 or contain NUL, and for long texts.
-    init?(bytes: [UInt8]) throws(SiteFailure) {
-        guard let decoded = String(validating: bytes, as: UTF8.self) else {
-            throw .badText("The text is not valid UTF-8.")
-        }
-        guard !bytes.contains(0) else {
-            throw .badText("The text contains a NUL character.")
-        }
-        let isSpace = { (scalar: Unicode.Scalar) in scalar.properties.isWhitespace }
-        let scalars = decoded.unicodeScalars
-        guard let first = scalars.firstIndex(where: { !isSpace($0) }),
-            let last = scalars.lastIndex(where: { !isSpace($0) })
-        else { return nil }
-        let trimmed = scalars[first...last]
-        guard trimmed.count <= Self.maximumLength else {
-            throw .badText(
-                "The text has \(trimmed.count) characters; the longest that is searched for has "
-                    + "\(Self.maximumLength).")
-        }
-        text = String(trimmed)
+    /// The words that a visitor typed into all fields with a name, without white space around them and
+    /// without empty ones.
+    /// - Throws: ``SiteFailure`` with status 400 for bytes that are not UTF-8 or contain NUL, and for long words.
+    func words(_ name: String) throws(SiteFailure) -> [String] {
+        try fields.filter { $0.name == name }.map { (field) throws(SiteFailure) in
+            guard let text = String(validating: field.value, as: UTF8.self)?.trimmed() else {
+                throw .badText("The text is not valid UTF-8.")
+            }
+            guard !field.value.contains(0) else {
+                throw .badText("The text contains a NUL character.")
+            }
+            let length = text.unicodeScalars.count
+            guard length <= Self.maximumWordsLength else {
+                throw .badText(
+                    "The text has \(length) characters; the longest that is searched for has "
+                        + "\(Self.maximumWordsLength).")
+            }
+            return text
+        }.filter { !$0.isEmpty }
     }
 }
 

@@ -20,12 +20,11 @@ struct PictureVector: Equatable {
     /// - Parameter embedding: finite and not zero.
     init(_ embedding: [Float]) {
         let largest = embedding.reduce(0) { max($0, abs($1)) }
-        let bytes = embedding.map { component in
-            let root = largest > 0 ? (abs(component) / largest).squareRoot() : 0
-            return UInt8(bitPattern: Int8(((component < 0 ? -root : root) * 127).rounded()))
-        }
-        text = Base64URL.encode(bytes)
-        components = Self.components(bytes)
+        self.init(
+            bytes: embedding.map { component in
+                let root = largest > 0 ? (abs(component) / largest).squareRoot() : 0
+                return UInt8(bitPattern: Int8(((component < 0 ? -root : root) * 127).rounded()))
+            })
     }
 
     /// A vector that gets no address, as exact as it came.
@@ -37,36 +36,23 @@ struct PictureVector: Equatable {
     /// - Returns: `nil` for anything that ``init(_:)`` cannot have written.
     init?(text: some StringProtocol) {
         let text = String(text)
-        guard let bytes = Base64URL.decode(text), (1...Self.maximumDimension) ~= bytes.count,
+        let padding = String(repeating: "=", count: (4 - text.utf8.count % 4) % 4)
+        let plain = text.replacing("-", with: "+").replacing("_", with: "/") + padding
+        guard let bytes = Data(base64Encoded: plain), (1...Self.maximumDimension) ~= bytes.count,
             !bytes.contains(0x80), bytes.contains(where: { $0 == 127 || $0 == 0x81 })
         else { return nil }
-        self.text = text
-        components = Self.components(bytes)
+        self.init(bytes: Array(bytes))
+        guard self.text == text else { return nil }
     }
 
-    private static func components(_ bytes: [UInt8]) -> [Float] {
+    private init(bytes: [UInt8]) {
+        text = Data(bytes).base64EncodedString().filter { $0 != "=" }
+            .replacing("+", with: "-").replacing("/", with: "_")
         let components = bytes.map { byte in
             let root = Float(Int8(bitPattern: byte)) / 127
             return root * abs(root)
         }
         let length = components.reduce(0) { $0 + $1 * $1 }.squareRoot()
-        return components.map { $0 / length }
-    }
-}
-
-/// Base64 with the alphabet for addresses and without padding (RFC 4648, sections 5 and 3.2).
-private enum Base64URL {
-    static func encode(_ bytes: [UInt8]) -> String {
-        Data(bytes).base64EncodedString().filter { $0 != "=" }
-            .replacing("+", with: "-").replacing("/", with: "_")
-    }
-
-    /// - Returns: nil for every text that ``encode(_:)`` does not write.
-    static func decode(_ text: String) -> [UInt8]? {
-        let padding = String(repeating: "=", count: (4 - text.utf8.count % 4) % 4)
-        let plain = text.replacing("-", with: "+").replacing("_", with: "/") + padding
-        guard let data = Data(base64Encoded: plain) else { return nil }
-        let bytes = Array(data)
-        return encode(bytes) == text ? bytes : nil
+        self.components = components.map { $0 / length }
     }
 }

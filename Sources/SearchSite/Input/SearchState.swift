@@ -15,7 +15,7 @@ struct SearchState: Equatable {
     /// The picture that was uploaded: the address's last path segment.
     var picture: PictureVector?
     /// `limit`: how many pictures are shown.
-    var limit: Int
+    var limit = defaultLimit
     /// `offset`: how many of the nearest are skipped.
     var offset = 0
     /// `min_score`: the least cosine.
@@ -36,12 +36,9 @@ struct SearchState: Equatable {
     static let maximumOffset = 100_000
     /// The most words to add, words to leave out, and pictures to resemble.
     static let maximumTerms = 8
-    /// Bytes of a key; S3's keys have at most 1,024 (Amazon S3 User Guide, "Naming objects").
-    static let maximumKeyBytes = 1_024
     /// Bytes of an address's query part. Each link of a page repeats it and must fit in the 16 KiB of a request's
     /// head; the longest text alone takes 12,000.
     static let maximumQueryBytes = 14 * 1_024
-
     /// Bytes of the addresses on one page: each picture's link repeats the query part.
     static let maximumLinkBytes = 1 << 20
 
@@ -52,11 +49,10 @@ struct SearchState: Equatable {
     /// same weight would not change the answer.
     static let textWeightBesidePicture = 2.0
 
-    init(text: String? = nil, limit: Int = defaultLimit) {
-        self.text = text
-        self.limit = limit
-    }
+    init(text: String? = nil) { self.text = text }
 
+    /// Reads an address or a form. What the form for further words sends, `add` and `sign` (`more` or `less`), is
+    /// taken in.
     /// - Parameters:
     ///   - defaultLimit: pictures when the fields do not say.
     ///   - isStacked: whether near-duplicates are stacked when the fields do not say.
@@ -66,25 +62,45 @@ struct SearchState: Equatable {
         isStacked: Bool = true
     ) throws(SiteFailure) {
         self.picture = picture
-        text = try QueryText(bytes: fields.first("q") ?? [])?.text
-        more = try Self.texts(fields.all("more"))
-        less = try Self.texts(fields.all("less"))
-        keys = []
-        for bytes in fields.all("image_key") where !bytes.isEmpty {
-            keys.append(try Self.key(bytes))
+        text = try fields.words("q").first
+        let isLess = try fields.texts("sign").first == "less"
+        let added = try fields.words("add")
+        more = try fields.words("more") + (isLess ? [] : added)
+        less = try fields.words("less") + (isLess ? added : [])
+        keys = try fields.texts("image_key")
+        for terms in [more, less, keys] where terms.count > Self.maximumTerms {
+            throw .badAddress(
+                "A search has at most \(Self.maximumTerms) words or phrases to add, as many to leave "
+                    + "out, and as many pictures to resemble.")
         }
-        guard keys.count <= Self.maximumTerms else {
-            throw .badAddress("A search has at most \(Self.maximumTerms) pictures to resemble.")
+        limit = try fields.integer("limit", in: 1...Self.maximumLimit) ?? defaultLimit
+        offset = try fields.integer("offset", in: 0...Self.maximumOffset) ?? 0
+        minimumScore = try fields.value("min_score", "a number from -1 to 1") { text in
+            // Plain decimals, with an exponent as JSON has it; Swift would take "nan" and "0x1p-2" too.
+            let isDecimal = text.utf8.allSatisfy("0123456789+-.eE".utf8.contains)
+            return isDecimal ? Double(text).flatMap { (-1...1) ~= $0 ? $0 : nil } : nil
         }
-        limit =
-            try Self.integer(fields, "limit", within: 1...Self.maximumLimit) ?? defaultLimit
-        offset = try Self.integer(fields, "offset", within: 0...Self.maximumOffset) ?? 0
-        minimumScore = try Self.score(fields.first("min_score") ?? [])
-        filter = try Self.filter(fields)
-        self.isStacked = try Self.flag(fields, "stacked") ?? isStacked
-        if let bytes = fields.first("view"), !bytes.isEmpty { view = try Self.key(bytes) }
-        place =
-            try Self.integer(fields, "at", within: 0...Self.maximumOffset + Self.maximumLimit) ?? 0
+        let time = "a year, a month, a day, or a time of a day, such as 2024-05-01"
+        let pixels = 1...1_000_000
+        filter = PictureFilter(
+            prefix: try fields.texts("prefix").first,
+            after: try fields.value("after", time) { WallTime($0) },
+            before: try fields.value("before", time) { WallTime($0) },
+            camera: try fields.texts("camera").first,
+            shape: try fields.value("shape", "landscape, portrait or square") {
+                PictureFilter.Shape(rawValue: $0)
+            },
+            minimumWidth: try fields.integer("min_width", in: pixels),
+            minimumHeight: try fields.integer("min_height", in: pixels))
+        do {
+            try filter.check()
+        } catch {
+            throw SiteFailure(error, showsReasons: false)
+        }
+        self.isStacked =
+            try fields.value("stacked", "true or false") { Bool($0) } ?? isStacked
+        view = try fields.texts("view").first
+        place = try fields.integer("at", in: 0...Self.maximumOffset + Self.maximumLimit) ?? 0
         try checkLength()
     }
 
@@ -93,92 +109,6 @@ struct SearchState: Equatable {
         guard queryPart.utf8.count <= Self.maximumQueryBytes else {
             throw .badAddress("These are too many words for one search. Leave out some.")
         }
-    }
-
-    private static func texts(_ fields: [[UInt8]]) throws(SiteFailure) -> [String] {
-        var texts: [String] = []
-        for field in fields {
-            if let text = try QueryText(bytes: field)?.text { texts.append(text) }
-        }
-        guard texts.count <= maximumTerms else {
-            throw .badAddress("At most \(maximumTerms) words or phrases can be added or left out.")
-        }
-        return texts
-    }
-
-    private static func key(_ bytes: [UInt8]) throws(SiteFailure) -> String {
-        guard bytes.count <= maximumKeyBytes, !bytes.contains(0),
-            let key = String(validating: bytes, as: UTF8.self)
-        else { throw .badAddress("No picture has such a key.") }
-        return key
-    }
-
-    private static func integer(
-        _ fields: FormFields, _ name: String, within range: ClosedRange<Int>
-    ) throws(SiteFailure) -> Int? {
-        guard let bytes = fields.first(name), !bytes.isEmpty else { return nil }
-        // Digits only: Swift would take "+5".
-        guard bytes.count <= 9, bytes.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")) ~= $0 }),
-            let value = Int(String(decoding: bytes, as: UTF8.self)), range ~= value
-        else {
-            throw .badAddress(
-                "The field \(name) must be a number from \(range.lowerBound) to "
-                    + "\(range.upperBound).")
-        }
-        return value
-    }
-
-    private static func flag(_ fields: FormFields, _ name: String) throws(SiteFailure) -> Bool? {
-        guard let bytes = fields.first(name), !bytes.isEmpty else { return nil }
-        guard let value = Bool(String(decoding: bytes, as: UTF8.self)) else {
-            throw .badAddress("The field \(name) must be true or false.")
-        }
-        return value
-    }
-
-    private static func filter(_ fields: FormFields) throws(SiteFailure) -> PictureFilter {
-        func text(_ name: String) throws(SiteFailure) -> String? {
-            guard let bytes = fields.first(name), !bytes.isEmpty else { return nil }
-            guard bytes.count <= maximumKeyBytes, !bytes.contains(0),
-                let text = String(validating: bytes, as: UTF8.self)
-            else { throw .badAddress("The field \(name) is not a text of at most 1,024 bytes.") }
-            return text
-        }
-        func time(_ name: String) throws(SiteFailure) -> WallTime? {
-            guard let text = try text(name) else { return nil }
-            guard let time = WallTime(text) else {
-                throw .badAddress(
-                    "The field \(name) must be a year, a month, a day, or a time of a day, such as "
-                        + "2024-05-01.")
-            }
-            return time
-        }
-        var filter = PictureFilter(
-            prefix: try text("prefix"), after: try time("after"), before: try time("before"),
-            camera: try text("camera"))
-        if let name = try text("shape") {
-            guard let shape = PictureFilter.Shape(rawValue: name) else {
-                throw .badAddress("The field shape must be landscape, portrait or square.")
-            }
-            filter.shape = shape
-        }
-        let pixels = 1...1_000_000
-        filter.minimumWidth = try integer(fields, "min_width", within: pixels)
-        filter.minimumHeight = try integer(fields, "min_height", within: pixels)
-        if let after = filter.after, let before = filter.before, after.text >= before.text {
-            throw .badAddress("No picture was taken after \(after) and before \(before).")
-        }
-        return filter
-    }
-
-    private static func score(_ bytes: [UInt8]) throws(SiteFailure) -> Double? {
-        guard !bytes.isEmpty else { return nil }
-        // Plain decimals, with an exponent as JSON has it; Swift would take "nan" and "0x1p-2" too.
-        let allowed = Array("0123456789+-.eE".utf8)
-        guard bytes.count <= 32, bytes.allSatisfy(allowed.contains),
-            let value = Double(String(decoding: bytes, as: UTF8.self)), (-1...1) ~= value
-        else { throw .badAddress("The field min_score must be a number from -1 to 1.") }
-        return value
     }
 }
 
@@ -190,8 +120,7 @@ extension SearchState {
 
     /// - Precondition: the state is not empty.
     var query: SearchQuery {
-        let besidePicture = picture != nil || !keys.isEmpty
-        let weight = besidePicture ? Self.textWeightBesidePicture : 1
+        let weight = isBesidePicture ? Self.textWeightBesidePicture : 1
         var terms: [SearchQuery.Term] = []
         if let picture { terms.append(.init(.embedding(picture.components))) }
         terms += keys.map { .init(.key($0)) }
@@ -238,26 +167,18 @@ extension SearchState {
 
     /// What is searched for, besides the uploaded picture.
     var fields: [Field] {
-        var fields: [Field] = []
-        if let text { fields.append(.init("q", text)) }
-        fields += more.map { .init("more", $0) }
-        fields += less.map { .init("less", $0) }
-        fields += keys.map { .init("image_key", $0) }
-        if let minimumScore { fields.append(.init("min_score", minimumScore)) }
-        if !isStacked { fields.append(.init("stacked", false)) }
-        return fields + filterFields
-    }
-
-    var filterFields: [Field] {
-        var fields: [Field] = []
-        if let prefix = filter.prefix { fields.append(.init("prefix", prefix)) }
-        if let after = filter.after { fields.append(.init("after", after.short)) }
-        if let before = filter.before { fields.append(.init("before", before.short)) }
-        if let camera = filter.camera { fields.append(.init("camera", camera)) }
-        if let shape = filter.shape { fields.append(.init("shape", shape.rawValue)) }
-        if let width = filter.minimumWidth { fields.append(.init("min_width", width)) }
-        if let height = filter.minimumHeight { fields.append(.init("min_height", height)) }
-        return fields
+        let terms =
+            more.map { Field("more", $0) } + less.map { Field("less", $0) }
+            + keys.map { Field("image_key", $0) }
+        let others: [(name: String, value: (any CustomStringConvertible)?)] = [
+            ("min_score", minimumScore), ("stacked", isStacked ? nil : false),
+            ("prefix", filter.prefix), ("after", filter.after?.short),
+            ("before", filter.before?.short), ("camera", filter.camera),
+            ("shape", filter.shape?.rawValue), ("min_width", filter.minimumWidth),
+            ("min_height", filter.minimumHeight),
+        ]
+        return (text.map { [Field("q", $0)] } ?? []) + terms
+            + others.compactMap { name, value in value.map { Field(name, $0) } }
     }
 
     /// The whole address. A picture's is long; links of its own page leave the path out.
@@ -281,21 +202,24 @@ extension SearchState {
         return state
     }
 
-    /// The search itself, without the picture that is shown large.
-    var withoutView: SearchState {
+    /// The same with a picture of its results large; nil for none.
+    func viewing(_ hit: SearchHit?) -> SearchState {
         with {
-            $0.view = nil
-            $0.place = 0
+            $0.view = hit?.key
+            $0.place = hit?.rank ?? 0
+        }
+    }
+
+    /// The same from another picture on, with as many as usual.
+    func part(from offset: Int) -> SearchState {
+        with {
+            $0.offset = offset
+            $0.limit = Self.defaultLimit
         }
     }
 
     /// The search from its beginning: what a changed search starts with.
-    var fromStart: SearchState {
-        withoutView.with {
-            $0.offset = 0
-            $0.limit = Self.defaultLimit
-        }
-    }
+    var fromStart: SearchState { viewing(nil).part(from: 0) }
 }
 
 extension WallTime {
@@ -342,9 +266,9 @@ extension SearchState {
             }
             return rest.isEmpty ? "/" : rest.address
         }
-        var given: [SearchBox.Picture] = []
+        var given: [PictureLink] = []
         if picture != nil {
-            given.append(.init(name: "Your picture", without: without { $0.picture = nil }))
+            given.append(.init(name: "Your picture", address: without { $0.picture = nil }))
         }
         for index in keys.indices {
             let name = keys[index].split(separator: "/").last.map(String.init) ?? keys[index]
@@ -352,8 +276,8 @@ extension SearchState {
                 .init(
                     name: name,
                     thumbnail: addresses.original(of: keys[index]).map { _ in
-                        PicturePath.thumbnail(of: keys[index])
-                    }, without: without { $0.keys.remove(at: index) }))
+                        PicturePath.thumbnail.address(of: keys[index])
+                    }, address: without { $0.keys.remove(at: index) }))
         }
         return SearchBox(
             path: path, pictures: given, fields: kept.fields,
@@ -371,18 +295,10 @@ extension SearchState {
         return parts.joined(separator: " + ")
     }
 
-    /// The same with a picture of its results large.
-    func viewing(_ hit: SearchHit) -> SearchState {
-        with {
-            $0.view = hit.key
-            $0.place = hit.rank
-        }
-    }
-
     /// The words added and left out and the filters, each with the address of the search without it.
-    var chips: [ResultsContent.Chip] {
+    var chips: [Link] {
         let start = fromStart
-        var chips: [ResultsContent.Chip] = []
+        var chips: [Link] = []
         func add(_ sign: String, _ text: String, without: (inout SearchState) -> Void) {
             chips.append(.init(sign: sign, text: text, address: start.with(without).address))
         }
@@ -395,7 +311,11 @@ extension SearchState {
         if let after = filter.after { add("After ", after.short) { $0.filter.after = nil } }
         if let before = filter.before { add("Before ", before.short) { $0.filter.before = nil } }
         if let camera = filter.camera { add("Camera ", camera) { $0.filter.camera = nil } }
-        if let shape = filter.shape { add("", shape.name) { $0.filter.shape = nil } }
+        if let shape = filter.shape {
+            add("", shape.rawValue.prefix(1).uppercased() + shape.rawValue.dropFirst()) {
+                $0.filter.shape = nil
+            }
+        }
         if let width = filter.minimumWidth {
             add("At least ", "\(width) px wide") { $0.filter.minimumWidth = nil }
         }
@@ -405,15 +325,14 @@ extension SearchState {
         return chips
     }
 
-    var filterForm: ResultsContent.Filters {
-        .init(
-            prefix: filter.prefix, after: filter.after?.short, before: filter.before?.short,
-            camera: filter.camera, minimumWidth: filter.minimumWidth,
-            minimumHeight: filter.minimumHeight,
-            shapes: PictureFilter.Shape.allCases.map {
-                .init(name: $0.rawValue, isChosen: $0 == filter.shape)
-            },
-            hidden: with { $0.filter = .init() }.fields)
+    /// What the form for filters holds: the filters' fields by name, and the name of the chosen shape.
+    var filterForm: [String: String] {
+        var form: [String: String] = [:]
+        for field in SearchState().with({ $0.filter = filter }).fields {
+            form[field.name] = field.value
+        }
+        if let shape = filter.shape { form[shape.rawValue] = shape.rawValue }
+        return form
     }
 
     /// Addresses of more pictures: of a page that shows them below those there are, as far as a page
@@ -422,24 +341,11 @@ extension SearchState {
         let count = result.hits.count
         let next = offset + result.pictureCount
         guard next <= Self.maximumOffset else { return nil }
-        let part = with {
-            $0.offset = next
-            $0.limit = Self.defaultLimit
-        }
+        let part = part(from: next)
         let longer = with { $0.limit = min(count + Self.defaultLimit, largestLimit) }
         let fits = longer.limit > count
         return .init(
             address: fits ? longer.queryPart + "#n\(next + 1)" : part.queryPart,
             part: part.queryPart)
-    }
-}
-
-extension PictureFilter.Shape {
-    fileprivate var name: String {
-        switch self {
-        case .landscape: "Landscape"
-        case .portrait: "Portrait"
-        case .square: "Square"
-        }
     }
 }

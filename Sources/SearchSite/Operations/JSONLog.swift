@@ -16,28 +16,21 @@ public struct JSONLog: LogHandler {
         set { metadata[key] = newValue }
     }
 
-    public func log(event: LogEvent) {
-        let entry = Self.entry(
-            time: Self.now(), level: event.level, label: label, message: "\(event.message)",
-            metadata: metadata.merging(event.metadata ?? [:]) { $1 })
-        var line = entry + "\n"
-        // One call for a line: lines of several threads do not mix.
-        _ = line.withUTF8 { write(STDERR_FILENO, $0.baseAddress, $0.count) }
-    }
-
     /// `time`, `level`, `logger` and `message` come first, then the metadata by name; numbers stay
     /// numbers.
-    static func entry(
-        time: String, level: Logger.Level, label: String, message: String,
-        metadata: Logger.Metadata
-    ) -> String {
+    public func log(event: LogEvent) {
+        // `2024-05-01T12:34:56.789Z` (RFC 3339).
+        let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
         let first: [(String, JSON)] = [
-            ("time", .string(time)), ("level", .string(level.rawValue)),
-            ("logger", .string(label)), ("message", .string(message)),
+            ("time", .string(time)), ("level", .string(event.level.rawValue)),
+            ("logger", .string(label)), ("message", .string("\(event.message)")),
         ]
-        let names = Set(first.map(\.0))
-        let rest = metadata.sorted { $0.key < $1.key }.filter { !names.contains($0.key) }
-        return JSON.object(first + rest.map { ($0.key, value("\($0.value)")) }).text
+        let rest = metadata.merging(event.metadata ?? [:]) { $1 }
+            .filter { (name, _) in !first.contains { $0.0 == name } }.sorted { $0.key < $1.key }
+            .map { ($0.key, Self.value("\($0.value)")) }
+        var line = JSON.object(first + rest).text + "\n"
+        // One call for a line: lines of several threads do not mix.
+        _ = line.withUTF8 { write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
     private static func value(_ text: String) -> JSON {
@@ -46,10 +39,5 @@ public struct JSONLog: LogHandler {
             return .number(number)
         }
         return .string(text)
-    }
-
-    /// `2024-05-01T12:34:56.789Z` (RFC 3339).
-    private static func now() -> String {
-        Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 }

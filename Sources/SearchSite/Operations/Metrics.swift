@@ -62,53 +62,49 @@ final class Metrics: Sendable {
         var sum = 0.0
     }
 
-    private struct Series: Hashable {
-        let metric: Metric
-        /// `route="/search",status="200"`, or empty.
-        let labels: String
-    }
-
+    /// By metric, then by labels: `route="/search",status="200"`, or empty.
     private struct State {
-        var counters: [Series: Int] = [:]
-        var histograms: [Series: Histogram] = [:]
+        var counters: [Metric: [String: Int]] = [:]
+        var histograms: [Metric: [String: Histogram]] = [:]
     }
 
     private let state = Mutex(State())
-    /// Values that are kept elsewhere, read when `/metrics` is.
-    private let readings: @Sendable () -> [Metric: Int]
 
-    init(_ readings: @escaping @Sendable () -> [Metric: Int]) {
-        self.readings = readings
+    func count(_ metric: Metric, _ labels: [(String, String)]) {
+        let labels = Self.text(labels)
+        state.withLock { $0.counters[metric, default: [:]][labels, default: 0] += 1 }
     }
 
-    func count(_ metric: Metric, _ labels: [(String, String)] = []) {
-        let series = Series(metric: metric, labels: Self.text(labels))
-        state.withLock { $0.counters[series, default: 0] += 1 }
-    }
-
-    func observe(_ metric: Metric, seconds: Double, _ labels: [(String, String)] = []) {
-        let series = Series(metric: metric, labels: Self.text(labels))
+    func observe(
+        _ metric: Metric, since begin: ContinuousClock.Instant, _ labels: [(String, String)] = []
+    ) {
+        let labels = Self.text(labels)
+        let seconds = (ContinuousClock.now - begin) / .seconds(1)
         let bucket = Self.bounds.firstIndex { seconds <= $0 } ?? Self.bounds.count
         state.withLock { state in
-            state.histograms[series, default: Histogram()].counts[bucket] += 1
-            state.histograms[series]?.sum += seconds
+            var histogram = state.histograms[metric]?[labels] ?? Histogram()
+            histogram.counts[bucket] += 1
+            histogram.sum += seconds
+            state.histograms[metric, default: [:]][labels] = histogram
         }
     }
 
     /// All numbers, as `/metrics` answers.
-    var text: String {
+    /// - Parameter readings: values that are kept elsewhere.
+    func text(_ readings: [Metric: Int]) -> String {
         let state = state.withLock { $0 }
-        let readings = readings()
         var lines: [String] = []
         for metric in Metric.allCases {
             let name = metric.rawValue
             lines.append("# HELP \(name) \(metric.help)")
             lines.append("# TYPE \(name) \(metric.kind)")
             if let value = readings[metric] { lines.append("\(name) \(value)") }
-            for (labels, count) in Self.sorted(state.counters, metric) {
+            for (labels, count) in (state.counters[metric] ?? [:]).sorted(by: { $0.key < $1.key }) {
                 lines.append("\(name)\(Self.braced(labels)) \(count)")
             }
-            for (labels, histogram) in Self.sorted(state.histograms, metric) {
+            for (labels, histogram) in (state.histograms[metric] ?? [:])
+                .sorted(by: { $0.key < $1.key })
+            {
                 var total = 0
                 for (bound, count) in zip(Self.bounds.map { "\($0)" } + ["+Inf"], histogram.counts)
                 {
@@ -121,13 +117,6 @@ final class Metrics: Sendable {
             }
         }
         return lines.joined(separator: "\n") + "\n"
-    }
-
-    private static func sorted<Value>(
-        _ all: [Series: Value], _ metric: Metric
-    ) -> [(labels: String, value: Value)] {
-        all.filter { $0.key.metric == metric }.map { ($0.key.labels, $0.value) }
-            .sorted { $0.labels < $1.labels }
     }
 
     private static func text(_ labels: [(String, String)]) -> String {

@@ -19,9 +19,8 @@ struct Asset: Sendable {
 
     /// - Precondition: there is a file of that name; Sources/CSiteAssets lists them.
     static func text(_ file: String) -> String {
-        guard let asset = CSiteAssetNamed(file) else { fatalError("no asset \(file)") }
-        let bytes = UnsafeBufferPointer(start: asset.pointee.bytes, count: asset.pointee.count)
-        return String(decoding: bytes, as: UTF8.self)
+        guard let text = CSiteAssetNamed(file) else { fatalError("no asset \(file)") }
+        return String(cString: text)
     }
 
     /// FNV-1a, 64 bits: distinguishes versions of one file, and is not for security.

@@ -5,41 +5,34 @@ import ImageSearch
 
 /// Makes the answers that people see, as whole pages or as fragments for the script.
 struct Pages: Sendable {
+    let configuration: SearchSite.Configuration
     let pictures: PictureAddresses
-    private let siteName: String
-    private let examples: [Link]
-    private let isLive: Bool
 
     /// Pictures before and after a large one.
     static let neighbours = 4
     /// Pictures on the start page.
     static let stripLength = 18
-
-    init(_ configuration: SearchSite.Configuration, pictures: PictureAddresses) {
-        self.pictures = pictures
-        siteName = configuration.siteName
-        examples = configuration.examples.map {
-            Link(text: $0, address: SearchState(text: $0).address)
-        }
-        isLive = configuration.isLive
-    }
-
     /// Pictures that a browser fetches at once; those further down are fetched when they come near.
     private static let picturesAtOnce = 8
+
+    private var siteName: String { configuration.siteName }
+
+    private var examples: [Link] {
+        configuration.examples.map { Link(text: $0, address: SearchState(text: $0).address) }
+    }
 
     /// The start page: the search box and some pictures of the collection.
     func home(_ sample: [StoredPicture], asFragment: Bool) -> Response {
         let strip = sample.compactMap { picture in
             pictures.thumbnail(of: picture.key, picture.facts).map {
-                StripContent.Item(
-                    key: picture.key, shape: PictureShape(picture.facts), thumbnail: $0,
-                    like: SearchState(like: picture.key).address)
+                PictureLink(
+                    name: picture.key, thumbnail: $0, shape: PictureShape(picture.facts),
+                    address: SearchState(like: picture.key).address)
             }
         }
-        let content = StripContent(title: siteName, pictures: strip, hasPictures: !strip.isEmpty)
         return answer(
-            Templates.render(content), .home, title: siteName, for: SearchState(),
-            asFragment: asFragment)
+            Templates.render(StripContent(title: siteName, pictures: strip), "strip"), .home,
+            title: siteName, for: SearchState(), asFragment: asFragment)
     }
 
     /// For a search without a text.
@@ -47,7 +40,7 @@ struct Pages: Sendable {
         let content = MessageContent(
             heading: "What are you looking for?",
             message: "Type a few words that describe the picture, then press Enter.",
-            examples: examples, hasExamples: !examples.isEmpty)
+            examples: examples)
         return answer(content, for: SearchState(), asFragment: asFragment)
     }
 
@@ -65,7 +58,6 @@ struct Pages: Sendable {
         var found = count == 1 ? "The nearest picture" : "The \(count) nearest pictures"
         if state.isOfCopies { found = count == 1 ? "1 picture" : "\(count) pictures" }
         if state.offset > 0 { found = "Pictures \(first) to \(state.offset + count)" }
-        let chips = state.chips
         let isFirst = state.offset == 0
         let more = result.hasMore ? state.more(after: result) : nil
         let content = ResultsContent(
@@ -73,13 +65,15 @@ struct Pages: Sendable {
             subject: state.subject, isText: state.text != nil && !state.isBesidePicture,
             count: Self.count(found, of: total, state), isTruncated: result.isTruncated,
             first: first,
-            hits: hits(result, for: state), chips: chips, hasChips: !chips.isEmpty,
-            path: state.path, hidden: state.fields, filters: state.filterForm,
+            hits: hits(result, for: state), chips: state.chips, path: state.path,
+            hidden: state.fields, filters: state.filterForm,
+            unfiltered: state.with { $0.filter = .init() }.fields,
             back: isFirst
                 ? nil : state.with { $0.offset = max(0, $0.offset - $0.limit) }.queryPart,
             more: more, hasPages: !isFirst || more != nil)
         return answer(
-            Templates.render(content), .results, title: title, for: state, asFragment: asFragment)
+            Templates.render(content, "results"), .results, title: title, for: state,
+            asFragment: asFragment)
     }
 
     /// "1,005 pictures, nearest first".
@@ -97,7 +91,7 @@ struct Pages: Sendable {
         _ result: SearchResult, for state: SearchState
     ) -> [ResultsContent.Hit] {
         // Encoded once, since a text may be long and each picture's link repeats it.
-        let search = state.withoutView.queryPart
+        let search = state.viewing(nil).queryPart
         return result.hits.enumerated().map { index, hit in
             ResultsContent.Hit(
                 rank: hit.rank, key: hit.key, shape: PictureShape(hit.facts),
@@ -162,7 +156,7 @@ struct Pages: Sendable {
         for state: SearchState, asFragment: Bool
     ) -> Response {
         let title = "\(key.prefix(80)) - \(siteName)"
-        let list = state.withoutView
+        let list = state.viewing(nil)
         let place = hits.firstIndex { $0.key.utf8.elementsEqual(key.utf8) }
         let mine = place.map { hits[$0] }
         func neighbour(_ step: Int) -> String? {
@@ -175,29 +169,27 @@ struct Pages: Sendable {
             hits[max(0, $0 - Self.neighbours)..<min(hits.count, $0 + Self.neighbours + 1)]
         }
         let film = (near ?? []).map {
-            PictureContent.Neighbour(
-                address: state.viewing($0).queryPart,
-                thumbnail: pictures.thumbnail(of: $0.key, $0.facts),
-                key: $0.key, isCurrent: $0.rank == mine?.rank)
+            PictureLink(
+                name: $0.key, thumbnail: pictures.thumbnail(of: $0.key, $0.facts),
+                address: state.viewing($0).queryPart, isCurrent: $0.rank == mine?.rank)
         }
         let original = pictures.original(of: key)
-        let isHere = original?.hasPrefix(PicturePath.prefix) ?? false
+        let isHere = original?.hasPrefix(PicturePath.original.rawValue) ?? false
         let content = PictureContent(
             title: title, status: "Picture \(key)", query: state.text ?? "", key: key,
-            shape: PictureShape(facts), source: pictures.large(of: key),
-            copy: original.map { _ in PicturePath.large(of: key) },
+            facts: facts, shape: PictureShape(facts), source: pictures.large(of: key),
+            copy: original.map { _ in PicturePath.large.address(of: key) },
             download: isHere ? original.map { $0 + "?download" } : nil,
             original: isHere ? nil : original, size: bytes.map { ByteCount.text($0) },
-            pixels: facts.width.flatMap { width in facts.height.map { "\(width) × \($0)" } },
             taken: facts.takenAt.map { $0.replacing("T", with: " ").prefix(16) }.map(String.init),
-            camera: facts.camera, place: mine?.rank,
-            score: mine.map { Self.threeDecimals($0.score) }, previous: neighbour(-1),
-            next: neighbour(1), film: film, hasFilm: film.count > 1,
+            place: mine?.rank, score: mine.map { Self.threeDecimals($0.score) },
+            previous: neighbour(-1), next: neighbour(1), film: film.count > 1 ? film : [],
             like: SearchState(like: key).address,
             back: list.isEmpty ? "/" : list.queryPart + "#n\(state.place)",
             backLabel: list.isEmpty ? "Search" : "All pictures")
         return answer(
-            Templates.render(content), .picture, title: title, for: list, asFragment: asFragment)
+            Templates.render(content, "picture"), .picture, title: title, for: list,
+            asFragment: asFragment)
     }
 
     // MARK: What went wrong
@@ -207,8 +199,7 @@ struct Pages: Sendable {
         let isWrongAddress = [.notFound, .badRequest].contains(failure.status)
         let content = MessageContent(
             heading: failure.heading, message: failure.message, isError: true,
-            operatorDetail: failure.operatorDetail, examples: examples,
-            hasExamples: isWrongAddress && !examples.isEmpty)
+            operatorDetail: failure.operatorDetail, examples: isWrongAddress ? examples : [])
         var response = answer(
             content, for: failure.search ?? SearchState(), asFragment: request.wantsFragment)
         response.status = failure.status
@@ -218,11 +209,10 @@ struct Pages: Sendable {
 
     /// "0.287". Rounds half away from zero; NaN shows as "nan".
     private static func threeDecimals(_ score: Double) -> String {
-        let thousandths = (abs(score) * 1_000).rounded()
-        guard let number = Int(exactly: thousandths) else { return "\(score)" }
-        let decimals = String(number % 1_000 + 1_000).dropFirst()
-        let sign = score < 0 && number > 0 ? "-" : ""
-        return "\(sign)\(number / 1_000).\(decimals)"
+        // Adding zero takes the sign off a negative one.
+        let text = "\((score * 1_000).rounded() / 1_000 + 0)"
+        guard let point = text.firstIndex(of: ".") else { return text }
+        return text + String(repeating: "0", count: 4 - text[point...].count)
     }
 }
 
@@ -236,7 +226,8 @@ extension Pages {
         let title = "\(message.heading) - \(siteName)"
         (message.title, message.query) = (title, state.text ?? "")
         return answer(
-            Templates.render(message), .results, title: title, for: state, asFragment: asFragment)
+            Templates.render(message, "message"), .results, title: title, for: state,
+            asFragment: asFragment)
     }
 
     /// - Parameter state: the search whose words and pictures are in the search box.
@@ -246,26 +237,26 @@ extension Pages {
     ) -> Response {
         let box = state.box(pictures)
         let content = content + Templates.render(box)
-        if asFragment {
-            return response(content, policy: "default-src 'none'; frame-ancestors 'none'")
+        var html = content
+        if !asFragment {
+            let unreachable = MessageContent(
+                heading: "The site did not answer",
+                message: "Check the connection, then press Search again.",
+                title: "The site did not answer - \(siteName)", isError: true)
+            html = Templates.render(
+                PageContent(
+                    view: view, title: title, query: state.text ?? "", box: box,
+                    content: content, siteName: siteName, autofocus: view == .home,
+                    isLive: configuration.isLive,
+                    unreachable: Templates.render(unreachable, "message"),
+                    examples: examples),
+                "page")
         }
-        let unreachable = MessageContent(
-            heading: "The site did not answer",
-            message: "Check the connection, then press Search again.",
-            title: "The site did not answer - \(siteName)", isError: true)
-        let html = Templates.render(
-            PageContent(
-                view: view.rawValue, title: title, query: state.text ?? "", box: box,
-                content: content, siteName: siteName, autofocus: view == .home, isLive: isLive,
-                unreachable: Templates.render(unreachable), examples: examples))
-        return response(html, policy: policy)
-    }
-
-    /// Not kept by browsers: presigned URLs work for an hour only.
-    private func response(_ html: String, policy: String) -> Response {
+        // Not kept by browsers: presigned URLs work for an hour only.
         var response = Response(html, "text/html; charset=utf-8")
-        response.headers[.vary] = RequestHeaders.fragment.rawName
-        response.headers[.contentSecurityPolicy] = policy
+        response.headers[.vary] = HTTPField.Name.fragment.rawName
+        response.headers[.contentSecurityPolicy] =
+            asFragment ? "default-src 'none'; frame-ancestors 'none'" : policy
         return response
     }
 
@@ -279,21 +270,16 @@ extension Pages {
     }
 }
 
-/// Fields of requests that the script sends.
-enum RequestHeaders {
-    static let fragment = HTTPField.Name("X-Fragment")!
-}
-
 extension Request {
     /// Whether the script asks by itself: while a visitor types, or to fill the window.
     var isUnasked: Bool {
         guard method == .get, uri.path.hasPrefix("/search") else { return false }
-        return ["typing", "row"].contains(headers[RequestHeaders.fragment])
+        return ["typing", "row"].contains(headers[.fragment])
     }
 
     /// Whether the script asks: for the results alone, to put them into its page.
     var wantsFragment: Bool {
-        headers[RequestHeaders.fragment] != nil
+        headers[.fragment] != nil
             || (method == .post && uri.path == "/search_form")
     }
 }
@@ -309,7 +295,7 @@ struct PictureAddresses: Sendable {
 
     /// The whole picture; nil when its place is unknown or not a web address.
     func original(of key: String) -> String? {
-        address(of: key, here: PicturePath.path)
+        address(of: key, here: .original)
     }
 
     /// The picture as large as browsers show it: itself, or the site's copy where its name says that they
@@ -317,7 +303,7 @@ struct PictureAddresses: Sendable {
     func large(of key: String) -> String? {
         let name = key.utf8.split(separator: UInt8(ascii: ".")).last.map(String.init) ?? nil
         guard let name, Self.unread.contains(name.lowercased()) else { return original(of: key) }
-        return original(of: key).map { _ in PicturePath.large(of: key) }
+        return original(of: key).map { _ in PicturePath.large.address(of: key) }
     }
 
     private static let unread: Set = [
@@ -328,91 +314,66 @@ struct PictureAddresses: Sendable {
     /// The picture small, for the grid. For a bucket that is the picture itself, unless `process-images`
     /// has stored a preview, which it does for each picture whose size it stores.
     func thumbnail(of key: String, _ facts: PictureFacts) -> String? {
-        let original = address(of: key, here: PicturePath.thumbnail)
-        return original == nil || facts.width == nil ? original : PicturePath.thumbnail(of: key)
+        let original = address(of: key, here: .thumbnail)
+        return original == nil || facts.width == nil
+            ? original : PicturePath.thumbnail.address(of: key)
     }
 
-    private func address(of key: String, here: (String) -> String) -> String? {
+    private func address(of key: String, here path: PicturePath) -> String? {
         switch try? search.location(of: key) {
-        case .file?: here(key)
-        case .presigned? where isProxy: here(key)
-        case .presigned(let url)?: WebOrigin(of: url) == nil ? nil : url
+        case .file?: path.address(of: key)
+        case .presigned? where isProxy: path.address(of: key)
+        case .presigned(let url)?: Self.origin(of: url) == nil ? nil : url
         case nil: nil
         }
     }
 
     /// The origin of the store's links, for the content security policy: that of the link of a made-up
     /// key. Signing a link asks no server.
-    var origin: String? {
-        original(of: "picture.jpg").flatMap { WebOrigin(of: $0)?.text }
+    var origin: String? { original(of: "picture.jpg").flatMap(Self.origin) }
+
+    /// Scheme, host and port of an `http` or `https` address (RFC 6454), as a content security policy
+    /// names it.
+    /// - Returns: `nil` for other schemes, and for a host or port with characters that no host
+    ///   has: a `;` or a space would end the policy's source and begin something else.
+    private static func origin(of address: String) -> String? {
+        guard let separator = address.firstRange(of: "://") else { return nil }
+        let scheme = address[..<separator.lowerBound].lowercased()
+        let host = address[separator.upperBound...].prefix { !"/?#".contains($0) }
+        guard scheme == "http" || scheme == "https", !host.isEmpty,
+            host.utf8.allSatisfy({ PercentEncoding.isUnreserved($0) || ":[]".utf8.contains($0) })
+        else { return nil }
+        // A content security policy cannot name an IPv6 address: its grammar has no brackets
+        // (CSP 3, section 2.3.1). The scheme alone is the narrowest that it can say.
+        return host.contains("[") ? "\(scheme):" : "\(scheme)://\(host)"
     }
 }
 
-/// The address under which the site itself serves a picture: `/pictures/` and the key as one
+/// An address under which the site itself serves something of a picture: a prefix, and the key as one
 /// percent-encoded path segment.
-enum PicturePath {
-    static let prefix = "/pictures/"
-    static let thumbnailPrefix = "/thumbnails/"
-    static let largePrefix = "/large/"
+enum PicturePath: String, CaseIterable {
+    case original = "/pictures/"
+    case thumbnail = "/thumbnails/"
+    case large = "/large/"
+    case facts = "/api/pictures/"
 
-    static func path(of key: String) -> String {
-        prefix + PercentEncoding.encode(key)
-    }
+    func address(of key: String) -> String { rawValue + PercentEncoding.encode(key) }
 
-    static func thumbnail(of key: String) -> String {
-        thumbnailPrefix + PercentEncoding.encode(key)
-    }
-
-    static func large(of key: String) -> String {
-        largePrefix + PercentEncoding.encode(key)
-    }
-
-    /// The key that an address names.
+    /// The key that a request's address names.
     ///
     /// Reads the path as it came, before any router splits or normalises it. Slashes of a key must
     /// be encoded. What a key may be is for the search to say; this refuses only what cannot have
-    /// come from ``path(of:)``.
-    /// - Returns: `nil` for other paths, an empty key, and a key that is not UTF-8 or contains NUL.
-    static func key(in path: String, after prefix: String = prefix) -> String? {
-        guard path.utf8.starts(with: prefix.utf8) else { return nil }
-        let segment = path.utf8.dropFirst(prefix.utf8.count)
-        guard !segment.isEmpty, !segment.contains(UInt8(ascii: "/")) else { return nil }
+    /// come from ``address(of:)``.
+    /// - Throws: ``SiteFailure/noSuchPicture`` for other paths, an empty key, and a key that is not UTF-8
+    ///   or contains NUL.
+    func key(in request: Request) throws(SiteFailure) -> String {
+        let path = request.uri.path.utf8
+        let segment = path.dropFirst(rawValue.utf8.count)
         let bytes = PercentEncoding.decode(segment, plusIsSpace: false)
-        guard !bytes.contains(0) else { return nil }
-        return String(validating: bytes, as: UTF8.self)
-    }
-}
-
-/// Scheme, host and port of an `http` or `https` address (RFC 6454), as a content security policy
-/// names it.
-struct WebOrigin {
-    let text: String
-
-    /// - Returns: `nil` for other schemes, and for a host or port with characters that no host
-    ///   has: a `;` or a space would end the policy's source and begin something else.
-    init?(of address: String) {
-        guard let colon = address.utf8.firstIndex(of: UInt8(ascii: ":")) else { return nil }
-        let scheme = address[..<colon].lowercased()
-        let rest = address[colon...].utf8
-        guard scheme == "http" || scheme == "https", rest.starts(with: "://".utf8) else {
-            return nil
-        }
-        let delimiters = Array("/?#".utf8)
-        let host = rest.dropFirst(3).prefix { !delimiters.contains($0) }
-        let allowed = host.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
-                UInt8(ascii: "_"), UInt8(ascii: ":"), UInt8(ascii: "["), UInt8(ascii: "]"):
-                true
-            default:
-                false
-            }
-        }
-        guard !host.isEmpty, allowed else { return nil }
-        // A content security policy cannot name an IPv6 address: its grammar has no brackets
-        // (CSP 3, section 2.3.1). The scheme alone is the narrowest that it can say.
-        let isIPv6 = host.contains(UInt8(ascii: "["))
-        text = isIPv6 ? "\(scheme):" : "\(scheme)://\(String(Substring(host)))"
+        guard path.starts(with: rawValue.utf8), !segment.isEmpty,
+            !segment.contains(UInt8(ascii: "/")), !bytes.contains(0),
+            let key = String(validating: bytes, as: UTF8.self)
+        else { throw .noSuchPicture }
+        return key
     }
 }

@@ -8,8 +8,6 @@ enum Templates {
         "page", "box", "examples", "strip", "results", "hit", "picture", "message",
     ]
 
-    static func render(_ page: PageContent) -> String { render(page, "page") }
-    static func render(_ strip: StripContent) -> String { render(strip, "strip") }
     /// For the script, which puts it into the page's search box.
     static func render(_ box: SearchBox) -> String {
         """
@@ -17,11 +15,9 @@ enum Templates {
         data-placeholder="\(box.placeholder)">\(render(box, "box"))</template>
         """
     }
-    static func render(_ results: ResultsContent) -> String { render(results, "results") }
-    static func render(_ picture: PictureContent) -> String { render(picture, "picture") }
-    static func render(_ message: MessageContent) -> String { render(message, "message") }
 
-    private static func render(_ values: Any, _ name: String) -> String {
+    /// - Parameter values: the template's own type, below.
+    static func render(_ values: Any, _ name: String) -> String {
         library.render(values, withTemplate: name) ?? ""
     }
 
@@ -47,17 +43,29 @@ enum Templates {
     }()
 }
 
-/// A link with its words.
+/// A link with its words, and a sign before them.
 struct Link {
+    var sign = ""
     let text: String
     let address: String
 }
 
+/// A picture that leads somewhere.
+struct PictureLink {
+    let name: String
+    /// Nil where the site has none, such as for a visitor's picture, which it does not keep.
+    var thumbnail: String?
+    var shape: PictureShape?
+    let address: String
+    /// Whether it leads to where the visitor is.
+    var isCurrent = false
+}
+
 /// A whole page. The style sheet and the script go by `view`.
 struct PageContent {
-    enum View: String { case home, results, picture }
+    enum View { case home, results, picture }
 
-    let view: String
+    let view: View
     let title: String
     /// What the search box holds.
     let query: String
@@ -79,32 +87,17 @@ struct PageContent {
 
 /// What the search box holds beside words.
 struct SearchBox {
-    struct Picture {
-        let name: String
-        /// Nil for a visitor's picture, which the site does not keep.
-        var thumbnail: String?
-        /// The address of the search without it.
-        let without: String
-    }
-
     let path: String
-    let pictures: [Picture]
+    /// Each leads to the search without it.
+    let pictures: [PictureLink]
     let fields: [SearchState.Field]
     let placeholder: String
 }
 
 /// Some pictures of the collection on the start page, each of which leads to those that resemble it.
 struct StripContent {
-    struct Item {
-        let key: String
-        let shape: PictureShape
-        let thumbnail: String
-        let like: String
-    }
-
     let title: String
-    let pictures: [Item]
-    let hasPictures: Bool
+    let pictures: [PictureLink]
 }
 
 /// What a search found. `title`, `status` and `query` are for the script: the document's new title,
@@ -144,36 +137,11 @@ struct ResultsContent {
         }
     }
 
-    /// A part of the search that can be left out, with the address of the search without it.
-    struct Chip {
-        let sign: String
-        let text: String
-        let address: String
-    }
-
     struct More {
         /// A page that shows more pictures below those there are.
         let address: String
         /// The part of it that is new.
         let part: String
-    }
-
-    /// The form for filters, with what it holds.
-    struct Filters {
-        let prefix: String?
-        let after: String?
-        let before: String?
-        let camera: String?
-        let minimumWidth: Int?
-        let minimumHeight: Int?
-        let shapes: [Shape]
-        /// The rest of the search.
-        let hidden: [SearchState.Field]
-
-        struct Shape {
-            let name: String
-            let isChosen: Bool
-        }
     }
 
     let title: String
@@ -187,12 +155,15 @@ struct ResultsContent {
     /// The first picture's place.
     let first: Int
     let hits: [Hit]
-    let chips: [Chip]
-    let hasChips: Bool
+    /// Parts of the search, each of which leads to the search without it.
+    let chips: [Link]
     /// Of the two forms.
     let path: String
     let hidden: [SearchState.Field]
-    let filters: Filters
+    /// What the form for filters holds, by the names of its fields; the chosen shape also by its own.
+    let filters: [String: String]
+    /// The rest of the search.
+    let unfiltered: [SearchState.Field]
     let back: String?
     let more: More?
     let hasPages: Bool
@@ -223,17 +194,11 @@ struct PictureShape {
 
 /// One picture, large, with what is known of it.
 struct PictureContent {
-    struct Neighbour {
-        let address: String
-        let thumbnail: String?
-        let key: String
-        let isCurrent: Bool
-    }
-
     let title: String
     let status: String
     let query: String
     let key: String
+    let facts: PictureFacts
     let shape: PictureShape
     let source: String?
     /// For browsers that do not show the source.
@@ -241,15 +206,12 @@ struct PictureContent {
     let download: String?
     let original: String?
     let size: String?
-    let pixels: String?
     let taken: String?
-    let camera: String?
     let place: Int?
     let score: String?
     let previous: String?
     let next: String?
-    let film: [Neighbour]
-    let hasFilm: Bool
+    let film: [PictureLink]
     let like: String
     let back: String
     let backLabel: String
@@ -266,7 +228,6 @@ struct MessageContent {
     var link: Link?
     var operatorDetail: String?
     var examples: [Link] = []
-    var hasExamples = false
 }
 
 /// Escapes text for element content and quoted attributes.

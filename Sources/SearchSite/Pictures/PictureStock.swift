@@ -4,22 +4,6 @@ import NIOPosix
 /// The pictures that the site hands out: files of the store's directory, or objects that it fetches
 /// from the store, and copies of both, which are made once and kept in memory up to a bound.
 final class PictureStock: Sendable {
-    /// Which version of which picture.
-    private struct Name: Hashable {
-        let isLarge: Bool
-        /// Bytes: to Swift, two spellings of é are equal.
-        let key: [UInt8]
-        /// Changes when the picture does.
-        let version: String
-    }
-
-    /// What is shown in place of a picture.
-    enum Copy: Sendable {
-        case copy([UInt8])
-        /// The picture itself will do.
-        case original
-    }
-
     /// The largest file that is made small.
     static let maximumBytes = 64 << 20
     /// Originals on their way from the store to visitors at the same time, and of them to one address.
@@ -30,7 +14,9 @@ final class PictureStock: Sendable {
     private let source: (any PictureSource)?
     /// Whether objects of a store may be handed out at all.
     let isProxy: Bool
-    private let copies: ComputedCache<Name, Copy>
+    /// By size, version and key, as bytes: to Swift, two spellings of é are equal. Nil where the picture itself
+    /// will do.
+    private let copies: ComputedCache<[UInt8], [UInt8]?>
     private let work: ThreadPool<Void>
     private let sizes = ThreadPool<Void>(threads: 1, waiting: 8)
     private let streams = Budget(maximumStreams, perClient: maximumStreamsPerClient)
@@ -43,9 +29,7 @@ final class PictureStock: Sendable {
         self.source = source
         self.isProxy = isProxy
         // What an entry takes besides the copy's bytes is a rough figure.
-        copies = ComputedCache(capacity: thumbnailBytes, overhead: 512) { copy in
-            if case .copy(let bytes) = copy { bytes.count } else { 0 }
-        }
+        copies = ComputedCache(capacity: thumbnailBytes, overhead: 512) { $0?.count ?? 0 }
         // A page asks for all its pictures at once.
         work = ThreadPool(threads: 2, waiting: 512)
         streamThreads.start()
@@ -68,15 +52,14 @@ final class PictureStock: Sendable {
 
     /// A picture's bytes from the store.
     /// - Throws: ``SiteFailure`` when there is no such picture or no free place.
-    func stream(_ key: String, to client: String) async throws -> PictureStreamOwner {
+    func stream(_ key: String, to client: String) async throws -> PictureStream {
         guard isProxy, let source, (try? search.location(of: key)) != nil else {
             throw SiteFailure.noSuchPicture
         }
         // A page asks for more pictures at once than there are places: the others wait.
         for _ in 0..<250 {
             if let share = try? streams.take(for: client) {
-                return PictureStreamOwner(
-                    PictureStream(key, from: source, on: streamThreads, share: share))
+                return PictureStream(key, from: source, on: streamThreads, share: share)
             }
             try await Task.sleep(for: .milliseconds(20))
         }
@@ -109,17 +92,16 @@ final class PictureStock: Sendable {
     ///
     /// - Parameters:
     ///   - isLarge: whether it is for the large view.
-    ///   - version: changes when the picture does.
+    ///   - version: changes when the picture does; without spaces.
     ///   - file: reads the picture; called on a thread that may block.
+    /// - Returns: nil where the picture itself will do.
     func copy(
         of key: String, isLarge: Bool, version: String,
         file: @escaping @Sendable () throws -> [UInt8]
-    ) async throws -> Copy {
-        let name = Name(isLarge: isLarge, key: Array(key.utf8), version: version)
-        return try await copies.value(for: name) { [work] in
+    ) async throws -> [UInt8]? {
+        try await copies.value(for: Array("\(isLarge) \(version) \(key)".utf8)) { [work] in
             try await work.run {
-                let thumbnailer = isLarge ? Thumbnailer.large : .small
-                return thumbnailer.thumbnail(of: try file()).map { .copy($0) } ?? .original
+                (isLarge ? Thumbnailer.large : .small).thumbnail(of: try file())
             }
         }
     }

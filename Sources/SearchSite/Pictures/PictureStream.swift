@@ -6,7 +6,8 @@ import NIOPosix
 import Synchronization
 
 /// A picture on its way from a store to a visitor: a thread that blocks reads it, at most
-/// `maximumPieces` pieces of some kilobytes ahead of the task that sends it.
+/// `maximumPieces` pieces of some kilobytes ahead of the task that sends it. The reading ends when the
+/// response that uses it is sent or dropped.
 final class PictureStream: Sendable {
     /// The visitor left, or was too slow.
     private struct Abandoned: Error {}
@@ -20,7 +21,6 @@ final class PictureStream: Sendable {
     private struct State {
         var events: [Event] = []
         var waiting: CheckedContinuation<Event, Never>?
-        var isAbandoned = false
     }
 
     private static let maximumPieces = 16
@@ -41,9 +41,7 @@ final class PictureStream: Sendable {
                 try source.stream(key) { head, bytes in
                     guard let room = self?.room else { throw Abandoned() }
                     room.wait()
-                    guard let self, !self.state.withLock({ $0.isAbandoned }) else {
-                        throw Abandoned()
-                    }
+                    guard let self else { throw Abandoned() }
                     self.add(.piece(head, Array(bytes)))
                 }
             } catch {
@@ -53,6 +51,9 @@ final class PictureStream: Sendable {
             withExtendedLifetime(share) {}
         }
     }
+
+    /// Wakes the thread that waits to read on.
+    deinit { room.signal() }
 
     private func add(_ event: Event) {
         let waiting = state.withLock { state in
@@ -83,17 +84,4 @@ final class PictureStream: Sendable {
         case .failure(let error): throw error
         }
     }
-
-    /// Ends the reading.
-    func abandon() {
-        state.withLock { $0.isAbandoned = true }
-        room.signal()
-    }
-}
-
-/// Abandons its stream when the response that uses it is sent or dropped.
-final class PictureStreamOwner: Sendable {
-    let stream: PictureStream
-    init(_ stream: PictureStream) { self.stream = stream }
-    deinit { stream.abandon() }
 }

@@ -6,7 +6,7 @@ import Synchronization
 extension SearchSite {
     /// `GET /health`, `/ready` and `/metrics`, for monitoring.
     func addOperatorRoutes(to router: Router<SiteContext>) {
-        let ok = JSON.object([("status", .string("ok"))])
+        let ok = [("status", JSON.string("ok"))]
         router.getAndHead("/health") { _, _ in Self.json(ok) }
         router.getAndHead("/ready") { _, context in
             do {
@@ -19,18 +19,32 @@ extension SearchSite {
                 context.logger.warning("not ready: \(error)")
                 var members: [(String, JSON)] = [("status", .string("unavailable"))]
                 if configuration.showsReasons { members.append(("reason", .string("\(error)"))) }
-                var response = Self.json(.object(members))
+                var response = Self.json(members)
                 response.status = .serviceUnavailable
                 response.headers[.retryAfter] = "2"
                 return response
             }
         }
         router.getAndHead("/metrics") { _, _ in
-            Response(metrics.text, "text/plain; version=0.0.4; charset=utf-8")
+            Response(metrics.text(readings), "text/plain; version=0.0.4; charset=utf-8")
         }
     }
 
-    static func json(_ value: JSON) -> Response { Response(value.text, "application/json") }
+    private var readings: [Metric: Int] {
+        let thumbnails = pictures.statistics
+        let texts = statistics()
+        let all: [Metric: Int?] = [
+            .searches: searches.shares, .encodings: encodings.load, .uploads: uploads.shares,
+            .textHits: texts?.hits, .textMisses: texts?.misses, .textEntries: texts?.count,
+            .thumbnailHits: thumbnails.hits, .thumbnailMisses: thumbnails.misses,
+            .thumbnailBytes: thumbnails.cost,
+        ]
+        return all.compactMapValues(\.self)
+    }
+
+    static func json(_ members: [(String, JSON)]) -> Response {
+        Response(JSON.object(members).text, "application/json")
+    }
 }
 
 /// A value that is asked for again only when it is older than a given time, and by one caller at a

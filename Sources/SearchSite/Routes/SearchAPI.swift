@@ -3,102 +3,86 @@ import Hummingbird
 import ImageSearch
 
 /// The search for programs: JSON in answer to the same fields that pages have.
-struct SearchAPI: Sendable {
-    static let picturePrefix = "/api/pictures/"
-    /// Pictures when a request does not say.
-    static let defaultLimit = 10
-
+extension SearchSite {
     private static let terms: Set<String> = ["q", "more", "less", "image_key"]
     private static let parameters = terms.union([
         "limit", "offset", "min_score", "stacked", "prefix", "after", "before", "camera", "shape",
         "min_width", "min_height",
     ])
 
-    let site: SearchSite
-
-    func addRoutes(to router: Router<SiteContext>) {
+    func addAPIRoutes(to router: Router<SiteContext>) {
         router.getAndHead("/api/search") { request, context in
-            let fields = FormFields((request.uri.query ?? "").utf8)
-            try fields.checkNames(Self.parameters)
-            let state = try SearchState(
-                fields, defaultLimit: Self.defaultLimit, isStacked: false)
+            let state = try Self.state(FormFields(of: request))
             guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
-            return try await results(of: state, request, context)
+            return try await hits(of: state, request, context)
         }
         router.getAndHead("/api/embedding") { request, context in
-            let fields = FormFields((request.uri.query ?? "").utf8)
-            try fields.checkNames(Self.terms)
-            let state = try SearchState(fields)
+            let state = try Self.state(FormFields(of: request), allowing: Self.terms)
             guard !state.isEmpty else { throw SiteFailure.nothingToSearchFor }
-            let found = try await site.answering(state, context) {
-                try await site.search.vector(of: state.query)
+            let found = try await answering(state, context) {
+                try await search.vector(of: state.query)
             }
-            return SearchSite.json(
-                .object([
-                    ("embedding", .array(found.vector.map(JSON.float))),
-                    ("is_truncated", .bool(found.isTruncated)),
-                ]))
+            return Self.json([
+                ("embedding", .array(found.vector.map(JSON.float))),
+                ("is_truncated", .bool(found.isTruncated)),
+            ])
         }
         router.on("/api/search", method: .post) { request, context in
-            let client = site.clients.group(of: request, peer: context.peer)
-            let upload = try await Upload(request, to: site, from: client)
+            let client = clients.group(of: request, peer: context.peer)
+            let upload = try await Upload(request, to: self, from: client)
             // Errors in the other fields are reported before the picture is read.
-            try upload.fields.checkNames(Self.parameters)
-            var state = try SearchState(
-                upload.fields, defaultLimit: Self.defaultLimit, isStacked: false)
-            state.picture = PictureVector(
-                exact: try await site.embed(
-                    upload.picture, from: client))
-            return try await results(of: state, request, context)
+            var state = try Self.state(upload.fields)
+            state.picture = PictureVector(exact: try await embed(upload.picture, from: client))
+            return try await hits(of: state, request, context)
         }
         router.getAndHead("/api/pictures/**") { request, context in
-            guard let key = PicturePath.key(in: request.uri.path, after: Self.picturePrefix) else {
-                throw SiteFailure.noSuchPicture
-            }
-            return try await picture(key, context)
+            try await facts(of: try PicturePath.facts.key(in: request), context)
         }
     }
 
-    private func results(
+    /// - Throws: ``SiteFailure`` with status 400 for a parameter that is not in `names`, or of a wrong value.
+    private static func state(
+        _ fields: FormFields, allowing names: Set<String> = parameters
+    ) throws(SiteFailure) -> SearchState {
+        try fields.checkNames(names)
+        return try SearchState(fields, defaultLimit: 10, isStacked: false)
+    }
+
+    private func hits(
         of state: SearchState, _ request: Request, _ context: SiteContext
     ) async throws -> Response {
-        try await site.bounded((state.isStacked ? 4 : 1) * state.limit, request, context) {
-            try await results(of: state, context)
-        }
-    }
-
-    private func results(of state: SearchState, _ context: SiteContext) async throws -> Response {
-        let result = try await site.answer(state, context)
-        func members(_ hit: SearchHit) -> [(String, JSON)] {
-            [
-                ("rank", .integer(hit.rank)), ("key", .string(hit.key)),
-                ("score", .number(hit.score)), ("url", url(of: hit.key)),
-            ] + Self.members(hit.facts)
-        }
-        let hits = result.hits.map { hit in
-            let copies = hit.copies.map { JSON.object(members($0)) }
-            return JSON.object(members(hit) + (state.isStacked ? [("copies", .array(copies))] : []))
-        }
-        return SearchSite.json(
-            .object([
+        try await bounded((state.isStacked ? 4 : 1) * state.limit, request, context) {
+            let result = try await answer(state, context)
+            func members(_ hit: SearchHit) -> [(String, JSON)] {
+                [
+                    ("rank", .integer(hit.rank)), ("key", .string(hit.key)),
+                    ("score", .number(hit.score)), ("url", url(of: hit.key)),
+                ] + Self.members(hit.facts)
+            }
+            let hits = result.hits.map { hit in
+                let copies = hit.copies.map { JSON.object(members($0)) }
+                return JSON.object(
+                    members(hit) + (state.isStacked ? [("copies", .array(copies))] : []))
+            }
+            return Self.json([
                 ("results", .array(hits)), ("has_more", .bool(result.hasMore)),
                 ("is_truncated", .bool(result.isTruncated)),
-            ]))
+            ])
+        }
     }
 
     /// What is known of a stored picture. One that is in the store but not in the table is not found, as
     /// in any search.
-    private func picture(_ key: String, _ context: SiteContext) async throws -> Response {
-        guard key.utf8.count <= SearchState.maximumKeyBytes else { throw SiteFailure.noSuchPicture }
-        let facts = try await site.storedFacts(key, context)
-        let size = await site.pictures.size(of: key)
-        return SearchSite.json(
-            .object(
-                [
-                    ("key", .string(key)), ("url", url(of: key)),
-                    ("size", size.map { .integer($0) } ?? .null),
-                    ("similar", .string("/api" + SearchState(like: key).address)),
-                ] + Self.members(facts)))
+    private func facts(of key: String, _ context: SiteContext) async throws -> Response {
+        guard key.utf8.count <= FormFields.maximumTextBytes else { throw SiteFailure.noSuchPicture }
+        let facts = try await storedFacts(key, context)
+        let size = await pictures.size(of: key)
+        return Self.json(
+            [
+                ("key", .string(key)), ("url", url(of: key)),
+                ("size", size.map { .integer($0) } ?? .null),
+                ("similar", .string("/api" + SearchState(like: key).address)),
+            ] + Self.members(facts))
     }
 
     /// Only what is known.
@@ -113,6 +97,6 @@ struct SearchAPI: Sendable {
 
     /// From the site's own root, or a link that works for an hour; null when there is none.
     private func url(of key: String) -> JSON {
-        site.pages.pictures.original(of: key).map { .string($0) } ?? .null
+        pages.pictures.original(of: key).map { .string($0) } ?? .null
     }
 }

@@ -30,46 +30,42 @@ extension SearchSite {
         }
         router.on("/search_form", method: .post) { request, context in
             let fields = FormFields(try await formBody(of: request))
-            guard let field = fields.first("search_text") else {
+            guard fields.contains("search_text") else {
                 throw SiteFailure.badText("The form has no field search_text.")
             }
             var state = try SearchState(fields)
-            state.text = try QueryText(bytes: field)?.text
+            state.text = try fields.words("search_text").first
             try state.checkLength()
-            guard !state.isEmpty else { return pages.hint(asFragment: true) }
-            return try await results(for: state, asFragment: true, request, context)
+            return try await results(for: state, request, context)
         }
     }
 
     private func page(
         _ request: Request, picture: PictureVector?, _ context: SiteContext
     ) async throws -> Response {
-        let fields = FormFields((request.uri.query ?? "").utf8)
-        var state = try SearchState(fields, picture: picture)
-        if try state.add(fields) {
+        let fields = FormFields(of: request)
+        let state = try SearchState(fields, picture: picture)
+        if fields.contains("add") {
             // The form for further words: to the address of the search with them.
             return Response(status: .seeOther, headers: [.location: state.fromStart.address])
         }
-        if let key = state.view {
-            return try await bounded(
-                4 * Pages.neighbours + 1, linkBytes: state.queryPart.utf8.count, request, context
-            ) { try await large(key, state, asFragment: request.wantsFragment, context) }
-        }
-        guard !state.isEmpty else { return pages.hint(asFragment: request.wantsFragment) }
-        return try await results(
-            for: state, asFragment: request.wantsFragment, request, context)
+        guard let key = state.view else { return try await results(for: state, request, context) }
+        return try await bounded(
+            4 * Pages.neighbours + 1, linkBytes: state.queryPart.utf8.count, request, context
+        ) { try await large(key, state, asFragment: request.wantsFragment, context) }
     }
 
     private func results(
-        for state: SearchState, asFragment: Bool, _ request: Request, _ context: SiteContext
+        for state: SearchState, _ request: Request, _ context: SiteContext
     ) async throws -> Response {
+        guard !state.isEmpty else { return pages.hint(asFragment: request.wantsFragment) }
         let state = state.withBoundedPage
         return try await bounded(
             state.limit, linkBytes: state.queryPart.utf8.count, request, context
         ) {
             pages.results(
                 try await answer(state, context), of: await total.value(), for: state,
-                asFragment: asFragment)
+                asFragment: request.wantsFragment)
         }
     }
 
@@ -150,15 +146,18 @@ extension SearchSite {
     ) async throws -> Answer {
         let begin = ContinuousClock.now
         var outcome = "found"
-        defer {
-            metrics.observe(
-                .searchSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1),
-                [("outcome", outcome)])
-        }
+        defer { metrics.observe(.searchSeconds, since: begin, [("outcome", outcome)]) }
         do {
             return try await searches.withPermit { try await body() }
         } catch {
-            var failure = failure(error, for: state)
+            let showsReasons = configuration.showsReasons
+            var failure =
+                SiteFailure(error, showsReasons: showsReasons)
+                ?? .searchUnavailable(reason: showsReasons ? "\(error)" : nil)
+            if case SearchError.modelMismatch = error, state.picture != nil {
+                failure = .badAddress(
+                    "The picture in it was read by another model. Please choose it again.")
+            }
             failure.search = state
             outcome = failure.status.code >= 500 ? "failed" : "refused"
             if failure.status.code >= 500 { context.logger.error("A search failed: \(error)") }
@@ -166,73 +165,32 @@ extension SearchSite {
         }
     }
 
-    private func failure(_ error: any Error, for state: SearchState) -> SiteFailure {
-        switch error {
-        case let failure as SiteFailure: failure
-        case is Searcher.NotReady: .starting
-        case SearchError.modelMismatch where state.picture != nil:
-            .badAddress("The picture in it was read by another model. Please choose it again.")
-        case let error as SearchError:
-            SiteFailure(error, showsReasons: configuration.showsReasons)
-        default:
-            .searchUnavailable(reason: configuration.showsReasons ? "\(error)" : nil)
-        }
-    }
-
     /// The embedding of a visitor's picture. Takes a place in the queue only now that the picture has
     /// arrived, so that slow uploads hold none.
-    /// - Throws: ``SiteFailure``.
     func embed(_ picture: [UInt8], from client: String) async throws -> [Float] {
         guard let embedder else { throw SiteFailure.starting }
         let begin = ContinuousClock.now
-        defer {
-            metrics.observe(
-                .pictureSeconds, seconds: (ContinuousClock.now - begin) / .seconds(1))
-        }
-        do {
-            return try await encodingPlaces.withPermit(for: client) {
-                try await encodings.run { try embedder.embed(picture) }
-            }
-        } catch let error as SearchError {
-            throw SiteFailure(error, showsReasons: configuration.showsReasons)
-        } catch is Searcher.NotReady {
-            throw SiteFailure.starting
+        defer { metrics.observe(.pictureSeconds, since: begin) }
+        return try await encodingPlaces.withPermit(for: client) {
+            try await encodings.run { try embedder.embed(picture) }
         }
     }
 
     private func formBody(of request: Request) async throws -> [UInt8] {
         // Only what a form sends; a missing type is a hand-made request's and taken for one.
-        let type = request.headers[.contentType] ?? "application/x-www-form-urlencoded"
-        let name = type.prefix { $0 != ";" }.filter { $0 != " " }.lowercased()
-        guard name == "application/x-www-form-urlencoded" else {
+        let form = "application/x-www-form-urlencoded"
+        guard request.mediaType ?? form == form else {
             throw SiteFailure(
                 status: .unsupportedMediaType, heading: "This text cannot be searched for",
-                message: "The form has to come as application/x-www-form-urlencoded.")
+                message: "The form has to come as \(form).")
         }
         guard let body = try await request.bytes(upTo: Self.maximumFormSize) else {
             throw SiteFailure(
                 status: .contentTooLarge, heading: "This text is too long",
                 message: "The longest text that is searched for has "
-                    + "\(QueryText.maximumLength) characters.")
+                    + "\(FormFields.maximumWordsLength) characters.")
         }
         return body
-    }
-}
-
-extension SearchState {
-    /// Takes in what the form for further words sends: `add`, and `sign` `more` or `less`.
-    /// - Returns: whether there was such a field.
-    fileprivate mutating func add(_ fields: FormFields) throws(SiteFailure) -> Bool {
-        guard let field = fields.first("add") else { return false }
-        guard let text = try QueryText(bytes: field)?.text else { return true }
-        let isLess = fields.first("sign")?.elementsEqual("less".utf8) ?? false
-        guard (isLess ? less : more).count < Self.maximumTerms else {
-            throw .badAddress(
-                "At most \(Self.maximumTerms) words or phrases can be added or left out.")
-        }
-        if isLess { less.append(text) } else { more.append(text) }
-        try checkLength()
-        return true
     }
 }
 
