@@ -92,7 +92,7 @@ let package = Package(
                 "CTIFF", "CVocabulary", "CWebP", "CZlib",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
-        .target(name: "S3Client", dependencies: ["Bytes", "CCurl", "CExpat", "CFiles"]),
+        .target(name: "S3Client", dependencies: ["Bytes", "CCurl", "CExpat"]),
 
         // Digests and encodings of bytes, used by everything above but ClipCore and PGClient.
         .target(name: "Bytes", dependencies: ["CCrypto"]),
@@ -104,7 +104,6 @@ let package = Package(
             cSettings: imageTraits.map { .define("WITH_\($0)", .when(traits: [$0])) },
             linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
-        .target(name: "CFiles"),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
         .target(
             name: "CKernels",

@@ -50,7 +50,7 @@ public enum QueryPicture: Sendable {
                 url: url, maximumBytes: Int64(SearchQuery.maximumPictureBytes),
                 transport: transport, retries: RetryPolicy(attempts: 2), deadline: .seconds(60)
             ).bytes()
-        } catch let failure as HTTPDownload.Failure {
+        } catch let failure as S3Error {
             let reason = failure.description
             throw QueryPictureError(
                 description:

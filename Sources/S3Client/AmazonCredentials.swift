@@ -37,15 +37,21 @@ public struct AmazonCredentials: Sendable {
     /// A provider that looks again before temporary credentials expire; nil without any. Blocks.
     /// Throws `S3Error` for a source that is named but cannot be used.
     public func provider() throws -> CredentialProvider? {
-        guard let first = try find() else { return nil }
+        guard let first = try checked() else { return nil }
         return CredentialProvider(first) {
-            guard let next = try find() else {
+            guard let next = try checked() else {
                 throw S3Error(
                     .connection(.connect),
                     "The AWS credentials have expired, and their source no longer gives new ones.")
             }
             return next
         }
+    }
+
+    private func checked() throws -> Credentials? {
+        let credentials = try find()
+        try credentials?.check()
+        return credentials
     }
 
     private func find() throws -> Credentials? {
@@ -55,17 +61,14 @@ public struct AmazonCredentials: Sendable {
             else {
                 throw refusal("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be set")
             }
-            return try checked(
-                Credentials(
-                    accessKey: key, secretKey: secret, sessionToken: variable("AWS_SESSION_TOKEN")))
+            return Credentials(
+                accessKey: key, secretKey: secret, sessionToken: variable("AWS_SESSION_TOKEN"))
         }
         if let token = variable("AWS_WEB_IDENTITY_TOKEN_FILE"), let role = variable("AWS_ROLE_ARN")
         {
             return try webIdentity(token, role, session: variable("AWS_ROLE_SESSION_NAME"))
         }
-        if let credentials = try profile() { return credentials }
-        if let credentials = try container() { return credentials }
-        return try instance()
+        return try profile() ?? container() ?? instance()
     }
 
     // MARK: Profiles
@@ -99,9 +102,8 @@ public struct AmazonCredentials: Sendable {
             guard let secret = source["aws_secret_access_key"] else {
                 throw refusal("the profile \(quoted(name)) has no aws_secret_access_key")
             }
-            return try checked(
-                Credentials(
-                    accessKey: key, secretKey: secret, sessionToken: source["aws_session_token"]))
+            return Credentials(
+                accessKey: key, secretKey: secret, sessionToken: source["aws_session_token"])
         }
         guard settings["credential_process"] == nil else {
             throw refusal(
@@ -112,11 +114,12 @@ public struct AmazonCredentials: Sendable {
     }
 
     /// The settings of each profile in a file; empty where it cannot be read.
-    static func profiles(_ path: String, isConfig: Bool = false) -> [String: [String: String]] {
-        guard let data = FileManager.default.contents(atPath: path) else { return [:] }
+    private static func profiles(
+        _ path: String, isConfig: Bool = false
+    ) -> [String: [String: String]] {
         var profiles: [String: [String: String]] = [:]
         var profile: String?
-        for line in String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline) {
+        for line in (text(of: path) ?? "").split(whereSeparator: \.isNewline) {
             // Indented lines belong to the setting above them (`s3 =`).
             guard let first = line.first, first != "#", first != ";", first.isWhitespace == false
             else { continue }
@@ -124,14 +127,11 @@ public struct AmazonCredentials: Sendable {
                 let words = line[line.index(after: line.startIndex)..<end]
                     .split(separator: " ", maxSplits: 1).map { trim($0) }
                 // In the configuration file all profiles but the default one begin with "profile".
-                profile =
-                    if isConfig, words.count == 2 {
-                        words[0] == "profile" ? words[1] : nil
-                    } else if isConfig, words.first != "default" {
-                        nil
-                    } else {
-                        words.joined(separator: " ")
-                    }
+                switch (isConfig, words.count) {
+                case (true, 2): profile = words[0] == "profile" ? words[1] : nil
+                case (true, _) where words != ["default"]: profile = nil
+                default: profile = words.joined(separator: " ")
+                }
                 if let profile { profiles[profile] = profiles[profile] ?? [:] }
             } else if let profile, let equals = line.firstIndex(of: "=") {
                 let value = trim(line[line.index(after: equals)...])
@@ -146,15 +146,18 @@ public struct AmazonCredentials: Sendable {
         text.trimmed().replacing("\"", with: "")
     }
 
+    private static func text(of file: String) -> String? {
+        FileManager.default.contents(atPath: file).map { String(decoding: $0, as: UTF8.self) }
+    }
+
     // MARK: Services
 
     /// AssumeRoleWithWebIdentity, whose request is not signed.
     private func webIdentity(_ file: String, _ role: String, session: String?) throws -> Credentials
     {
-        guard let data = FileManager.default.contents(atPath: file) else {
+        guard let token = Self.text(of: file) else {
             throw refusal("the web identity's token \(quoted(file)) cannot be read")
         }
-        let token = Self.trim(String(decoding: data, as: UTF8.self))
         let region = variable("AWS_REGION") ?? variable("AWS_DEFAULT_REGION") ?? region
         guard region.map(Region.isValid) != false else {
             throw refusal("AWS_REGION is not letters, digits and hyphens")
@@ -168,20 +171,21 @@ public struct AmazonCredentials: Sendable {
         request.headers = [("Content-Type", "application/x-www-form-urlencoded")]
         let fields = [
             ("Action", "AssumeRoleWithWebIdentity"), ("Version", "2011-06-15"), ("RoleArn", role),
-            ("RoleSessionName", session ?? "clip-search"), ("WebIdentityToken", token),
+            ("RoleSessionName", session ?? "clip-search"), ("WebIdentityToken", Self.trim(token)),
         ]
         request.body = Array(
             fields.map { "\($0)=\(PercentEncoding.encode($1))" }.joined(separator: "&").utf8)
-        let answer = try Self.send(request, tokenService)
-        guard answer.status == 200 else {
-            let told = ServiceError(parsing: answer.body)
+        let (status, body) = try Self.send(request, tokenService)
+        guard status == 200 else {
+            let code = ServiceError(parsing: body).code
             throw refusal(
                 "\(address) does not give credentials for the role \(quoted(role)): HTTP status "
-                    + "\(answer.status)\(told.code.map { " (\($0))" } ?? "")")
+                    + "\(status)\(code.map { " (\($0))" } ?? "")")
         }
         var found: [String: String] = [:]
-        try? XMLReader.read(answer.body) { path, text in
-            if path.dropLast().last == "Credentials" { found[path.last ?? ""] = text }
+        for (path, text) in XMLReader.beginning(of: body).0
+        where path.dropLast().last == "Credentials" {
+            found[path.last ?? ""] = text
         }
         return try temporary(found, from: address)
     }
@@ -206,20 +210,19 @@ public struct AmazonCredentials: Sendable {
         var request = HTTPRequest(url: address)
         request.headers = [("Accept", "application/json")]
         if let file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-            guard let data = FileManager.default.contents(atPath: file) else {
+            guard let token = Self.text(of: file) else {
                 throw refusal(
                     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE \(quoted(file)) cannot be read")
             }
-            request.headers.append(
-                ("Authorization", Self.trim(String(decoding: data, as: UTF8.self))))
+            request.headers.append(("Authorization", Self.trim(token)))
         } else if let token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
             request.headers.append(("Authorization", token))
         }
-        let answer = try Self.send(request, nearby)
-        guard answer.status == 200 else {
-            throw refusal("the container's credentials are refused: HTTP status \(answer.status)")
+        let (status, body) = try Self.send(request, nearby)
+        guard status == 200 else {
+            throw refusal("the container's credentials are refused: HTTP status \(status)")
         }
-        return try document(answer.body, from: "the container's agent")
+        return try document(body, from: "the container's agent")
     }
 
     /// nil where there is no such service, or no role.
@@ -239,48 +242,36 @@ public struct AmazonCredentials: Sendable {
         request.method = "PUT"
         request.body = []
         request.headers = [("x-aws-ec2-metadata-token-ttl-seconds", "21600")]
-        guard let token = try? Self.send(request, nearby), token.status == 200 else {
+        guard let (status, token) = try? Self.send(request, nearby), status == 200 else {
             return nil
         }
-        func get(_ address: String) throws -> (status: Int, body: [UInt8]) {
+        func get(_ address: String) throws -> String? {
             var request = HTTPRequest(url: address)
-            request.headers = [
-                (
-                    "x-aws-ec2-metadata-token",
-                    Self.trim(String(decoding: token.body, as: UTF8.self))
-                )
-            ]
-            return try Self.send(request, nearby)
+            let token = Self.trim(String(decoding: token, as: UTF8.self))
+            request.headers = [("x-aws-ec2-metadata-token", token)]
+            let (status, body) = try Self.send(request, nearby)
+            return status == 200 ? String(decoding: body, as: UTF8.self) : nil
         }
-        let names = try get(role)
-        let name = String(decoding: names.body, as: UTF8.self).split(whereSeparator: \.isNewline)
-            .first
-        guard names.status == 200, let name else { return nil }
-        let answer = try get(role + PercentEncoding.encode(String(name)))
-        guard answer.status == 200 else {
+        guard let name = try get(role)?.split(whereSeparator: \.isNewline).first else { return nil }
+        guard let answer = try get(role + PercentEncoding.encode(String(name))) else {
             throw refusal("the instance's role \(quoted(String(name))) has no credentials")
         }
-        return try document(answer.body, from: "the instance's metadata service")
+        return try document(Array(answer.utf8), from: "the instance's metadata service")
     }
 
     /// The JSON of the container's and the instance's service.
     private func document(_ bytes: [UInt8], from source: String) throws -> Credentials {
-        struct Document: Decodable {
-            let accessKey, secretKey, token, expiration: String?
-
-            enum CodingKeys: String, CodingKey {
-                case accessKey = "AccessKeyId"
-                case secretKey = "SecretAccessKey"
-                case token = "Token"
-                case expiration = "Expiration"
+        /// A member; nil where it is not text.
+        struct Member: Decodable {
+            let text: String?
+            init(from decoder: any Decoder) throws {
+                text = try? decoder.singleValueContainer().decode(String.self)
             }
         }
-        let found = try? JSONDecoder().decode(Document.self, from: Data(bytes))
-        return try temporary(
-            [
-                "AccessKeyId": found?.accessKey, "SecretAccessKey": found?.secretKey,
-                "SessionToken": found?.token, "Expiration": found?.expiration,
-            ].compactMapValues(\.self), from: source)
+        let members = try? JSONDecoder().decode([String: Member].self, from: Data(bytes))
+        var found = members?.compactMapValues(\.text) ?? [:]
+        found["SessionToken"] = found["Token"]
+        return try temporary(found, from: source)
     }
 
     /// - Parameter found: by the names of STS's answer.
@@ -296,15 +287,9 @@ public struct AmazonCredentials: Sendable {
             else { throw refusal("the credentials of \(source) end at a time that cannot be read") }
             return date
         }
-        return try checked(
-            Credentials(
-                accessKey: key, secretKey: secret, sessionToken: found["SessionToken"],
-                expiration: expiration))
-    }
-
-    private func checked(_ credentials: Credentials) throws -> Credentials {
-        try credentials.check()
-        return credentials
+        return Credentials(
+            accessKey: key, secretKey: secret, sessionToken: found["SessionToken"],
+            expiration: expiration)
     }
 
     private func refusal(_ fault: String) -> S3Error {
@@ -318,16 +303,13 @@ public struct AmazonCredentials: Sendable {
         _ request: HTTPRequest, _ transport: HTTPTransport
     ) throws -> (status: Int, body: [UInt8]) {
         let endpoint = try Endpoint(String(request.url.prefix { $0 != "?" }))
+        var request = request
+        request.bypassesProxy = endpoint.scheme == .http
         var body: [UInt8] = []
-        do {
-            let isHTTP = endpoint.scheme == .http
-            let answer = try transport.perform(request, bypassProxy: isHTTP) { _, piece in
-                body += piece
-                return body.count <= 64 << 10
-            }
-            return (answer.head.status, body)
-        } catch let fault as TransportFault {
-            throw S3Error(.connection(fault.fault), connectionSentence(fault, endpoint))
+        let head = try transport.perform(request, at: endpoint) { _, piece in
+            body += piece
+            return body.count <= 64 << 10
         }
+        return (head.status, body)
     }
 }

@@ -37,9 +37,8 @@ public struct Credentials: Sendable {
     }
 }
 
-extension Credentials: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+extension Credentials: CustomStringConvertible, CustomReflectable {
     public var description: String { "Credentials(accessKey: \(accessKey), secret redacted)" }
-    public var debugDescription: String { description }
     public var customMirror: Mirror {
         Mirror(self, children: ["accessKey": accessKey], displayStyle: .struct)
     }

@@ -103,16 +103,16 @@ extension DirectoryBucket {
         private mutating func entries(of parent: Folder) throws -> [Entry] {
             let base = parent.key
             let folder: Descriptor
-            switch store.beneath(root, parent.path, directory: true) {
-            case .success(let opened): folder = opened
-            case .failure(let failure):
-                try note(base, failure)
+            do {
+                folder = try store.beneath(root, parent.path, directory: true)
+            } catch {
+                try note(base, error)
                 return []
             }
             // closedir closes the descriptor that it was given.
             let copy = folder.use { fcntl($0, F_DUPFD_CLOEXEC, 0) }
             guard copy >= 0, let stream = fdopendir(copy) else {
-                let failure = SystemFailure(number: errno)
+                let failure = SystemFailure()
                 if copy >= 0 { close(copy) }
                 try note(base, failure)
                 return []
@@ -124,7 +124,7 @@ extension DirectoryBucket {
             while true {
                 errno = 0
                 guard let entry = readdir(stream) else {
-                    let failure = SystemFailure(number: errno)
+                    let failure = SystemFailure()
                     if failure.number != 0 { try note(base, failure) }
                     break
                 }
@@ -134,12 +134,8 @@ extension DirectoryBucket {
                 guard bytes != Array(".".utf8), bytes != Array("..".utf8),
                     agreesWithPrefix(Array(base.utf8) + bytes)
                 else { continue }
-                var status = stat()
-                let code = withCString(bytes) { name in
-                    folder.use { fstatat($0, name, &status, AT_SYMLINK_NOFOLLOW) }
-                }
-                guard code == 0 else {
-                    let failure = SystemFailure(number: errno)
+                guard let status = folder.status(of: bytes) else {
+                    let failure = SystemFailure()
                     if noted.insert(failure.number).inserted { try note(base, failure) }
                     continue
                 }
@@ -165,36 +161,28 @@ extension DirectoryBucket {
             let key = folder.key + name
             let path = String(decoding: self.path(of: name, in: folder), as: UTF8.self)
             guard let real = DirectoryBucket.realPath(store.root + "/" + path) else {
-                try note(key, SystemFailure(number: errno))
+                try note(key, SystemFailure())
                 return nil
             }
             guard let target = store.relative(real) else {
-                // The bucket's directory itself has no slash behind it.
-                let isRoot = real.elementsEqual(store.shownRoot.utf8)
                 report.add(
-                    key,
-                    isRoot
-                        ? "it is a link to a folder that it lies in, which is not followed"
-                        : "it is a link out of the bucket, which is not followed", hidesKeys: false)
+                    key, "it is a link out of the bucket, which is not followed", hidesKeys: false)
                 return nil
             }
-            var status = stat()
-            let code = withCString(target) { path in
-                root.use { fstatat($0, path, &status, AT_SYMLINK_NOFOLLOW) }
-            }
-            guard code == 0 else {
-                try note(key, SystemFailure(number: errno))
+            guard let status = root.status(of: target.isEmpty ? Array(".".utf8) : target) else {
+                try note(key, SystemFailure())
                 return nil
             }
             switch status.st_mode & S_IFMT {
             case S_IFREG: return Entry(name: name, status: status)
+            case S_IFDIR
+            where target.isEmpty || (folder.path + "/".utf8).starts(with: target + "/".utf8):
+                report.add(
+                    key, "it is a link to a folder that it lies in, which is not followed",
+                    hidesKeys: false)
             case S_IFDIR where folder.isLinked:
                 report.add(
                     key, "it is a link to a folder behind another such link, which is not followed",
-                    hidesKeys: false)
-            case S_IFDIR where (folder.path + "/".utf8).starts(with: target + "/".utf8):
-                report.add(
-                    key, "it is a link to a folder that it lies in, which is not followed",
                     hidesKeys: false)
             case S_IFDIR: return Entry(name: name + "/", status: status, target: target)
             default: break
@@ -206,10 +194,8 @@ extension DirectoryBucket {
         /// without descriptors or memory, there is no listing.
         private mutating func note(_ name: String, _ failure: SystemFailure) throws {
             if name.isEmpty || failure.isLocalLimit {
-                throw S3Error(
-                    .file(failure.number),
-                    "The directory \(quoted(store.root + "/" + name)) cannot be read: "
-                        + "\(failure.words).")
+                throw failure.error(
+                    "The directory \(quoted(store.root + "/" + name)) cannot be read")
             }
             if failure.meansGone == false { report.add(name, failure.words, hidesKeys: true) }
         }

@@ -1,5 +1,4 @@
 import Bytes
-import CFiles
 import FoundationEssentials
 import Glibc
 
@@ -13,8 +12,6 @@ public struct DirectoryBucket: ObjectStore {
     package let root: String
     /// Device and inode of the directory when it was opened.
     private let identity: [UInt64]
-    /// Whether files are opened one path component at a time, as on kernels without openat2.
-    package var opensByComponent = false
 
     /// Below `directory` (absolute path) the directory named `bucket`. Throws `S3Error`.
     public init(directory: String, bucket: String) throws {
@@ -28,11 +25,9 @@ public struct DirectoryBucket: ObjectStore {
         }
         let path = directory + "/" + bucket
         guard let real = Self.realPath(path) else {
-            let number = errno
-            throw S3Error(
-                .file(number),
-                "The bucket \(quoted(bucket)) cannot be found in the directory "
-                    + "\(quoted(directory)): \(Self.words(number)).")
+            throw SystemFailure().error(
+                "The bucket \(quoted(bucket)) cannot be found in the directory \(quoted(directory))"
+            )
         }
         var status = stat()
         guard withCString(real, { stat($0, &status) }) == 0, status.st_mode & S_IFMT == S_IFDIR
@@ -53,15 +48,13 @@ public struct DirectoryBucket: ObjectStore {
 
     // MARK: The bucket's own directory
 
-    /// The bucket's directory, for calls relative to it. Throws where it is gone: never mistaken for a missing object.
+    /// The bucket's directory, for calls relative to it, which needs no right to read it. Throws where it is gone: never
+    /// mistaken for a missing object.
     func openRoot() throws -> Descriptor {
-        let number = cfiles_open_directory(shownRoot)
+        let number = Glibc.open(shownRoot, openPath | O_DIRECTORY | O_CLOEXEC)
         guard number >= 0 else {
-            let number = errno
-            throw S3Error(
-                .file(number),
-                "The bucket's directory \(quoted(shownRoot)) cannot be opened: \(Self.words(number))."
-            )
+            throw SystemFailure().error(
+                "The bucket's directory \(quoted(shownRoot)) cannot be opened")
         }
         return Descriptor(number)
     }
@@ -92,42 +85,56 @@ public struct DirectoryBucket: ObjectStore {
         var path = Array(key.utf8)
         // Another process may be swapping folders and links: after a few rounds, that is an error.
         for _ in 0..<8 {
-            switch beneath(root, path, directory: false) {
-            case .success(let file):
-                guard let opened = OpenedFile(file, key: key) else { throw failure(errno, key) }
+            do {
+                let opened = try OpenedFile(beneath(root, path), key: key)
                 guard opened.isRegular else {
                     throw S3Error(
                         .notAFile, key: key,
                         "The object \(quoted(key)) in \(quoted(shownRoot)) is not a regular file.")
                 }
                 return opened
-            case .failure(let refusal) where refusal.number == ELOOP || refusal.number == EXDEV:
+            } catch let failure as SystemFailure {
+                guard failure.number == ELOOP else { throw try self.failure(failure, key) }
                 path = try resolved(key)
-            case .failure(let refusal):
-                if refusal.meansGone { try checkRoot() }
-                throw failure(refusal.number, key)
             }
         }
-        throw failure(ELOOP, key)
+        throw try failure(SystemFailure(ELOOP), key)
     }
 
-    /// Opens `path`, relative to the directory `root`, following no link. A path of no bytes is `root` itself.
-    func beneath(_ root: Descriptor, _ path: [UInt8], directory: Bool) -> Result<
-        Descriptor, SystemFailure
-    > {
-        let path = path.isEmpty ? [UInt8(ascii: ".")] : path
-        let number = root.use { root in
-            withCString(path) { cfiles_open_beneath(root, $0, directory, opensByComponent) }
+    /// Opens `path`, relative to the directory `root`, for reading, following no link and never leaving `root`: one
+    /// openat(2) for each component. A path of no bytes is `root` itself. Never blocks on a pipe.
+    func beneath(
+        _ root: Descriptor, _ path: [UInt8], directory: Bool = false
+    ) throws(SystemFailure) -> Descriptor {
+        var opened = root
+        let names = path.isEmpty ? [Array(".".utf8)[...]] : path.split(separator: UInt8(ascii: "/"))
+        for (index, name) in names.enumerated() {
+            let isLast = index == names.count - 1
+            let flags = isLast ? O_RDONLY | O_NONBLOCK | O_NOCTTY : openPath | O_DIRECTORY
+            let number = withCString(Array(name)) { name in
+                opened.use {
+                    openat(
+                        $0, name,
+                        flags | O_CLOEXEC | O_NOFOLLOW | (directory ? O_DIRECTORY : 0))
+                }
+            }
+            guard number >= 0 else {
+                let failure = SystemFailure()
+                // With O_DIRECTORY a link is reported as ENOTDIR, which would mean "gone".
+                guard failure.number == ENOTDIR, let status = opened.status(of: Array(name)),
+                    status.st_mode & S_IFMT == S_IFLNK
+                else { throw failure }
+                throw SystemFailure(ELOOP)
+            }
+            opened = Descriptor(number)
         }
-        return number >= 0 ? .success(Descriptor(number)) : .failure(SystemFailure(number: errno))
+        return opened
     }
 
     /// The real path of the object's file relative to the bucket's directory, all links followed.
     private func resolved(_ key: String) throws -> [UInt8] {
         guard let real = Self.realPath(root + "/" + key) else {
-            let number = errno
-            if SystemFailure(number: number).meansGone { try checkRoot() }
-            throw failure(number, key)
+            throw try failure(SystemFailure(), key)
         }
         guard let path = relative(real) else {
             throw S3Error(
@@ -138,9 +145,11 @@ public struct DirectoryBucket: ObjectStore {
         return path
     }
 
-    /// What follows the bucket's directory in a real path, byte by byte; nil for a path outside.
+    /// What follows the bucket's directory in a real path, byte by byte; empty for that itself, nil for a path outside.
     func relative(_ real: [UInt8]) -> [UInt8]? {
-        real.starts(with: (root + "/").utf8) ? Array(real.dropFirst(root.utf8.count + 1)) : nil
+        if real.elementsEqual(shownRoot.utf8) { return [] }
+        return real.starts(with: (root + "/").utf8)
+            ? Array(real.dropFirst(root.utf8.count + 1)) : nil
     }
 
     public func object(
@@ -182,11 +191,11 @@ public struct DirectoryBucket: ObjectStore {
         }
     }
 
-    private func failure(_ number: Int32, _ key: String) -> S3Error {
-        S3Error(
-            .file(number), key: key,
-            "The object \(quoted(key)) in \(quoted(shownRoot)) cannot be read: \(Self.words(number))."
-        )
+    /// The error for an object that cannot be read. Throws one about the bucket where that is gone.
+    private func failure(_ failure: SystemFailure, _ key: String) throws -> S3Error {
+        if failure.meansGone { try checkRoot() }
+        return failure.error(
+            "The object \(quoted(key)) in \(quoted(shownRoot)) cannot be read", key: key)
     }
 
     // MARK: System calls
@@ -202,9 +211,11 @@ public struct DirectoryBucket: ObjectStore {
         defer { free(real) }
         return Array(UnsafeRawBufferPointer(start: real, count: strlen(real)))
     }
-
-    static func words(_ number: Int32) -> String { String(cString: strerror(number)) }
 }
+
+/// O_PATH of Linux's asm-generic/fcntl.h, which Swift's Glibc lacks: a descriptor to start other calls from, without a
+/// right to read.
+private let openPath: Int32 = 0o10_000_000
 
 /// `bytes` as a C string: file names need not be UTF-8.
 func withCString<Value>(_ bytes: [UInt8], _ body: (UnsafePointer<CChar>) -> Value) -> Value {
@@ -217,11 +228,18 @@ func withCString<Value>(_ bytes: [UInt8], _ body: (UnsafePointer<CChar>) -> Valu
 struct SystemFailure: Error {
     let number: Int32
 
+    init(_ number: Int32 = errno) { self.number = number }
+
     /// The file is not there. Every other number leaves that open.
     var meansGone: Bool { number == ENOENT || number == ENOTDIR }
     /// A limit of this process or machine; says nothing about the file.
     var isLocalLimit: Bool { number == EMFILE || number == ENFILE || number == ENOMEM }
-    var words: String { DirectoryBucket.words(number) }
+    var words: String { String(cString: strerror(number)) }
+
+    /// - Parameter sentence: what failed, without the reason.
+    func error(_ sentence: String, key: String? = nil) -> S3Error {
+        S3Error(.file(number), key: key, "\(sentence): \(words).")
+    }
 }
 
 /// A file descriptor that is closed with its last reference.
@@ -236,6 +254,13 @@ final class Descriptor: Sendable {
     func use<Value>(_ body: (Int32) throws -> Value) rethrows -> Value {
         try withExtendedLifetime(self) { try body(number) }
     }
+
+    /// Of the file, folder or link (itself) at `path`, relative to this folder; nil with `errno` set.
+    func status(of path: [UInt8]) -> stat? {
+        var status = stat()
+        let code = withCString(path) { fstatat(number, $0, &status, AT_SYMLINK_NOFOLLOW) }
+        return code == 0 ? status : nil
+    }
 }
 
 /// An open file of a directory that stands in for a bucket. Reading blocks the calling thread.
@@ -249,10 +274,11 @@ public final class OpenedFile: Sendable {
     private let key: String
     private let descriptor: Descriptor
 
-    /// nil with `errno` set where the file cannot be examined.
-    init?(_ descriptor: Descriptor, key: String) {
+    init(_ descriptor: Descriptor, key: String) throws {
         var status = stat()
-        guard descriptor.use({ fstat($0, &status) }) == 0 else { return nil }
+        guard descriptor.use({ fstat($0, &status) }) == 0 else {
+            throw SystemFailure().error("The file \(quoted(key)) cannot be read", key: key)
+        }
         self.descriptor = descriptor
         self.key = key
         size = Int(status.st_size)
@@ -264,7 +290,7 @@ public final class OpenedFile: Sendable {
     /// Up to `count` bytes from `offset`; fewer only at the end of the file.
     /// - Throws: `S3Error` with the system's reason.
     public func read(at offset: Int, count: Int) throws -> [UInt8] {
-        var failure: Int32?
+        var failure: SystemFailure?
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             while filled < count {
                 let got = descriptor.use {
@@ -275,15 +301,13 @@ public final class OpenedFile: Sendable {
                 } else if got == 0 {
                     break
                 } else if errno != EINTR {
-                    failure = errno
+                    failure = SystemFailure()
                     break
                 }
             }
         }
         if let failure {
-            throw S3Error(
-                .file(failure), key: key,
-                "The file \(quoted(key)) cannot be read: \(DirectoryBucket.words(failure)).")
+            throw failure.error("The file \(quoted(key)) cannot be read", key: key)
         }
         return bytes
     }

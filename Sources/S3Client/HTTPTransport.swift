@@ -29,6 +29,8 @@ package struct HTTPRequest {
     package var maximumRedirects = 0
     /// Whether a body with a `Content-Encoding` of gzip or deflate arrives decoded.
     package var decodesContent = false
+    /// Requests to this machine never go through a proxy.
+    package var bypassesProxy = false
 
     package init(url: String) { self.url = url }
 }
@@ -38,31 +40,20 @@ package struct HTTPHead: Sendable {
     package var status = 0
     /// Names in lower case.
     package var headers: [(name: String, value: String)] = []
+    /// What `Retry-After` asks for, known at the end.
+    package var retryAfter: Duration?
 
     package subscript(name: String) -> String? { headers.first { $0.name == name }?.value }
+
+    var isSuccess: Bool { (200..<300).contains(status) }
 
     package var contentLength: Int64? {
         self["content-length"].flatMap { Int64($0) }.flatMap { $0 >= 0 ? $0 : nil }
     }
 }
 
-/// A failed exchange, without its address.
-package struct TransportFault: Error {
-    package let fault: ConnectionFault
-    /// libcurl's message.
-    package let detail: String
-}
-
 /// HTTP over libcurl. Keeps idle handles with their open connections; runs as many requests at a time as threads call.
 package final class HTTPTransport: Sendable {
-    package struct Answer {
-        package let head: HTTPHead
-        /// Whether the receiver stopped the transfer before its end.
-        package let stopped: Bool
-        /// What `Retry-After` asks for.
-        package let retryAfter: Duration?
-    }
-
     private let options: TransportOptions
     private let idle = Mutex<[CurlHandle]>([])
     private static let maximumIdle = 64
@@ -72,86 +63,74 @@ package final class HTTPTransport: Sendable {
 
     /// Sends `request`; `receive` gets the head with each piece of the body, and stops the transfer by returning false or
     /// by throwing, which is rethrown.
-    /// - Parameter timeout: if shorter than the options' total.
-    /// - Throws: `TransportFault` for an incomplete answer.
+    /// - Parameters:
+    ///   - endpoint: where the request goes, for messages.
+    ///   - timeout: if shorter than the options' total.
+    /// - Throws: `S3Error` with a connection's fault for an incomplete answer.
     package func perform(
-        _ request: HTTPRequest, bypassProxy: Bool, timeout: Duration? = nil,
+        _ request: HTTPRequest, at endpoint: Endpoint, timeout: Duration? = nil,
         receive: (HTTPHead, UnsafeRawBufferPointer) throws -> Bool
-    ) throws -> Answer {
-        guard Self.globalCode == CURLE_OK else {
-            throw TransportFault(fault: .other, detail: "libcurl cannot be initialised")
-        }
-        var options = options
+    ) throws -> HTTPHead {
+        var (request, options) = (request, options)
+        if endpoint.isLoopback { request.bypassesProxy = true }
         if let timeout { options.totalTimeout = min(options.totalTimeout, timeout) }
-        let handle = try idle.withLock { $0.popLast() } ?? CurlHandle()
-        defer {
-            idle.withLock { if $0.count < Self.maximumIdle { $0.append(handle) } }
-        }
-        return try withoutActuallyEscaping(receive) { [options] receive in
-            let exchange = Exchange(receive: receive)
-            defer { exchange.receive = nil }
-            let code = try handle.perform(
-                request, options: options, bypassProxy: bypassProxy, exchange: exchange)
-            if let error = exchange.error { throw error }
-            if code != CURLE_OK && exchange.stopped == false {
-                throw handle.fault(code)
-            }
-            return Answer(
-                head: exchange.head, stopped: exchange.stopped, retryAfter: handle.retryAfter)
-        }
-    }
-}
-
-/// What libcurl's callbacks write to during one exchange.
-private final class Exchange {
-    var head = HTTPHead()
-    var headerBytes = 0
-    var stopped = false
-    var error: (any Error)?
-    var receive: ((HTTPHead, UnsafeRawBufferPointer) throws -> Bool)?
-
-    static let maximumHeaderBytes = 256 * 1024
-
-    init(receive: @escaping (HTTPHead, UnsafeRawBufferPointer) throws -> Bool) {
-        self.receive = receive
-    }
-
-    func takeHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        headerBytes += bytes.count
-        guard headerBytes <= Self.maximumHeaderBytes else { return false }
-        let line = String(decoding: bytes, as: UTF8.self)
-        if line.hasPrefix("HTTP/") {
-            // A new answer: after a redirect, or after 100 Continue.
-            let fields = line.split(separator: " ", maxSplits: 2)
-            head = HTTPHead()
-            head.status = fields.count > 1 ? Int(fields[1].trimmed()) ?? 0 : 0
-        } else if let colon = line.firstIndex(of: ":") {
-            head.headers.append(
-                (lowercasedASCII(line[..<colon]), line[line.index(after: colon)...].trimmed()))
-        }
-        return true
-    }
-
-    func takeBody(_ bytes: UnsafeRawBufferPointer) -> Bool {
         do {
-            if try receive?(head, bytes) == true { return true }
-            stopped = true
-        } catch {
-            self.error = error
+            guard Self.globalCode == CURLE_OK,
+                let handle = idle.withLock({ $0.popLast() }) ?? CurlHandle()
+            else { throw TransportFault(.other, "libcurl cannot be initialised") }
+            defer {
+                idle.withLock { if $0.count < Self.maximumIdle { $0.append(handle) } }
+            }
+            return try withoutActuallyEscaping(receive) { [request, options] receive in
+                try handle.perform(request, options, receive)
+            }
+        } catch let fault as TransportFault {
+            throw S3Error(.connection(fault.fault), fault.sentence(endpoint))
         }
-        return false
     }
 }
 
-/// A libcurl easy handle. One thread at a time uses it: the pool hands it to one request.
+private struct TransportFault: Error {
+    let fault: ConnectionFault
+    /// libcurl's message.
+    let detail: String
+
+    init(_ fault: ConnectionFault, _ detail: String) { (self.fault, self.detail) = (fault, detail) }
+
+    func sentence(_ endpoint: Endpoint) -> String {
+        let origin = endpoint.origin
+        return switch fault {
+        case .nameResolution:
+            "The host name \(quoted(endpoint.host)) cannot be resolved: check the address and the network."
+        case .connect:
+            "Nothing answers at \(origin) (\(detail)): check the address and the network."
+        case .tls: "The TLS connection to \(origin) is not to be trusted (\(detail))."
+        case .timeout: "\(origin) did not answer in time (\(detail))."
+        case .localLimit:
+            "This process has too many open files for a connection to \(origin) (\(detail))."
+        case .interrupted: "The connection to \(origin) broke off (\(detail))."
+        case .other: "The request to \(origin) failed (\(detail))."
+        }
+    }
+}
+
+/// A libcurl easy handle, and what its callbacks write to during one exchange. One thread at a time uses it: the pool
+/// hands it to one request.
 private final class CurlHandle: @unchecked Sendable {
+    typealias Receive = (HTTPHead, UnsafeRawBufferPointer) throws -> Bool
+
     private let curl: UnsafeMutableRawPointer
     private let errorBuffer: UnsafeMutablePointer<CChar>
+    private var head = HTTPHead()
+    private var headerBytes = 0
+    private var receive: Receive?
+    /// How `receive` stopped the transfer.
+    private var stop: Result<Void, any Error>?
 
-    init() throws {
-        guard let curl = curl_easy_init() else {
-            throw TransportFault(fault: .other, detail: "libcurl has no memory for a handle")
-        }
+    private static let maximumHeaderBytes = 256 * 1024
+
+    init?() {
+        guard let curl = curl_easy_init() else { return nil }
         self.curl = curl
         errorBuffer = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorBuffer.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
@@ -163,12 +142,14 @@ private final class CurlHandle: @unchecked Sendable {
     }
 
     func perform(
-        _ request: HTTPRequest, options: TransportOptions, bypassProxy: Bool, exchange: Exchange
-    ) throws -> CURLcode {
+        _ request: HTTPRequest, _ options: TransportOptions, _ receive: @escaping Receive
+    ) throws -> HTTPHead {
+        (head, headerBytes, stop, self.receive) = (HTTPHead(), 0, nil, receive)
+        defer { self.receive = nil }
         // Forgets the options of the last request; connections stay open.
         curl_easy_reset(curl)
         errorBuffer[0] = 0
-        try check(ccurl_set_error_buffer(curl, errorBuffer))
+        try check(ccurl_set_pointer(curl, CURLOPT_ERRORBUFFER, errorBuffer))
         try set(CURLOPT_NOSIGNAL, 1)
         try set(CURLOPT_URL, request.url)
         // S3 keys may have `.`, `..` and `//` in them, which libcurl would tidy away.
@@ -185,7 +166,7 @@ private final class CurlHandle: @unchecked Sendable {
         if let authorities = options.certificateAuthorities {
             try set(CURLOPT_CAINFO, authorities)
         }
-        if bypassProxy { try set(CURLOPT_PROXY, "") }
+        if request.bypassesProxy { try set(CURLOPT_PROXY, "") }
         try set(CURLOPT_USERAGENT, "clip-search")
         try set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connectTimeout))
         try set(CURLOPT_TIMEOUT_MS, milliseconds(options.totalTimeout))
@@ -194,62 +175,90 @@ private final class CurlHandle: @unchecked Sendable {
             CURLOPT_LOW_SPEED_TIME, max(1, Int(clamping: options.stallTimeout.components.seconds)))
         // Many small requests on one connection: do not wait to fill packets.
         try set(CURLOPT_TCP_NODELAY, 1)
-
         if request.method == "HEAD" {
             try set(CURLOPT_NOBODY, 1)
         } else if request.method != "GET" {
             try set(CURLOPT_CUSTOMREQUEST, request.method)
         }
+
+        var headers = request.headers.map { "\($0.name): \($0.value)" }
         if request.decodesContent {
             try set(CURLOPT_ACCEPT_ENCODING, "gzip, deflate")
+            // Only what is stored encoded arrives encoded.
+            headers.append("Accept-Encoding: identity")
         }
         if let body = request.body {
-            try body.withUnsafeBytes {
-                // An empty array has no address, and libcurl wants one.
-                let address = $0.baseAddress ?? UnsafeRawPointer(curl)
-                try check(ccurl_set_body(curl, address, Int64($0.count)))
+            // The size comes first: COPYPOSTFIELDS copies that many bytes. An empty array has no address.
+            try set(CURLOPT_POSTFIELDSIZE, body.count)
+            try check(ccurl_set_pointer(curl, CURLOPT_COPYPOSTFIELDS, body + [0]))
+            // Headers that libcurl adds to a body.
+            headers.append("Expect:")
+            if !request.headers.contains(where: { $0.name == "Content-Type" }) {
+                headers.append("Content-Type:")
             }
         }
         var list: UnsafeMutablePointer<curl_slist>?
         defer { curl_slist_free_all(list) }
-        // Headers that libcurl adds to a body.
-        var unwanted = request.body == nil ? [] : ["Expect:"]
-        if request.body != nil,
-            request.headers.contains(where: { $0.name == "Content-Type" }) == false
-        {
-            unwanted.append("Content-Type:")
-        }
-        // Only what is stored encoded arrives encoded.
-        if request.decodesContent { unwanted.append("Accept-Encoding: identity") }
-        for header in unwanted + request.headers.map({ "\($0.name): \($0.value)" }) {
+        for header in headers {
             guard header.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }),
                 let longer = curl_slist_append(list, header)
             else {
-                throw TransportFault(
-                    fault: .other, detail: "a header has a character that HTTP cannot carry")
+                throw TransportFault(.other, "a header has a character that HTTP cannot carry")
             }
             list = longer
         }
-        try check(ccurl_set_list(curl, CURLOPT_HTTPHEADER, list))
-        defer { _ = ccurl_set_list(curl, CURLOPT_HTTPHEADER, nil) }
+        try check(ccurl_set_pointer(curl, CURLOPT_HTTPHEADER, list))
 
-        let context = Unmanaged.passUnretained(exchange).toOpaque()
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        try check(ccurl_set_pointer(curl, CURLOPT_HEADERDATA, context))
         try check(
-            ccurl_set_header_callback(
-                curl,
-                { data, size, count, context in
-                    receive(data, size, count, context) { $0.takeHeader($1) }
-                }, context))
+            ccurl_set_callback(curl, CURLOPT_HEADERFUNCTION) { data, size, count, context in
+                let bytes = UnsafeRawBufferPointer(start: data, count: size * count)
+                return CurlHandle.at(context).takeHeader(bytes) ? bytes.count : 0
+            })
+        try check(ccurl_set_pointer(curl, CURLOPT_WRITEDATA, context))
         try check(
-            ccurl_set_write_callback(
-                curl,
-                { data, size, count, context in
-                    receive(data, size, count, context) { $0.takeBody($1) }
-                }, context))
-        return withExtendedLifetime(exchange) { curl_easy_perform(curl) }
+            ccurl_set_callback(curl, CURLOPT_WRITEFUNCTION) { data, size, count, context in
+                let bytes = UnsafeRawBufferPointer(start: data, count: size * count)
+                return CurlHandle.at(context).takeBody(bytes) ? bytes.count : 0
+            })
+        let code = curl_easy_perform(curl)
+        try stop?.get()
+        guard code == CURLE_OK || stop != nil else { throw fault(code) }
+        head.retryAfter = retryAfter
+        return head
     }
 
-    func fault(_ code: CURLcode) -> TransportFault {
+    private static func at(_ context: UnsafeMutableRawPointer?) -> CurlHandle {
+        Unmanaged<CurlHandle>.fromOpaque(context!).takeUnretainedValue()
+    }
+
+    private func takeHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        headerBytes += bytes.count
+        guard headerBytes <= Self.maximumHeaderBytes else { return false }
+        let line = String(decoding: bytes, as: UTF8.self)
+        if line.hasPrefix("HTTP/") {
+            // A new answer: after a redirect, or after 100 Continue.
+            let fields = line.split(separator: " ", maxSplits: 2)
+            head = HTTPHead(status: fields.count > 1 ? Int(fields[1].trimmed()) ?? 0 : 0)
+        } else if let colon = line.firstIndex(of: ":") {
+            head.headers.append(
+                (lowercasedASCII(line[..<colon]), line[line.index(after: colon)...].trimmed()))
+        }
+        return true
+    }
+
+    private func takeBody(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        do {
+            if try receive?(head, bytes) == true { return true }
+            stop = .success(())
+        } catch {
+            stop = .failure(error)
+        }
+        return false
+    }
+
+    private func fault(_ code: CURLcode) -> TransportFault {
         let fault: ConnectionFault =
             switch code {
             case _ where hasNoDescriptor: .localLimit
@@ -267,8 +276,7 @@ private final class CurlHandle: @unchecked Sendable {
             }
         let words = String(cString: errorBuffer)
         return TransportFault(
-            fault: fault,
-            detail: printable(words.isEmpty ? String(cString: curl_easy_strerror(code)) : words))
+            fault, printable(words.isEmpty ? String(cString: curl_easy_strerror(code)) : words))
     }
 
     /// libcurl does not report that it could open neither a socket nor a file of certificates.
@@ -278,15 +286,14 @@ private final class CurlHandle: @unchecked Sendable {
             close(probe)
             return false
         }
-        return SystemFailure(number: errno).isLocalLimit
+        return SystemFailure().isLocalLimit
     }
 
     /// `Retry-After` in either of its forms, worked out by libcurl.
-    var retryAfter: Duration? {
-        var seconds: Int64 = 0
-        guard ccurl_get_offset(curl, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK, seconds > 0
-        else { return nil }
-        return .seconds(seconds)
+    private var retryAfter: Duration? {
+        var seconds: curl_off_t = 0
+        let code = ccurl_get_offset(curl, CURLINFO_RETRY_AFTER, &seconds)
+        return code == CURLE_OK && seconds > 0 ? .seconds(seconds) : nil
     }
 
     private func set(_ option: CURLoption, _ value: Int) throws {
@@ -294,34 +301,19 @@ private final class CurlHandle: @unchecked Sendable {
     }
 
     private func set(_ option: CURLoption, _ value: String) throws {
-        try check(ccurl_set_string(curl, option, value))
+        try check(ccurl_set_pointer(curl, option, value))
     }
 
     private func check(_ code: CURLcode) throws {
         guard code == CURLE_OK else {
-            throw TransportFault(fault: .other, detail: String(cString: curl_easy_strerror(code)))
+            throw TransportFault(.other, String(cString: curl_easy_strerror(code)))
         }
     }
 
     /// At least one: to libcurl, zero is no limit.
     private func milliseconds(_ duration: Duration) -> Int {
-        let (seconds, attoseconds) = duration.components
-        guard seconds < 1_000_000 else { return 1_000_000_000 }
-        return max(1, Int(seconds) * 1_000 + Int(attoseconds / 1_000_000_000_000_000))
+        Int(min(max(duration / .milliseconds(1), 1), 1e9))
     }
-}
-
-/// What libcurl's two data callbacks share: any result but the whole size ends the transfer.
-private func receive(
-    _ data: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int,
-    _ context: UnsafeMutableRawPointer?,
-    _ take: (Exchange, UnsafeRawBufferPointer) -> Bool
-) -> Int {
-    let total = size * count
-    guard let context else { return 0 }
-    let exchange = Unmanaged<Exchange>.fromOpaque(context).takeUnretainedValue()
-    if total == 0 { return 0 }
-    return take(exchange, UnsafeRawBufferPointer(start: data, count: total)) ? total : 0
 }
 
 /// How often a request is tried, and how long to wait in between: exponential back-off with full
@@ -332,25 +324,18 @@ public struct RetryPolicy: Sendable {
     /// The longest wait before the second attempt; it doubles with each further one.
     public var firstDelay: Duration
     /// No wait is longer, whatever a server asks for.
-    public var maximumDelay: Duration
+    private let maximumDelay = Duration.seconds(20)
 
-    public init(
-        attempts: Int = 5, firstDelay: Duration = .milliseconds(250),
-        maximumDelay: Duration = .seconds(20)
-    ) {
+    public init(attempts: Int = 5, firstDelay: Duration = .milliseconds(250)) {
         self.attempts = attempts
         self.firstDelay = firstDelay
-        self.maximumDelay = maximumDelay
     }
 
-    /// Before attempt number `attempt` + 1, where `attempt` of them failed. `fraction` is random in
-    /// 0 to 1; at least half of the full wait is kept.
-    package func delay(
-        afterFailures failures: Int, retryAfter: Duration?, fraction: Double
-    ) -> Duration {
+    /// After so many failed attempts; at least half of the full wait.
+    func delay(afterFailures failures: Int, retryAfter: Duration?) -> Duration {
         if let retryAfter { return min(retryAfter, maximumDelay) }
-        let full = min(firstDelay * (1 << min(max(failures - 1, 0), 20)), maximumDelay)
-        return full * (0.5 + 0.5 * min(max(fraction, 0), 1))
+        let full = min(firstDelay * (1 << min(failures - 1, 20)), maximumDelay)
+        return full * Double.random(in: 0.5...1)
     }
 }
 

@@ -23,14 +23,11 @@ package struct ListPage {
         var size: Int64?
         var etag: String?
         var token: String?
-        var sawRoot = false
-
-        try XMLReader.read(bytes) { path, text in
+        for (path, text) in try XMLReader.read(bytes) {
             guard path.first == "ListBucketResult" else {
                 throw Fault(description: "its root is not ListBucketResult")
             }
             switch path.dropFirst() {
-            case []: sawRoot = true
             case ["IsTruncated"]: truncated = try Self.boolean(text)
             case ["EncodingType"]:
                 guard text == "url" else {
@@ -54,7 +51,6 @@ package struct ListPage {
             default: break
             }
         }
-        guard sawRoot else { throw Fault(description: "it is empty") }
         guard let truncated else { throw Fault(description: "it does not say whether it is whole") }
         guard truncated == false || token != nil || entries.isEmpty == false else {
             throw Fault(
@@ -65,12 +61,9 @@ package struct ListPage {
         // Only now, since EncodingType may come after the keys. `+` is a space, as AWS encodes
         // it and as boto3 (`unquote_plus`) reads it.
         objects = try entries.map { entry in
-            guard encodedKeys else {
-                return ObjectSummary(key: entry.key, size: entry.size, etag: entry.etag)
-            }
-            guard let key = PercentEncoding.decode(entry.key, plusIsSpace: true) else {
-                throw Fault(description: "a key in it is not UTF-8")
-            }
+            let key =
+                encodedKeys ? PercentEncoding.decode(entry.key, plusIsSpace: true) : entry.key
+            guard let key else { throw Fault(description: "a key in it is not UTF-8") }
             return ObjectSummary(key: key, size: entry.size, etag: entry.etag)
         }
     }
@@ -95,6 +88,7 @@ func entityTag(_ text: String) -> String? {
 /// S3's XML error document.
 package struct ServiceError {
     package let code: String?
+    /// Without its full stop.
     package let message: String?
     package let requestID: String?
     package let region: String?
@@ -103,14 +97,12 @@ package struct ServiceError {
     /// XML does not allow.
     package init(parsing bytes: [UInt8]) {
         var found = [String: String]()
-        try? XMLReader.read(bytes) { path, text in
+        for (path, text) in XMLReader.beginning(of: bytes).0 where !text.isEmpty {
             // Some stores wrap it: <ErrorResponse><Error>…
-            guard path.count >= 2, path[path.count - 2] == "Error", text.isEmpty == false
-            else { return }
-            found[path[path.count - 1]] = text
+            if path.dropLast().last == "Error", let name = path.last { found[name] = text }
         }
         code = found["Code"].map { printable($0, limit: 100) }
-        message = found["Message"].map { printable($0) }
+        message = found["Message"].map { printable($0.hasSuffix(".") ? String($0.dropLast()) : $0) }
         requestID = found["RequestId"].map { printable($0, limit: 100) }
         region = found["Region"]
     }

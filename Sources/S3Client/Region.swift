@@ -27,11 +27,7 @@ package enum Region {
         if ends("amazonaws", "com") || ends("amazonaws", "com", "cn") || ends("amazonaws", "eu") {
             return amazon(labels.dropLast(ends("amazonaws", "com", "cn") ? 3 : 2))
         }
-        if ends("r2", "cloudflarestorage", "com")
-            || (ends("cloudflarestorage", "com") && labels.count > 2)
-        {
-            return "auto"
-        }
+        if ends("cloudflarestorage", "com") && labels.count > 2 { return "auto" }
         if ends("digitaloceanspaces", "com") || ends("linodeobjects", "com")
             || ends("vultrobjects", "com")
         {
@@ -70,23 +66,16 @@ package enum Region {
 
     /// AWS's own endpoint for a region (botocore's partition table).
     package static func amazonHost(for region: String) -> String {
-        let suffix =
-            if region.hasPrefix("cn-") {
-                "amazonaws.com.cn"
-            } else if region.hasPrefix("eusc-") {
-                "amazonaws.eu"
-            } else if region.hasPrefix("us-iso-") {
-                "c2s.ic.gov"
-            } else if region.hasPrefix("us-isob-") {
-                "sc2s.sgov.gov"
-            } else {
-                "amazonaws.com"
-            }
-        return "s3.\(region).\(suffix)"
+        let domain = amazonDomains.first(where: { region.hasPrefix($0.prefix) })!.domain
+        return "s3.\(region).\(domain)"
     }
 
     package static func isAmazonHost(_ host: String) -> Bool {
-        host.hasSuffix(".amazonaws.com") || host.hasSuffix(".amazonaws.com.cn")
-            || host.hasSuffix(".amazonaws.eu")
+        amazonDomains.contains { host.hasSuffix("." + $0.domain) }
     }
+
+    private static let amazonDomains: [(prefix: String, domain: String)] = [
+        ("cn-", "amazonaws.com.cn"), ("eusc-", "amazonaws.eu"),
+        ("us-iso-", "c2s.ic.gov"), ("us-isob-", "sc2s.sgov.gov"), ("", "amazonaws.com"),
+    ]
 }

@@ -11,8 +11,6 @@ public struct S3Bucket: ObjectStore {
     public var requesterPays = false
 
     package let endpoint: Endpoint
-    /// Whether the endpoint is AWS's own for the region rather than one that was given.
-    let isAmazonDefault: Bool
     public let bucket: String
     let credentials: CredentialProvider
     /// Whether addresses are `https://BUCKET.HOST/KEY` instead of `https://HOST/BUCKET/KEY`. As with boto3: on
@@ -54,7 +52,6 @@ public struct S3Bucket: ObjectStore {
         let signed =
             chosen ?? given.flatMap { Region.derived(fromHost: $0.host) } ?? Region.fallback
         self.endpoint = given ?? Endpoint(https: Region.amazonHost(for: signed))
-        isAmazonDefault = given == nil
         self.bucket = bucket
         self.credentials = credentials
         usesVirtualHost = given == nil && Self.canBeHostLabel(bucket)
@@ -140,7 +137,7 @@ public struct S3Bucket: ObjectStore {
         let query = SigV4.presignedQuery(
             host: address.hostHeader, path: address.path, expiresIn: seconds,
             credentials: credentials, requesterPays: requesterPays,
-            scope: SigV4.Scope(timestamp: Timestamp(now), region: place.region))
+            scope: SigV4.Scope(now, region: place.region))
         return "\(url)?\(query)"
     }
 

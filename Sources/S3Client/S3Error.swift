@@ -1,9 +1,9 @@
-/// What went wrong with a bucket, as one sentence that names the thing and the fault.
+/// What went wrong with a bucket or a download, as one sentence that names the thing and the fault.
 ///
 /// Never holds a secret key, a session token, an `Authorization` header or a presigned query.
 public struct S3Error: Error, Sendable, CustomStringConvertible {
     public enum Reason: Sendable, Equatable {
-        /// An endpoint, region, bucket name or option that cannot be used.
+        /// An endpoint, address, region, bucket name or option that cannot be used.
         case setting
         /// A key that this store cannot have.
         case key
@@ -36,7 +36,7 @@ public struct S3Error: Error, Sendable, CustomStringConvertible {
         switch reason {
         case .service(let status, let code, _):
             code == "NoSuchKey" || (status == 404 && code == nil && key != nil)
-        case .file(let number): SystemFailure(number: number).meansGone && key != nil
+        case .file(let number): SystemFailure(number).meansGone && key != nil
         default: false
         }
     }
@@ -53,10 +53,23 @@ public struct S3Error: Error, Sendable, CustomStringConvertible {
         return ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"].contains(code)
     }
 
+    /// Whether the same request may work a little later: the store is away, slow or overloaded, or this process has
+    /// too many files open.
+    package var isWorthRetrying: Bool {
+        switch reason {
+        case .file: isLocalLimit
+        case .connection(let fault): fault != .tls && fault != .other
+        case .service(let status, let code, _):
+            status == 429 || (status >= 500 && status != 501)
+                || ["SlowDown", "RequestTimeout", "Throttling"].contains(code)
+        default: false
+        }
+    }
+
     /// Whether this process or machine has run out of file descriptors or memory, which says nothing about the object.
     public var isLocalLimit: Bool {
         switch reason {
-        case .file(let number): SystemFailure(number: number).isLocalLimit
+        case .file(let number): SystemFailure(number).isLocalLimit
         case .connection(let fault): fault == .localLimit
         default: false
         }
@@ -76,13 +89,6 @@ public enum ConnectionFault: Sendable, Equatable {
     /// This process or machine has no descriptor left for a socket.
     case localLimit
     case other
-
-    var isWorthRetrying: Bool {
-        switch self {
-        case .nameResolution, .connect, .timeout, .interrupted, .localLimit: true
-        case .tls, .other: false
-        }
-    }
 }
 
 /// `text` in quotes, safe for a terminal, cut after 1,100 characters.

@@ -11,17 +11,23 @@ package enum SigV4 {
 
     /// What a signature is good for: one day, region and service.
     package struct Scope: Sendable {
-        package let timestamp: Timestamp
+        /// The moment in ISO 8601's basic format, `20130524T000000Z`.
+        package let timestamp: String
         package let region: String
         package let service: String
 
-        package init(timestamp: Timestamp, region: String, service: String = "s3") {
-            self.timestamp = timestamp
+        /// Moments outside the years 1970 to 9999 become the nearest one inside.
+        package init(_ date: Date, region: String, service: String = "s3") {
+            let seconds = min(max(date.timeIntervalSince1970, 0), 253_402_300_799)
+            timestamp = Date(timeIntervalSince1970: seconds).formatted(
+                Date.ISO8601FormatStyle(dateSeparator: .omitted, timeSeparator: .omitted))
             self.region = region
             self.service = service
         }
 
-        var text: String { "\(timestamp.day)/\(region)/\(service)/aws4_request" }
+        /// `20130524`
+        var day: String { String(timestamp.prefix(8)) }
+        var text: String { "\(day)/\(region)/\(service)/aws4_request" }
     }
 
     /// A request as far as a signature covers it.
@@ -96,14 +102,14 @@ package enum SigV4 {
     package static func stringToSign(_ canonicalRequest: String, scope: Scope) -> String {
         """
         \(algorithm)
-        \(scope.timestamp.text)
+        \(scope.timestamp)
         \(scope.text)
         \(sha256(canonicalRequest.utf8))
         """
     }
 
     package static func signingKey(secretKey: String, scope: Scope) -> [UInt8] {
-        [scope.timestamp.day, scope.region, scope.service, "aws4_request"]
+        [scope.day, scope.region, scope.service, "aws4_request"]
             .reduce(Array("AWS4\(secretKey)".utf8)) { SHA256.hmac(of: $1.utf8, key: $0) }
     }
 
@@ -123,7 +129,7 @@ package enum SigV4 {
         _ request: Request, credentials: Credentials, scope: Scope
     ) -> [(name: String, value: String)] {
         var request = request
-        request.headers.append(("x-amz-date", scope.timestamp.text))
+        request.headers.append(("x-amz-date", scope.timestamp))
         if scope.service == "s3" {
             request.headers.append(("x-amz-content-sha256", request.payloadHash))
         }
@@ -146,7 +152,7 @@ package enum SigV4 {
         var query: [(name: String, value: String)] = [
             ("X-Amz-Algorithm", algorithm),
             ("X-Amz-Credential", "\(credentials.accessKey)/\(scope.text)"),
-            ("X-Amz-Date", scope.timestamp.text),
+            ("X-Amz-Date", scope.timestamp),
             ("X-Amz-Expires", String(seconds)),
             ("X-Amz-SignedHeaders", "host"),
         ]
@@ -167,21 +173,6 @@ package enum SigV4 {
 
     package static func sha256(_ bytes: some Sequence<UInt8>) -> String {
         Hexadecimal.encode(SHA256.digest(of: bytes))
-    }
-}
-
-/// A moment in UTC to the second, in ISO 8601's basic format.
-package struct Timestamp: Sendable {
-    /// `20130524T000000Z`
-    package let text: String
-    /// `20130524`
-    package var day: String { String(text.prefix(8)) }
-
-    /// Moments outside the years 1970 to 9999 become the nearest one inside.
-    package init(_ date: Date) {
-        let seconds = min(max(date.timeIntervalSince1970, 0), 253_402_300_799)
-        text = Date(timeIntervalSince1970: seconds).formatted(
-            Date.ISO8601FormatStyle(dateSeparator: .omitted, timeSeparator: .omitted))
     }
 }
 

@@ -48,11 +48,8 @@ import Testing
     @Test func downloads() throws {
         let server = try LoopbackServer { _, request in Self.ranged(request) }
         defer { server.stop() }
-        var last: HTTPDownload.Progress?
-        let size = try download(server).run(to: path) {
-            last = $0
-            return true
-        }
+        var last: (received: Int64, total: Int64?)?
+        let size = try download(server).run(to: path) { last = ($0, $1) }
         #expect(size == 300_000)
         #expect(try onDisk() == Self.content)
         #expect(last?.received == 300_000)
@@ -120,7 +117,7 @@ import Testing
         }
         defer { server.stop() }
         try put([1, 2, 3])
-        let error = #expect(throws: HTTPDownload.Failure.self) {
+        let error = #expect(throws: S3Error.self) {
             try download(server).run(to: path)
         }
         #expect(error?.reason == .response)
@@ -133,10 +130,10 @@ import Testing
         }
         defer { server.stop() }
         try put([1, 2, 3])
-        let error = #expect(throws: HTTPDownload.Failure.self) {
+        let error = #expect(throws: S3Error.self) {
             try download(server).run(to: path)
         }
-        #expect(error?.reason == .status(404))
+        #expect(error?.reason == .service(status: 404, code: nil, requestID: nil))
         #expect(error?.description.contains("geheim") == false)
         #expect(server.requests.count == 1)
         #expect(try onDisk() == [1, 2, 3])
@@ -145,10 +142,10 @@ import Testing
     @Test func triesAgainButNotForever() throws {
         let server = try LoopbackServer { _, _ in LoopbackServer.Reply(503) }
         defer { server.stop() }
-        let error = #expect(throws: HTTPDownload.Failure.self) {
+        let error = #expect(throws: S3Error.self) {
             try download(server).run(to: path)
         }
-        #expect(error?.reason == .status(503))
+        #expect(error?.reason == .service(status: 503, code: nil, requestID: nil))
         #expect(server.requests.count == 3)
     }
 
@@ -162,23 +159,13 @@ import Testing
         }
         defer { server.stop() }
         for _ in 0..<2 {
-            let error = #expect(throws: HTTPDownload.Failure.self) {
+            let error = #expect(throws: S3Error.self) {
                 try download(server, maximumBytes: 100_000).run(to: path)
             }
             #expect(error?.reason == .tooLarge)
             #expect(try onDisk().count <= 100_000)
             try put([])
         }
-    }
-
-    @Test func cancels() throws {
-        let server = try LoopbackServer { _, request in Self.ranged(request) }
-        defer { server.stop() }
-        let error = #expect(throws: HTTPDownload.Failure.self) {
-            try download(server).run(to: path) { _ in false }
-        }
-        #expect(error?.reason == .cancelled)
-        #expect(try onDisk().isEmpty == false)
     }
 
     @Test func followsRedirectsOfTheSameSchemeOnly() throws {
@@ -196,7 +183,7 @@ import Testing
         #expect(try onDisk() == Self.content)
         try put([])
         for bad in ["/file", "/other", "/loop"] {
-            #expect(throws: HTTPDownload.Failure.self) {
+            #expect(throws: S3Error.self) {
                 try download(server, path: bad).run(to: path)
             }
             #expect(try onDisk().isEmpty)
@@ -209,10 +196,10 @@ import Testing
         "https://h/x?\n",
     ])
     func refusesAddress(_ url: String) {
-        let error = #expect(throws: HTTPDownload.Failure.self) {
+        let error = #expect(throws: S3Error.self) {
             try HTTPDownload(url: url, maximumBytes: 1)
         }
-        #expect(error?.reason == .url)
+        #expect(error?.reason == .setting)
         #expect(error?.description.contains("geheim") == false)
     }
 
@@ -226,7 +213,7 @@ import Testing
             url: server.endpoint, maximumBytes: 1 << 20,
             retries: RetryPolicy(attempts: 2, firstDelay: .milliseconds(20)),
             deadline: .milliseconds(500))
-        let error = #expect(throws: HTTPDownload.Failure.self) { try download.run(to: path) }
+        let error = #expect(throws: S3Error.self) { try download.run(to: path) }
         #expect(error?.reason == .connection(.timeout))
         #expect(server.requests.count < 60)
     }
@@ -242,7 +229,7 @@ import Testing
         let download = try HTTPDownload(
             url: server.endpoint, maximumBytes: 1 << 20, retries: RetryPolicy(attempts: 2),
             deadline: .milliseconds(300))
-        let error = #expect(throws: HTTPDownload.Failure.self) { try download.bytes() }
+        let error = #expect(throws: S3Error.self) { try download.bytes() }
         #expect(error?.reason == .connection(.timeout))
     }
 
@@ -261,7 +248,7 @@ import Testing
         #expect(symlink(path, directory + "/link") == 0)
         #expect(mkfifo(directory + "/pipe", 0o600) == 0)
         for name in ["link", "pipe"] {
-            #expect(throws: HTTPDownload.Failure.self) {
+            #expect(throws: S3Error.self) {
                 try download(server).run(to: "\(directory)/\(name)")
             }
         }
@@ -272,7 +259,7 @@ import Testing
     @Test func unwritableFile() throws {
         let server = try LoopbackServer { _, request in Self.ranged(request) }
         defer { server.stop() }
-        let error = #expect(throws: HTTPDownload.Failure.self) {
+        let error = #expect(throws: S3Error.self) {
             try download(server).run(to: directory + "/no/such/file")
         }
         #expect(error?.reason == .file(ENOENT))

@@ -62,7 +62,7 @@ import Testing
 
     @Test func signedListings() throws {
         let golden = try fixture("boto3-presigned.json", as: Golden.self)
-        let timestamp = Timestamp(Date(timeIntervalSince1970: golden.now))
+        let now = Date(timeIntervalSince1970: golden.now)
         #expect(golden.listed.count >= 12)
         for one in golden.listed {
             let host =
@@ -76,7 +76,7 @@ import Testing
                 credentials: Credentials(
                     accessKey: "AKIAIOSFODNN7EXAMPLE", secretKey: golden.secret,
                     sessionToken: one.token ? golden.token : nil),
-                scope: SigV4.Scope(timestamp: timestamp, region: one.region))
+                scope: SigV4.Scope(now, region: one.region))
             #expect(headers.last?.value == one.authorization)
         }
     }

@@ -126,19 +126,6 @@ extension PGError {
 }
 
 extension S3Error {
-    /// Whether the same request may work a little later: the store is away, slow or overloaded, or this process has
-    /// too many files open.
-    package var isWorthRetrying: Bool {
-        switch reason {
-        case .file: isLocalLimit
-        case .connection(.tls), .connection(.other): false
-        case .connection: true
-        case .service(let status, let code, _):
-            status >= 500 || status == 429 || code == "SlowDown" || code == "RequestTimeout"
-        default: false
-        }
-    }
-
     /// Whether the store may have stopped accepting the keys, rather than refusing one object.
     var mayBeExpiredKeys: Bool {
         switch reason {

@@ -24,7 +24,7 @@ struct ModelDownload {
     var size: Int64?
 
     /// - Parameter waiting: called once when another process is downloading the file.
-    /// - Throws: ``ModelFileError``, or `HTTPDownload.Failure` when the download fails.
+    /// - Throws: ``ModelFileError``, or `S3Error` when the download fails.
     func run(waiting: () -> Void, progress: (Int64, Int64?) -> Void) throws {
         try Self.makeDirectory(path.directory)
         try Self.makeDirectory(lock.directory)
@@ -46,10 +46,7 @@ struct ModelDownload {
             let received = try HTTPDownload(
                 url: url, headers: headers, maximumBytes: size ?? Self.maximumBytes,
                 transport: transport
-            ).run(to: part) {
-                progress($0.received, $0.total)
-                return true
-            }
+            ).run(to: part, progress: progress)
             if size == nil || size == received, try digest == nil || Self.digest(of: part) == digest
             {
                 break

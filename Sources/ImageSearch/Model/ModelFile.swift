@@ -78,7 +78,7 @@ public struct ModelFile: Sendable {
                 part: cached + ".part", lock: cached + ".part.lock",
                 digest: source.digest, size: source.size
             ).run(waiting: waiting, progress: progress)
-        } catch let failure as HTTPDownload.Failure {
+        } catch let failure as S3Error {
             throw ModelFileError.download(
                 url: source.url, reason: failure.description,
                 remedy: "try again to resume, or put the file at models/\(source.name)")

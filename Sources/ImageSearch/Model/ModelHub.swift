@@ -249,7 +249,7 @@ struct ModelHub {
                 lock: "\(cache)/.locks/models--\(owner)--\(name)/\(tag).lock",
                 digest: Self.isHexadecimal(tag, 64) ? tag : nil, size: size
             ).run(waiting: waiting, progress: progress)
-        } catch let failure as HTTPDownload.Failure {
+        } catch let failure as S3Error {
             throw ModelFileError.download(
                 url: url, reason: failure.description, remedy: "try again to resume")
         }
@@ -286,22 +286,23 @@ struct ModelHub {
             request.method = method
             request.headers = headers
             var body: [UInt8] = []
-            let answer: HTTPTransport.Answer
+            let head: HTTPHead
             do {
-                answer = try transport.perform(request, bypassProxy: address.isLoopback) {
+                head = try transport.perform(request, at: address) {
                     body += $1
                     return body.count <= 16 << 20
                 }
-            } catch let fault as TransportFault {
+            } catch let failure as S3Error {
                 throw ModelFileError.download(
-                    url: url, reason: connectionSentence(fault, address),
+                    url: url, reason: failure.description,
                     remedy: "try again, or name a file in CLIP_MODEL")
             }
-            guard (300..<400).contains(answer.head.status), let next = answer.head["location"],
-                next.hasPrefix("/") && !next.hasPrefix("//") || next.hasPrefix(address.origin + "/")
-            else { return (answer.head, body) }
             // A redirect that already has the file's tag is an answer too.
-            if answer.head["x-linked-etag"] != nil { return (answer.head, body) }
+            guard (300..<400).contains(head.status), let next = head["location"],
+                next.hasPrefix("/") && !next.hasPrefix("//")
+                    || next.hasPrefix(address.origin + "/"),
+                head["x-linked-etag"] == nil
+            else { return (head, body) }
             target = next.hasPrefix("/") ? address.origin + next : next
         }
         throw ModelFileError.hub("\(url) redirects in a circle; check HF_ENDPOINT")
