@@ -28,7 +28,23 @@ public enum Console {
 
     /// Writes a line for people.
     public static func note(_ text: String) {
-        write(text + "\n", to: STDERR_FILENO)
+        // Losing messages is no failure.
+        _ = write(text + "\n", to: STDERR_FILENO)
+    }
+
+    /// Writes one line of data.
+    public static func line(_ text: String) { data(text + "\n") }
+
+    /// Writes data as it is.
+    public static func data(_ text: String) {
+        guard !write(text, to: STDOUT_FILENO) else { return }
+        note("the results cannot be written: \(String(cString: strerror(errno)))")
+        _exit(1)
+    }
+
+    /// Rewrites the current line of the terminal, if stderr is one; an empty text clears it.
+    public static func rewriteLine(_ text: String) {
+        if isTerminal { _ = write("\r" + text + "\u{1B}[K", to: STDERR_FILENO) }
     }
 
     /// Notes that a precision was chosen where it does not pay.
@@ -41,21 +57,6 @@ public enum Console {
                 + "(\(set.rawValue)).")
     }
 
-    /// Writes one line of data.
-    public static func line(_ text: String) {
-        write(text + "\n", to: STDOUT_FILENO)
-    }
-
-    /// Writes data as it is.
-    public static func data(_ text: String) {
-        write(text, to: STDOUT_FILENO)
-    }
-
-    /// Rewrites the current line of the terminal; an empty text clears it.
-    public static func rewriteLine(_ text: String) {
-        write("\r" + text + "\u{1B}[K", to: STDERR_FILENO)
-    }
-
     /// Whether stdout is a terminal that takes escape sequences; those that know no hyperlinks pass over them.
     public static var showsHyperlinks: Bool {
         isatty(STDOUT_FILENO) == 1
@@ -65,26 +66,21 @@ public enum Console {
     /// Whether stderr is a terminal.
     public static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
-    private static func write(_ text: String, to descriptor: Int32) {
-        var text = text
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty {
-                let count = systemWrite(descriptor, rest.baseAddress, rest.count)
-                if count >= 0 {
-                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-                } else if errno == EAGAIN {
-                    var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                    poll(&wanted, 1, -1)
-                } else if errno != EINTR {
-                    // Losing results is a failure; losing messages is not.
-                    guard descriptor == STDOUT_FILENO else { return }
-                    let reason = String(cString: strerror(errno))
-                    note("the results cannot be written: \(reason)")
-                    end(1)
-                }
+    /// Writes all of a text; false with `errno` set when that fails.
+    static func write(_ text: String, to descriptor: Int32) -> Bool {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
+            if count >= 0 {
+                rest = rest.dropFirst(count)
+            } else if errno == EAGAIN {
+                var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                poll(&wanted, 1, -1)
+            } else if errno != EINTR {
+                return false
             }
         }
+        return true
     }
 
     /// Makes sure that stdin, stdout and stderr are open: otherwise the next file or socket to be opened
@@ -103,24 +99,17 @@ public enum Console {
     }
 
     /// Runs a tool's work and ends the program: with the code that the work gives, or, after an
-    /// error, with one sentence on stderr and exit code 1.
+    /// error, with one sentence on stderr and exit code 1. No exit handlers run, which would tear down libraries
+    /// (OpenSSL among them) that other threads may still be using. Nothing is buffered.
     public static func run(_ tool: String, _ body: () throws -> Int32) -> Never {
         start()
-        do {
-            end(try body())
-        } catch {
-            fail(tool, error)
-        }
+        do { _exit(try body()) } catch { fail(tool, error) }
     }
 
     /// The same for a tool that serves.
     public static func run(_ tool: String, _ body: () async throws -> Int32) async -> Never {
         start()
-        do {
-            end(try await body())
-        } catch {
-            fail(tool, error)
-        }
+        do { _exit(try await body()) } catch { fail(tool, error) }
     }
 
     /// Runs blocking work on a thread of its own instead of one of Swift's cooperative threads.
@@ -137,13 +126,7 @@ public enum Console {
 
     private static func fail(_ tool: String, _ error: any Error) -> Never {
         note("\(tool): \(error)")
-        end(1)
-    }
-
-    /// Ends the program without exit handlers, which would tear down libraries (OpenSSL among them) that
-    /// other threads may still be using. Nothing is buffered.
-    private static func end(_ code: Int32) -> Never {
-        _exit(code)
+        _exit(1)
     }
 
     /// Finds the model file, showing a download's progress.

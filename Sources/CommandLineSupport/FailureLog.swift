@@ -12,63 +12,57 @@ public final class FailureLog {
     private var hasBegun = false
     /// Bytes of whole lines.
     private var length = 0
+    /// Why the list cannot be written, one sentence. Nothing is added from then on.
+    public private(set) var error: (any Error)?
 
     /// - Throws: one sentence when the file cannot be written.
     public init(path: String) throws {
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw error() }
+        check(descriptor >= 0)
+        if let error { throw error }
     }
 
     deinit { close(descriptor) }
 
     /// Empties the list of an earlier run.
-    public func begin() throws {
+    public func begin() {
         guard !hasBegun else { return }
         hasBegun = true
         // A pipe has no length.
-        guard ftruncate(descriptor, 0) == 0 || errno == EINVAL else { throw error() }
+        check(ftruncate(descriptor, 0) == 0 || errno == EINVAL)
     }
 
     /// Makes sure that all lines have reached the disk.
-    public func finish() throws {
-        try begin()
-        guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else { throw error() }
+    public func finish() {
+        begin()
+        check(fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS)
     }
 
-    private func error() -> FileError {
-        FileError(file: "the list of failed pictures, \(path),", number: errno)
-    }
-
-    /// - Throws: one sentence when the line cannot be written; the file then ends with the previous line.
-    public func add(_ failure: IngestFailure) throws {
-        try begin()
-        var members = [("key", JSON.string(failure.key)), ("reason", .string(failure.reason))]
-        if let format = failure.format { members.append(("format", .string(format))) }
+    public func add(_ failure: IngestFailure) {
+        begin()
+        guard error == nil else { return }
+        let members = JSON.members([
+            "key": .string(failure.key), "reason": .string(failure.reason),
+            "format": failure.format.map(JSON.string),
+        ])
         let line = JSON.object(members).text + "\n"
-        var bytes = Array(line.utf8)[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else {
-                let error = error()
-                _ = ftruncate(descriptor, length)
-                throw error
-            }
-            bytes = bytes.dropFirst(count)
-        }
-        length += line.utf8.count
+        check(Console.write(line, to: descriptor))
+        if error == nil { length += line.utf8.count } else { _ = ftruncate(descriptor, length) }
+    }
+
+    private func check(_ isDone: Bool) {
+        guard !isDone, error == nil else { return }
+        error = FileError("the list of failed pictures, \(path),")
     }
 }
 
-/// A file that a person asked for cannot be written.
+/// A file that a person asked for cannot be written, for the reason in `errno`.
 struct FileError: Error, CustomStringConvertible {
-    /// As the beginning of a sentence.
-    let file: String
-    /// `errno`.
-    let number: Int32
+    let description: String
 
-    var description: String {
-        "\(file) cannot be written: \(String(cString: strerror(number)))"
+    /// - Parameter file: as the beginning of a sentence.
+    init(_ file: String) {
+        description = "\(file) cannot be written: \(String(cString: strerror(errno)))"
     }
 }

@@ -9,7 +9,7 @@ public enum HitFormat {
     ///   - isLinked: whether the key is a terminal's hyperlink (OSC 8); such a URL has hundreds of characters.
     public static func text(_ hit: SearchHit, url: String??, isLinked: Bool) -> String {
         let key = Console.printable(hit.key)
-        let score = "(\(fixed(hit.score)))"
+        let score = "(\(fixed(hit.score, decimals: 4)))"
         if isLinked, let url = url ?? nil {
             return "\(hit.rank): \u{1B}]8;;\(url)\u{1B}\\\(key)\u{1B}]8;;\u{1B}\\ \(score)"
         }
@@ -24,24 +24,20 @@ public enum HitFormat {
     ///   - query: comes first, when there are several.
     ///   - url: as in ``text(_:url:)``.
     public static func json(_ hit: SearchHit, query: String? = nil, url: String??) -> String {
-        var members: [(String, JSON)] = []
-        if let query { members.append(("query", .string(query))) }
-        members += [
-            ("rank", .integer(hit.rank)), ("key", .string(hit.key)), ("score", .number(hit.score)),
-        ]
-        members += Self.members(hit.facts)
-        if let url { members.append(("url", url.map(JSON.string) ?? .null)) }
-        return JSON.object(members).text
+        JSON.object(
+            JSON.members([
+                "query": query.map(JSON.string), "rank": .integer(hit.rank),
+                "key": .string(hit.key), "score": .number(hit.score),
+            ]) + members(hit.facts)
+                + JSON.members(["url": url.map { $0.map(JSON.string) ?? .null }])
+        ).text
     }
 
     private static func members(_ facts: PictureFacts) -> [(String, JSON)] {
-        let members: [(String, JSON)?] = [
-            facts.width.map { ("width", .integer($0)) },
-            facts.height.map { ("height", .integer($0)) },
-            facts.takenAt.map { ("taken_at", .string($0)) },
-            facts.camera.map { ("camera", .string($0)) },
-        ]
-        return members.compactMap(\.self)
+        JSON.members([
+            "width": facts.width.map(JSON.integer), "height": facts.height.map(JSON.integer),
+            "taken_at": facts.takenAt.map(JSON.string), "camera": facts.camera.map(JSON.string),
+        ])
     }
 
     /// Copies of a picture, one a line, with an empty line after them.
@@ -80,13 +76,14 @@ public enum HitFormat {
         }
         return "every stored embedding is zero or invalid: run process-images again"
     }
+}
 
-    /// Four decimals. A cosine is between -1 and 1, but a database may hold anything.
-    private static func fixed(_ score: Double) -> String {
-        guard abs(score) <= 1_000 else { return "\(score)" }
-        let scaled = Int((abs(score) * 10_000).rounded())
-        let fraction = String(scaled % 10_000)
-        let zeros = String(repeating: "0", count: 4 - fraction.count)
-        return "\(score < 0 && scaled > 0 ? "-" : "")\(scaled / 10_000).\(zeros)\(fraction)"
-    }
+/// `value` with one or more decimals.
+func fixed(_ value: Double, decimals: Int) -> String {
+    // A cosine is between -1 and 1, but a database may hold anything.
+    guard abs(value) < 1e12 else { return "\(value)" }
+    let scale = (0..<decimals).reduce(1) { scale, _ in scale * 10 }
+    let scaled = Int((abs(value) * Double(scale)).rounded())
+    let fraction = String(scale + scaled % scale).dropFirst()
+    return "\(value < 0 && scaled > 0 ? "-" : "")\(scaled / scale).\(fraction)"
 }

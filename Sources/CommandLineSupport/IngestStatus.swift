@@ -53,7 +53,7 @@ public final class IngestStatus {
         progress = new
         service.madeProgress()
         guard Date().timeIntervalSince(written) >= 5 else { return }
-        service.status("\(ProgressLine.text(new, rates: .init()))")
+        service.status(ProgressLine.text(new))
         show()
     }
 
@@ -79,16 +79,16 @@ public final class IngestStatus {
     private func add(_ new: IngestProgress) {
         progress = new
         totals = Self.sum(totals, new)
-        totals.pruned = (totals.pruned ?? 0) + (new.pruned ?? 0)
         service.madeProgress()
     }
 
-    /// The earlier passes' counters with those of one more, but for the pruned.
+    /// The earlier passes' counters with those of one more.
     private static func sum(_ totals: IngestProgress, _ new: IngestProgress) -> IngestProgress {
         var all = totals
         all.stored += new.stored
         all.refreshed += new.refreshed
         all.failed += new.failed - new.knownFailures
+        all.pruned = (totals.pruned ?? 0) + (new.pruned ?? 0)
         return all
     }
 
@@ -134,34 +134,23 @@ public final class IngestStatus {
     /// Replaces a file as a whole, so that readers see either the former contents or the new.
     private static func replace(_ path: String, with text: String) throws {
         let new = "\(path).\(getpid()).new"
-        func error(_ number: Int32 = errno) -> FileError {
-            FileError(file: "the file \(path)", number: number)
-        }
         let file = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        guard file >= 0 else { throw error() }
-        let bytes = Array(text.utf8)
-        let count = write(file, bytes, bytes.count)
-        let failure = count == bytes.count ? nil : error(count < 0 ? errno : ENOSPC)
-        close(file)
-        if let failure {
+        guard file >= 0 else { throw FileError("the file \(path)") }
+        defer { close(file) }
+        guard Console.write(text, to: file), rename(new, path) == 0 else {
+            let error = FileError("the file \(path)")
             unlink(new)
-            throw failure
-        }
-        guard rename(new, path) == 0 else {
-            let failure = error()
-            unlink(new)
-            throw failure
+            throw error
         }
     }
 
     private var json: String {
         func time(_ date: Date?) -> JSON { date.map { .string($0.ISO8601Format()) } ?? .null }
-        func pass(_ date: Date, _ seconds: Double, _ progress: IngestProgress) -> JSON {
-            .object(
-                [
-                    ("ended_at", time(date)),
-                    ("seconds", .number((seconds * 1_000).rounded() / 1_000)),
-                ] + ProgressLine.members(progress))
+        let lastPass = lastComplete.map { pass in
+            let seconds = (pass.seconds * 1_000).rounded() / 1_000
+            return JSON.object(
+                [("ended_at", time(pass.date)), ("seconds", .number(seconds))]
+                    + ProgressLine.members(pass.progress))
         }
         return JSON.object([
             ("state", .string(state.rawValue)), ("pid", .integer(Int(getpid()))),
@@ -169,59 +158,51 @@ public final class IngestStatus {
             ("complete_passes", .integer(completePasses)),
             ("failed_passes", .integer(failedPasses)),
             ("failures_in_a_row", .integer(failuresInARow)),
-            ("error", lastError.map { .string($0) } ?? .null), ("next_pass_at", time(nextPass)),
+            ("error", lastError.map(JSON.string) ?? .null), ("next_pass_at", time(nextPass)),
             ("progress", .object(ProgressLine.members(progress))),
-            (
-                "last_complete_pass",
-                lastComplete.map { pass($0.date, $0.seconds, $0.progress) } ?? .null
-            ),
+            ("last_complete_pass", lastPass ?? .null),
         ]).text
     }
 
     /// In Prometheus's text format, version 0.0.4.
     private var metrics: String {
-        var lines: [String] = []
-        func add(_ name: String, _ kind: String, _ help: String, _ values: [(String, String)]) {
-            let name = "clip_search_ingest_" + name
-            lines += ["# HELP \(name) \(help)", "# TYPE \(name) \(kind)"]
-            lines += values.map { "\(name)\($0.0.isEmpty ? "" : "{\($0.0)}") \($0.1)" }
-        }
-        func seconds(_ date: Date) -> String { "\(Int(date.timeIntervalSince1970))" }
+        func seconds(_ date: Date) -> Int { Int(date.timeIntervalSince1970) }
         // Counters include the pass that is being made, so that they rise while it lasts.
         let all = state == .running ? Self.sum(totals, progress) : totals
-        add("start_time_seconds", "gauge", "When the process started.", [("", seconds(begin))])
-        add(
-            "passes_total", "counter", "Passes over the bucket since the start, by outcome.",
-            [
-                ("outcome=\"complete\"", "\(completePasses)"),
-                ("outcome=\"failed\"", "\(failedPasses)"),
-            ])
-        add(
-            "failures_in_a_row", "gauge", "Passes that failed since the last complete one.",
-            [("", "\(failuresInARow)")])
-        add(
-            "pictures_total", "counter",
-            "Pictures since the start, by outcome; failed without those that were known before.",
-            [
-                ("outcome=\"stored\"", "\(all.stored)"),
-                ("outcome=\"refreshed\"", "\(all.refreshed)"),
-                ("outcome=\"failed\"", "\(all.failed)"),
-                ("outcome=\"removed\"", "\(all.pruned ?? 0)"),
-            ])
-        guard let last = lastComplete else { return lines.joined(separator: "\n") + "\n" }
-        add(
-            "last_complete_pass_timestamp_seconds", "gauge", "When the last complete pass ended.",
-            [("", seconds(last.date))])
-        add("last_complete_pass_seconds", "gauge", "How long it took.", [("", "\(last.seconds)")])
-        add(
-            "objects", "gauge",
-            "Objects of the bucket in the last complete pass, by what became of them.",
-            [
-                ("outcome=\"listed\"", "\(last.progress.listed)"),
-                ("outcome=\"unchanged\"", "\(last.progress.unchanged)"),
-                ("outcome=\"skipped\"", "\(last.progress.skipped)"),
-                ("outcome=\"failed\"", "\(last.progress.failed)"),
-            ])
-        return lines.joined(separator: "\n") + "\n"
+        let sinceStart = """
+            # HELP clip_search_ingest_start_time_seconds When the process started.
+            # TYPE clip_search_ingest_start_time_seconds gauge
+            clip_search_ingest_start_time_seconds \(seconds(begin))
+            # HELP clip_search_ingest_passes_total Passes over the bucket since the start, by outcome.
+            # TYPE clip_search_ingest_passes_total counter
+            clip_search_ingest_passes_total{outcome="complete"} \(completePasses)
+            clip_search_ingest_passes_total{outcome="failed"} \(failedPasses)
+            # HELP clip_search_ingest_failures_in_a_row Passes that failed since the last complete one.
+            # TYPE clip_search_ingest_failures_in_a_row gauge
+            clip_search_ingest_failures_in_a_row \(failuresInARow)
+            # HELP clip_search_ingest_pictures_total Pictures since the start, by outcome; failed without those that were known before.
+            # TYPE clip_search_ingest_pictures_total counter
+            clip_search_ingest_pictures_total{outcome="stored"} \(all.stored)
+            clip_search_ingest_pictures_total{outcome="refreshed"} \(all.refreshed)
+            clip_search_ingest_pictures_total{outcome="failed"} \(all.failed)
+            clip_search_ingest_pictures_total{outcome="removed"} \(all.pruned ?? 0)
+
+            """
+        guard let last = lastComplete else { return sinceStart }
+        return sinceStart + """
+            # HELP clip_search_ingest_last_complete_pass_timestamp_seconds When the last complete pass ended.
+            # TYPE clip_search_ingest_last_complete_pass_timestamp_seconds gauge
+            clip_search_ingest_last_complete_pass_timestamp_seconds \(seconds(last.date))
+            # HELP clip_search_ingest_last_complete_pass_seconds How long it took.
+            # TYPE clip_search_ingest_last_complete_pass_seconds gauge
+            clip_search_ingest_last_complete_pass_seconds \(last.seconds)
+            # HELP clip_search_ingest_objects Objects of the bucket in the last complete pass, by what became of them.
+            # TYPE clip_search_ingest_objects gauge
+            clip_search_ingest_objects{outcome="listed"} \(last.progress.listed)
+            clip_search_ingest_objects{outcome="unchanged"} \(last.progress.unchanged)
+            clip_search_ingest_objects{outcome="skipped"} \(last.progress.skipped)
+            clip_search_ingest_objects{outcome="failed"} \(last.progress.failed)
+
+            """
     }
 }

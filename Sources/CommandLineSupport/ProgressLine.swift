@@ -11,13 +11,12 @@ public struct ProgressLine {
     /// Counts over the last ten seconds: the rate must not include unchanged pictures, which pass
     /// quickly at the start.
     private var samples: [(time: Double, done: Int, encoded: Int)] = []
-    private let isTerminal: Bool
+    private let isTerminal = Console.isTerminal
     private let isQuiet: Bool
 
-    public init(isTerminal: Bool = Console.isTerminal, isQuiet: Bool = false) {
+    public init(isQuiet: Bool) {
         start = clock.now
         shown = start
-        self.isTerminal = isTerminal
         self.isQuiet = isQuiet
     }
 
@@ -30,8 +29,8 @@ public struct ProgressLine {
         sample(progress)
         if isTerminal {
             let width = Self.terminalWidth
-            Console.rewriteLine(
-                Self.bar(progress, rates: rates, width: width).truncated(to: width - 1))
+            let bar = Self.bar(progress, rates: rates, width: width)
+            Console.rewriteLine(String(bar.prefix(width - 1)))
         } else if clock.now - shown >= .seconds(5) {
             shown = clock.now
             Console.note(Self.text(progress, rates: rates))
@@ -40,7 +39,7 @@ public struct ProgressLine {
 
     /// Clears the line.
     public func clear() {
-        if isTerminal, !isQuiet { Console.rewriteLine("") }
+        if !isQuiet { Console.rewriteLine("") }
     }
 
     /// Prints a message above the line.
@@ -71,16 +70,14 @@ public struct ProgressLine {
         }
     }
 
-    static func text(_ progress: IngestProgress, rates: Rates) -> String {
+    static func text(_ progress: IngestProgress, rates: Rates = Rates()) -> String {
         let total = progress.isListingComplete ? "\(progress.listed)" : "\(progress.listed)+"
-        var parts = ["\(progress.done)/\(total)"]
-        parts.append("\(oneDecimal(rates.encoded)) pictures/s")
+        var text = "\(progress.done)/\(total), \(fixed(rates.encoded, decimals: 1)) pictures/s"
         let left = progress.listed - progress.done
         if progress.isListingComplete, rates.done > 0, left > 0 {
-            parts.append("\(duration(Double(left) / rates.done)) left")
+            text += ", \(duration(Double(left) / rates.done)) left"
         }
-        if progress.failed > 0 { parts.append("\(progress.failed) failed") }
-        return parts.joined(separator: ", ")
+        return progress.failed > 0 ? "\(text), \(progress.failed) failed" : text
     }
 
     /// The text after a bar; without the bar while the total is unknown or on a narrow terminal.
@@ -104,33 +101,31 @@ public struct ProgressLine {
 
     public static func summary(_ progress: IngestProgress, seconds: Double) -> String {
         let rate = seconds > 0 ? Double(progress.stored) / seconds : 0
-        var parts = ["stored \(progress.stored)"]
-        if progress.unchanged > 0 { parts.append("unchanged \(progress.unchanged)") }
-        if progress.refreshed > 0 { parts.append("refreshed \(progress.refreshed)") }
-        if progress.elsewhere > 0 { parts.append("done by others \(progress.elsewhere)") }
-        parts += rest(progress)
-        if let pruned = progress.pruned { parts.append("removed \(pruned)") }
-        return parts.joined(separator: ", ")
-            + " in \(oneDecimal(seconds)) s (\(oneDecimal(rate)) pictures/s)"
+        let counts = [
+            part("unchanged", progress.unchanged), part("refreshed", progress.refreshed),
+            part("done by others", progress.elsewhere),
+        ].joined()
+        return "stored \(progress.stored)\(counts)\(rest(progress))"
+            + (progress.pruned.map { ", removed \($0)" } ?? "")
+            + " in \(fixed(seconds, decimals: 1)) s (\(fixed(rate, decimals: 1)) pictures/s)"
     }
 
     public static func drySummary(_ progress: IngestProgress) -> String {
-        var parts = [
-            "would fetch \(progress.changed)", "unchanged \(progress.unchanged)",
-        ]
-        parts += rest(progress)
-        if let pruned = progress.pruned { parts.append("would remove \(pruned)") }
-        return parts.joined(separator: ", ")
+        "would fetch \(progress.changed), unchanged \(progress.unchanged)\(rest(progress))"
+            + (progress.pruned.map { ", would remove \($0)" } ?? "")
     }
 
     /// What was not processed. Failures are counted by the format of the file: `failed 3 (PSD 2)`.
-    private static func rest(_ progress: IngestProgress) -> [String] {
+    private static func rest(_ progress: IngestProgress) -> String {
         let formats = progress.failedFormats.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
             .map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-        return (progress.excluded > 0 ? ["excluded \(progress.excluded)"] : []) + [
-            "skipped \(progress.skipped)",
-            "failed \(progress.failed)" + (formats.isEmpty ? "" : " (\(formats))"),
-        ]
+        return part("excluded", progress.excluded)
+            + ", skipped \(progress.skipped), failed \(progress.failed)"
+            + (formats.isEmpty ? "" : " (\(formats))")
+    }
+
+    private static func part(_ name: String, _ count: Int) -> String {
+        count > 0 ? ", \(name) \(count)" : ""
     }
 
     /// The summary as one JSON object on one line.
@@ -145,30 +140,18 @@ public struct ProgressLine {
         return JSON.object(members(progress, isDryRun: isDryRun) + rest).text
     }
 
-    static func members(
-        _ progress: IngestProgress, isDryRun: Bool = false
-    ) -> [(String, JSON)] {
-        var members: [(String, JSON)] = [
-            ("listed", .integer(progress.listed)), ("stored", .integer(progress.stored)),
-            ("encoded", .integer(progress.encoded)), ("refreshed", .integer(progress.refreshed)),
-            ("unchanged", .integer(progress.unchanged)),
-            ("elsewhere", .integer(progress.elsewhere)), ("skipped", .integer(progress.skipped)),
-            ("excluded", .integer(progress.excluded)), ("failed", .integer(progress.failed)),
-            ("known_failures", .integer(progress.knownFailures)),
-            (
-                "failed_formats",
-                .object(
-                    progress.failedFormats.sorted { $0.key < $1.key }.map { ($0, .integer($1)) })
-            ),
-        ]
-        if isDryRun { members.append(("changed", .integer(progress.changed))) }
-        if let pruned = progress.pruned { members.append(("pruned", .integer(pruned))) }
-        return members
-    }
-
-    private static func oneDecimal(_ value: Double) -> String {
-        let tenths = Int((value * 10).rounded())
-        return "\(tenths / 10).\(tenths % 10)"
+    static func members(_ progress: IngestProgress, isDryRun: Bool = false) -> [(String, JSON)] {
+        let formats = progress.failedFormats.sorted { $0.key < $1.key }
+        return JSON.members([
+            "listed": .integer(progress.listed), "stored": .integer(progress.stored),
+            "encoded": .integer(progress.encoded), "refreshed": .integer(progress.refreshed),
+            "unchanged": .integer(progress.unchanged), "elsewhere": .integer(progress.elsewhere),
+            "skipped": .integer(progress.skipped), "excluded": .integer(progress.excluded),
+            "failed": .integer(progress.failed), "known_failures": .integer(progress.knownFailures),
+            "failed_formats": .object(formats.map { ($0, .integer($1)) }),
+            "changed": isDryRun ? .integer(progress.changed) : nil,
+            "pruned": progress.pruned.map(JSON.integer),
+        ])
     }
 
     private static func duration(_ seconds: Double) -> String {
@@ -179,43 +162,24 @@ public struct ProgressLine {
     }
 }
 
-extension String {
-    fileprivate func truncated(to length: Int) -> String {
-        count > length ? String(prefix(max(0, length))) : self
-    }
-}
-
 /// The progress of an index build: on a terminal one line that changes, elsewhere a line every five
 /// seconds.
 public final class IndexProgressLine: Sendable {
-    private let isTerminal = Console.isTerminal
     private let shown = Monitor(ContinuousClock.now)
 
     public init() {}
 
     public func show(_ progress: IndexProgress) {
-        let text = Self.text(progress)
-        if isTerminal {
-            Console.rewriteLine(text)
-            return
-        }
+        var text = "index"
+        if progress.parts > 1 { text += " \(progress.part) of \(progress.parts)" }
+        text += ": \(Console.printable(progress.phase))"
+        if let fraction = progress.fraction { text += ", \(Int(fraction * 100)) %" }
+        if Console.isTerminal { return Console.rewriteLine(text) }
         let isDue = shown.update { shown in
             guard .now - shown >= .seconds(5) else { return false }
             shown = .now
             return true
         }
         if isDue { Console.note(text) }
-    }
-
-    public func clear() {
-        if isTerminal { Console.rewriteLine("") }
-    }
-
-    package static func text(_ progress: IndexProgress) -> String {
-        var text = "index"
-        if progress.parts > 1 { text += " \(progress.part) of \(progress.parts)" }
-        text += ": \(Console.printable(progress.phase))"
-        if let fraction = progress.fraction { text += ", \(Int(fraction * 100)) %" }
-        return text
     }
 }

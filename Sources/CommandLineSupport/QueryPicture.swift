@@ -1,3 +1,4 @@
+import ArgumentParser
 import FoundationEssentials
 import Glibc
 import ImageSearch
@@ -5,39 +6,35 @@ import S3Client
 
 /// A picture to search with, as a command line names it: an address, a file, or a stored picture's
 /// key, in this order.
-public enum QueryPicture: Sendable {
-    case bytes([UInt8])
-    /// Neither an address nor a file, so a key.
-    case key
-
+public enum QueryPicture {
     /// Reads the picture, on the calling thread.
-    /// - Throws: ``QueryPictureError``, `SearchError.pictureTooLarge` or `SettingsError`.
-    public static func find(_ name: String, _ settings: Settings) throws -> QueryPicture {
+    /// - Returns: nil for a key, which is neither an address nor a file.
+    /// - Throws: `ValidationError`, `SearchError.pictureTooLarge` or `SettingsError`.
+    public static func bytes(_ name: String, _ settings: Settings) throws -> [UInt8]? {
         let shown = Console.printable(name)
         let scheme = name.prefix { $0 != ":" }.lowercased()
         if name.dropFirst(scheme.count).hasPrefix("://") {
             guard scheme == "http" || scheme == "https" else {
-                throw QueryPictureError(
-                    description:
-                        "cannot fetch the picture \(shown): its address must begin with https:// or http://"
+                throw ValidationError(
+                    "cannot fetch the picture \(shown): its address must begin with https:// or http://"
                 )
             }
-            return .bytes(try download(name, try settings.transport()))
+            return try download(name, try settings.transport())
         }
         var information = stat()
-        guard stat(name, &information) == 0 else { return .key }
+        guard stat(name, &information) == 0 else { return nil }
         // A pipe or a device has no size to check and may have no end.
         guard information.st_mode & S_IFMT == S_IFREG else {
-            throw QueryPictureError(description: "\(shown) is not a picture file")
+            throw ValidationError("\(shown) is not a picture file")
         }
         let size = Int(information.st_size)
         guard size <= SearchQuery.maximumPictureBytes else {
             throw SearchError.pictureTooLarge(bytes: size, limit: SearchQuery.maximumPictureBytes)
         }
         guard let contents = FileManager.default.contents(atPath: name) else {
-            throw QueryPictureError(description: "cannot read \(shown)")
+            throw ValidationError("cannot read \(shown)")
         }
-        return .bytes([UInt8](contents))
+        return [UInt8](contents)
     }
 
     /// The bytes at an address, within a minute in all. A person at a terminal may mean a machine of
@@ -52,15 +49,9 @@ public enum QueryPicture: Sendable {
             ).bytes()
         } catch let failure as S3Error {
             let reason = failure.description
-            throw QueryPictureError(
-                description:
-                    "cannot fetch the picture to search with: \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason)"
+            throw ValidationError(
+                "cannot fetch the picture to search with: \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason)"
             )
         }
     }
-}
-
-/// A picture to search with that cannot be read; one sentence.
-public struct QueryPictureError: Error, CustomStringConvertible {
-    public let description: String
 }

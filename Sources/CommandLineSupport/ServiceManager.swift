@@ -5,11 +5,7 @@ import ImageSearch
 /// `NAME=VALUE` to the socket that `NOTIFY_SOCKET` names. Without one nothing is sent.
 public final class ServiceManager: Sendable {
     /// A socket and the address that datagrams are sent to.
-    private struct Destination: Sendable {
-        let socket: Int32
-        let address: sockaddr_un
-        let length: socklen_t
-    }
+    private typealias Destination = (socket: Int32, address: sockaddr_un, length: socklen_t)
 
     private let destination: Destination?
     /// Microseconds within which systemd expects a sign of life; nil when it expects none.
@@ -25,14 +21,13 @@ public final class ServiceManager: Sendable {
         func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
         destination = variable("NOTIFY_SOCKET").flatMap(Self.destination)
         let isMeant = variable("WATCHDOG_PID").map { $0 == "\(getpid())" } ?? true
-        watchdog =
-            isMeant
-            ? variable("WATCHDOG_USEC").flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil } : nil
+        let interval = variable("WATCHDOG_USEC").flatMap { Int($0) } ?? 0
+        watchdog = isMeant && interval > 0 ? interval : nil
         guard destination != nil, let watchdog else { return }
         try SystemThread.start { [weak self] in
             let never = Monitor(())
             while let self {
-                if self.isAlive(at: .now) { self.send(["WATCHDOG=1"]) }
+                if self.isAlive(at: .now) { self.send("WATCHDOG=1") }
                 // Twice as often as expected, as sd_watchdog_enabled(3) recommends.
                 _ = never.wait(milliseconds: max(1, watchdog / 2_000)) { _ in Optional<Bool>.none }
             }
@@ -44,13 +39,13 @@ public final class ServiceManager: Sendable {
     }
 
     /// The process has started and does its work.
-    public func ready() { send(["READY=1"]) }
+    public func ready() { send("READY=1") }
 
     /// Says in one line what the process does.
-    public func status(_ text: String) { send(["STATUS=" + text]) }
+    public func status(_ text: String) { send("STATUS=" + text) }
 
     /// The process is about to end.
-    public func stopping() { send(["STOPPING=1"]) }
+    public func stopping() { send("STOPPING=1") }
 
     /// Something has been done, or there is nothing to do.
     public func madeProgress() {
@@ -61,9 +56,9 @@ public final class ServiceManager: Sendable {
         now - lastProgress.read { $0 } < stallLimit
     }
 
-    private func send(_ lines: [String]) {
+    private func send(_ line: String) {
         guard let destination else { return }
-        let text = Array(lines.joined(separator: "\n").utf8)
+        let text = Array(line.utf8)
         var address = destination.address
         _ = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -87,8 +82,7 @@ public final class ServiceManager: Sendable {
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }
         let socket = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | O_CLOEXEC, 0)
         guard socket >= 0 else { return nil }
-        return Destination(
-            socket: socket, address: address,
-            length: socklen_t(MemoryLayout<sockaddr_un>.offset(of: \.sun_path)! + path.count))
+        let length = MemoryLayout<sockaddr_un>.offset(of: \.sun_path)! + path.count
+        return (socket, address, socklen_t(length))
     }
 }

@@ -4,56 +4,53 @@ import ImageSearch
 public enum StatusFormat {
     /// Lines for people: a name, then its value.
     public static func text(_ status: TableStatus) -> String {
-        var lines: [(String, String)] = []
-        var pictures = "\(status.pictures)"
-        if status.withoutEmbedding > 0 {
-            pictures += " and \(status.withoutEmbedding) rows without embedding"
+        let rows = status.withoutEmbedding
+        var lines: [(name: String, value: String?)] = [
+            (
+                "pictures",
+                "\(status.pictures)" + (rows > 0 ? " and \(rows) rows without embedding" : "")
+            ),
+            ("failures", status.failures.map { "\($0)" }),
+        ]
+        lines += status.models.map {
+            ("model", "\(Console.printable($0.name)) (\($0.precision), SHA-256 \($0.digest))")
         }
-        lines.append(("pictures", pictures))
-        if let failures = status.failures { lines.append(("failures", "\(failures)")) }
-        for model in status.models {
-            let name = Console.printable(model.name)
-            lines.append(("model", "\(name) (\(model.precision), SHA-256 \(model.digest))"))
+        let replacement = status.replacement.map {
+            "\(Console.printable($0.model.name)): \($0.pictures) pictures embedded so far"
         }
-        if let replacement = status.replacement {
-            let name = Console.printable(replacement.model.name)
-            lines.append(
-                ("replacement", "\(name): \(replacement.pictures) pictures embedded so far"))
+        lines += [
+            ("replacement", replacement),
+            ("model", status.models.isEmpty ? "not recorded" : nil),
+            ("decoding", status.decoding.map(Console.printable)),
+            ("dimension", "\(status.dimension)"),
+        ]
+        lines += status.indexes.map { index in
+            let name = Console.printable(index.name)
+            let validity = index.isValid ? "valid" : "invalid"
+            return (
+                "index",
+                "\(name): \(index.method) of \(index.type), \(index.distance), \(size(index.bytes)), \(validity)"
+            )
         }
-        if status.models.isEmpty { lines.append(("model", "not recorded")) }
-        if let decoding = status.decoding {
-            lines.append(("decoding", Console.printable(decoding)))
-        }
-        lines.append(("dimension", "\(status.dimension)"))
-        for index in status.indexes {
-            lines.append(
-                (
-                    "index",
-                    "\(Console.printable(index.name)): \(index.method) of \(index.type), \(index.distance), \(size(index.bytes)), \(index.isValid ? "valid" : "invalid")"
-                ))
-        }
-        if status.indexes.isEmpty { lines.append(("index", "none")) }
-        lines.append(("schema", Console.printable(status.schema)))
-        if status.shards > 0 { lines.append(("shards", "\(status.shards), distributed by Citus")) }
-        if status.partitions > 0 { lines.append(("partitions", "\(status.partitions)")) }
-        lines.append(
+        let norm = status.meanNorm.map { "\(($0 * 1e6).rounded() / 1e6)" }
+        let extensions = status.extensions.map { "\($0.name) \($0.version)" }
+        let migrations = status.migrations.map { "\($0)" }
+        lines += [
+            ("index", status.indexes.isEmpty ? "none" : nil),
+            ("schema", Console.printable(status.schema)),
+            ("shards", status.shards > 0 ? "\(status.shards), distributed by Citus" : nil),
+            ("partitions", status.partitions > 0 ? "\(status.partitions)" : nil),
             (
                 "size",
                 "\(size(status.tableBytes)) rows, \(size(status.outOfLineBytes)) out of line, \(size(status.indexBytes)) indexes"
-            ))
-        if let norm = status.meanNorm {
-            lines.append(("mean norm", "\((norm * 1e6).rounded() / 1e6)"))
-        }
-        lines.append(
-            ("server", "PostgreSQL \(status.server)\(status.isReplica ? ", a replica" : "")"))
-        let extensions = status.extensions.map { "\($0.name) \($0.version)" }
-        lines.append(("extensions", Console.printable(extensions.joined(separator: ", "))))
-        if !status.migrations.isEmpty {
-            let numbers = status.migrations.map { "\($0)" }
-            lines.append(("migrations", numbers.joined(separator: ", ")))
-        }
-        return lines.map { name, value in
-            name + String(repeating: " ", count: 12 - name.count) + value
+            ),
+            ("mean norm", norm),
+            ("server", "PostgreSQL \(status.server)\(status.isReplica ? ", a replica" : "")"),
+            ("extensions", Console.printable(extensions.joined(separator: ", "))),
+            ("migrations", migrations.isEmpty ? nil : migrations.joined(separator: ", ")),
+        ]
+        return lines.compactMap { name, value in
+            value.map { name + String(repeating: " ", count: 12 - name.count) + $0 }
         }.joined(separator: "\n")
     }
 
@@ -75,11 +72,14 @@ public enum StatusFormat {
 
     /// One JSON object on a line.
     public static func json(_ status: TableStatus) -> String {
-        func json(_ model: ModelIdentity) -> JSON {
-            JSON.object([
+        func model(_ model: ModelIdentity) -> JSON {
+            .object([
                 ("name", .string(model.name)), ("digest", .string(model.digest)),
                 ("precision", .string(model.precision)),
             ])
+        }
+        let replacement = status.replacement.map {
+            JSON.object([("model", model($0.model)), ("pictures", .integer($0.pictures))])
         }
         let indexes = status.indexes.map { index in
             JSON.object([
@@ -88,38 +88,22 @@ public enum StatusFormat {
                 ("valid", .bool(index.isValid)), ("bytes", .integer(index.bytes)),
             ])
         }
-        var members: [(String, JSON)] = [
-            ("pictures", .integer(status.pictures)),
-            ("without_embedding", .integer(status.withoutEmbedding)),
-        ]
-        if let failures = status.failures { members.append(("failures", .integer(failures))) }
-        members.append(("models", .array(status.models.map(json))))
-        if let replacement = status.replacement {
-            members.append(
-                (
-                    "replacement",
-                    .object([
-                        ("model", json(replacement.model)),
-                        ("pictures", .integer(replacement.pictures)),
-                    ])
-                ))
-        }
-        if let decoding = status.decoding { members.append(("decoding", .string(decoding))) }
-        members += [
-            ("schema", .string(status.schema)), ("dimension", .integer(status.dimension)),
-            ("indexes", .array(indexes)), ("partitions", .integer(status.partitions)),
-            ("shards", .integer(status.shards)),
-            ("table_bytes", .integer(status.tableBytes)),
-            ("index_bytes", .integer(status.indexBytes)),
-            ("out_of_line_bytes", .integer(status.outOfLineBytes)),
-        ]
-        if let norm = status.meanNorm { members.append(("mean_norm", .number(norm))) }
-        members += [
-            ("server", .string(status.server)), ("replica", .bool(status.isReplica)),
-            ("extensions", .object(status.extensions.map { ($0.name, .string($0.version)) })),
-            ("migrations", .array(status.migrations.map(JSON.integer))),
-            ("warnings", .array(status.warnings.map(JSON.string))),
-        ]
+        let members = JSON.members([
+            "pictures": .integer(status.pictures),
+            "without_embedding": .integer(status.withoutEmbedding),
+            "failures": status.failures.map(JSON.integer),
+            "models": .array(status.models.map(model)), "replacement": replacement,
+            "decoding": status.decoding.map(JSON.string), "schema": .string(status.schema),
+            "dimension": .integer(status.dimension), "indexes": .array(indexes),
+            "partitions": .integer(status.partitions), "shards": .integer(status.shards),
+            "table_bytes": .integer(status.tableBytes), "index_bytes": .integer(status.indexBytes),
+            "out_of_line_bytes": .integer(status.outOfLineBytes),
+            "mean_norm": status.meanNorm.map(JSON.number), "server": .string(status.server),
+            "replica": .bool(status.isReplica),
+            "extensions": .object(status.extensions.map { ($0.name, .string($0.version)) }),
+            "migrations": .array(status.migrations.map(JSON.integer)),
+            "warnings": .array(status.warnings.map(JSON.string)),
+        ])
         return JSON.object(members).text
     }
 

@@ -1,3 +1,5 @@
+import ArgumentParser
+
 /// The terms of a search in the order of the command line: `--weight` applies to the term before it.
 public struct TermArguments: Sendable, Equatable {
     public enum Source: Sendable, Equatable {
@@ -17,9 +19,7 @@ public struct TermArguments: Sendable, Equatable {
     public private(set) var terms: [Term] = []
 
     /// Wrong usage; one sentence.
-    public struct Mistake: Error, Equatable, CustomStringConvertible {
-        public let description: String
-    }
+    public typealias Mistake = ValidationError
 
     private static let signs: [String: (isText: Bool, sign: Double)] = [
         "--plus": (true, 1), "--minus": (true, -1),
@@ -36,9 +36,7 @@ public struct TermArguments: Sendable, Equatable {
             if areOptionsOver || argument == "-" || !argument.hasPrefix("-") {
                 guard !hasText else {
                     throw Mistake(
-                        description:
-                            "Give one TEXT at most: put it in quotes, and add other texts with --plus."
-                    )
+                        "Give one TEXT at most: put it in quotes, and add other texts with --plus.")
                 }
                 hasText = true
                 terms.append(Term(source: argument == "-" ? .line : .text(argument), weight: 1))
@@ -51,7 +49,7 @@ public struct TermArguments: Sendable, Equatable {
             let equals = argument.firstIndex(of: "=")
             let name = String(argument[..<(equals ?? argument.endIndex)])
             guard name == "--weight" || Self.signs[name] != nil else {
-                throw Mistake(description: "Unknown option '\(name)'.")
+                throw Mistake("Unknown option '\(name)'.")
             }
             let value: String
             if let equals {
@@ -60,7 +58,7 @@ public struct TermArguments: Sendable, Equatable {
                 value = next
                 rest.removeFirst()
             } else {
-                throw Mistake(description: "Missing value for '\(name)'.")
+                throw Mistake("Missing value for '\(name)'.")
             }
             if let (isText, sign) = Self.signs[name] {
                 terms.append(Term(source: isText ? .text(value) : .picture(value), weight: sign))
@@ -72,14 +70,13 @@ public struct TermArguments: Sendable, Equatable {
 
     private mutating func weigh(_ value: String) throws(Mistake) {
         guard let weight = Double(value), weight.isFinite, weight > 0 else {
-            throw Mistake(
-                description: "--weight must be a number above 0; use --minus to exclude a text.")
+            throw Mistake("--weight must be a number above 0; use --minus to exclude a text.")
         }
         guard let last = terms.last else {
-            throw Mistake(description: "--weight applies to the term before it, and there is none.")
+            throw Mistake("--weight applies to the term before it, and there is none.")
         }
         guard abs(last.weight) == 1 else {
-            throw Mistake(description: "--weight was given twice for one term.")
+            throw Mistake("--weight was given twice for one term.")
         }
         terms[terms.count - 1].weight = last.weight * weight
     }

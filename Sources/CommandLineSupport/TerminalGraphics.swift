@@ -70,18 +70,13 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
     /// Raw pixels in base64, in pieces of 4,096 characters, the protocol's limit.
     private static func kittyEscape(_ image: PixelImage) -> String {
         let data = Array(Data(image.pixels).base64EncodedString().utf8)
-        var text = ""
-        var start = 0
-        while start < data.count {
+        return stride(from: 0, to: data.count, by: 4_096).map { start in
             let end = min(start + 4_096, data.count)
-            let isLast = end == data.count
             // q=2: no reply.
             let head = start == 0 ? "a=T,q=2,f=24,s=\(image.width),v=\(image.height)," : ""
             let piece = String(decoding: data[start..<end], as: UTF8.self)
-            text += "\u{1B}_G\(head)m=\(isLast ? 0 : 1);\(piece)\u{1B}\\"
-            start = end
-        }
-        return text
+            return "\u{1B}_G\(head)m=\(end == data.count ? 0 : 1);\(piece)\u{1B}\\"
+        }.joined()
     }
 
     private static func iTerm2Escape(_ image: PixelImage) -> String {

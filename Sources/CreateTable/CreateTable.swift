@@ -168,7 +168,7 @@ struct CreateTable: ParsableCommand {
             kind, memory: memory.flatMap(IndexOptions.bytes), workers: indexWorkers)
         let line = IndexProgressLine()
         let change = try table.changeIndex(options, uri: uri) { line.show($0) }
-        line.clear()
+        Console.rewriteLine("")
         if change.removedInvalid {
             Console.line("An invalid index of an interrupted build was removed.")
         }
@@ -185,9 +185,9 @@ struct CreateTable: ParsableCommand {
             modelPath: try Console.locateModel(settings), activation: try settings.activation())
         let vectors = try RecallQueries.texts(queries).map { try embedder.embed($0).vector }
         let recall = try table.recall(of: vectors) { done in
-            if Console.isTerminal { Console.rewriteLine("\(done)/\(queries) queries") }
+            Console.rewriteLine("\(done)/\(queries) queries")
         }
-        if Console.isTerminal { Console.rewriteLine("") }
+        Console.rewriteLine("")
         Console.line(json ? StatusFormat.json(recall) : StatusFormat.text(recall))
     }
 }

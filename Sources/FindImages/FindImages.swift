@@ -97,13 +97,7 @@ struct FindImages: AsyncParsableCommand {
     /// Bytes of the largest picture that is shown in a terminal.
     private static let maximumThumbnailBytes = 64 << 20
 
-    private func terms() throws -> [TermArguments.Term] {
-        do {
-            return try TermArguments(arguments).terms
-        } catch {
-            throw ValidationError(error.description)
-        }
-    }
+    private func terms() throws -> [TermArguments.Term] { try TermArguments(arguments).terms }
 
     func validate() throws {
         try check("--limit", limit, in: 1...SearchQuery.maximumLimit)
@@ -156,9 +150,9 @@ struct FindImages: AsyncParsableCommand {
     private func printDuplicates(_ settings: Settings) async throws -> Int32 {
         let (searcher, _) = try await connect(settings)
         let groups = try await searcher.duplicates(minimumScore: minScore ?? 0.96) { seen in
-            if Console.isTerminal { Console.rewriteLine("\(seen) pictures compared") }
+            Console.rewriteLine("\(seen) pictures compared")
         }
-        if Console.isTerminal { Console.rewriteLine("") }
+        Console.rewriteLine("")
         for group in groups {
             Console.line(json ? HitFormat.json(group) : HitFormat.text(group))
         }
@@ -200,8 +194,8 @@ struct FindImages: AsyncParsableCommand {
     ) async throws -> Int32 {
         let (searcher, settings) = try await connect(given, threads: 1)
         let pictures = try await Self.findPictures(of: arguments, settings)
-        let hasText = arguments.contains { !$0.isPicture }
-        if hasText || pictures.values.contains(where: \.isFile) {
+        let hasText = arguments.contains { $0.pictureName == nil }
+        if hasText || !pictures.isEmpty {
             try await searcher.load(loadsTexts: hasText) { try Console.locateModel(settings) }
         }
         let terms = try await Self.terms(arguments, pictures) { try searcher.embed($0) }
@@ -219,20 +213,20 @@ struct FindImages: AsyncParsableCommand {
         }
     }
 
-    /// Reads the pictures of a command line, each once.
+    /// Reads the pictures of a command line, each once. The names that are left out are keys.
     private static func findPictures(
         of arguments: [TermArguments.Term], _ settings: Settings
-    ) async throws -> [String: QueryPicture] {
+    ) async throws -> [String: [UInt8]] {
         let names = Set(arguments.compactMap(\.pictureName))
         guard !names.isEmpty else { return [:] }
         return try await Console.onThread {
-            try names.reduce(into: [:]) { $0[$1] = try QueryPicture.find($1, settings) }
+            try names.reduce(into: [:]) { $0[$1] = try QueryPicture.bytes($1, settings) }
         }
     }
 
     /// The query's terms with pictures embedded; nil stands for a line of stdin.
     private static func terms(
-        _ arguments: [TermArguments.Term], _ pictures: [String: QueryPicture],
+        _ arguments: [TermArguments.Term], _ pictures: [String: [UInt8]],
         embed: @escaping @Sendable ([UInt8]) throws -> [Float]
     ) async throws -> [(content: SearchQuery.Term.Content?, weight: Double)] {
         try await Console.onThread {
@@ -241,10 +235,10 @@ struct FindImages: AsyncParsableCommand {
                 case .line: (nil, term.weight)
                 case .text(let text): (.text(text), term.weight)
                 case .picture(let name):
-                    switch pictures[name] {
-                    case .bytes(let bytes): (.embedding(try embed(bytes)), term.weight)
-                    case .key, nil: (.key(name), term.weight)
-                    }
+                    (
+                        try pictures[name].map { .embedding(try embed($0)) } ?? .key(name),
+                        term.weight
+                    )
                 }
             }
         }
@@ -286,17 +280,14 @@ struct FindImages: AsyncParsableCommand {
             Console.data(hit.key + (nul ? "\0" : "\n"))
             return
         }
-        let store = searcher.store
         // A row's key may be one that the store cannot have.
-        let link = url ? try? store.presignedURL(for: hit.key, expiresIn: expires) : nil
-        if json {
-            Console.line(HitFormat.json(hit, query: line, url: url ? .some(link) : nil))
-            return
-        }
-        Console.line(
-            HitFormat.text(hit, url: url ? .some(link) : nil, isLinked: Console.showsHyperlinks))
+        let link: String?? =
+            url ? .some(try? searcher.store.presignedURL(for: hit.key, expiresIn: expires)) : nil
+        if json { return Console.line(HitFormat.json(hit, query: line, url: link)) }
+        Console.line(HitFormat.text(hit, url: link, isLinked: Console.showsHyperlinks))
         if let graphics,
-            let bytes = try? store.object(hit.key, maximumBytes: Self.maximumThumbnailBytes),
+            let bytes = try? searcher.store.object(
+                hit.key, maximumBytes: Self.maximumThumbnailBytes),
             let picture = graphics.thumbnail(of: bytes)
         {
             Console.line(picture)
@@ -312,13 +303,6 @@ struct FindImages: AsyncParsableCommand {
 extension TermArguments.Term {
     fileprivate var pictureName: String? {
         if case .picture(let name) = source { name } else { nil }
-    }
-    fileprivate var isPicture: Bool { pictureName != nil }
-}
-
-extension QueryPicture {
-    fileprivate var isFile: Bool {
-        if case .bytes = self { true } else { false }
     }
 }
 

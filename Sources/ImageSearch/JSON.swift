@@ -11,6 +11,11 @@ package enum JSON {
     case object([(String, JSON)])
     case null
 
+    /// The members of an object that are known: those that are nil are left out.
+    package static func members(_ members: KeyValuePairs<String, JSON?>) -> [(String, JSON)] {
+        members.compactMap { name, value in value.map { (name, $0) } }
+    }
+
     package var text: String {
         var bytes: [UInt8] = []
         write(to: &bytes)

@@ -263,20 +263,14 @@ struct ProcessImages: ParsableCommand {
         var hasNews = told == nil
         defer { told = seen }
         var line = ProgressLine(isQuiet: quiet)
-        var logError: (any Error)?
         func tell(_ failure: IngestFailure) {
             if seen.insert([failure.key, failure.reason].hashValue).inserted {
                 hasNews = true
                 line.note("\(Console.printable(failure.key)): \(Console.printable(failure.reason))")
             }
-            guard logError == nil else { return }
-            do {
-                try log?.add(failure)
-            } catch {
-                // What is embedded is kept, but without the list the run is not complete.
-                logError = error
-                ingest.stop()
-            }
+            log?.add(failure)
+            // What is embedded is kept, but without the list the run is not complete.
+            if log?.error != nil { ingest.stop() }
         }
         var saidSpace = false
         func show(_ progress: IngestProgress) {
@@ -286,9 +280,7 @@ struct ProcessImages: ParsableCommand {
                     "process-images: previews will take about \(bytes / 1_000_000) MB in the database (--previews none leaves them out)"
                 )
             }
-            if progress.listed > 0, logError == nil {
-                do { try log?.begin() } catch { logError = error }
-            }
+            if progress.listed > 0 { log?.begin() }
             line.show(progress)
             status.update(progress)
         }
@@ -319,12 +311,11 @@ struct ProcessImages: ParsableCommand {
         do {
             let progress = try process(
                 ingest, status, report: show, tell, note: { line.note("process-images: \($0)") })
-            if logError == nil {
-                do { try log?.finish() } catch { logError = error }
-            }
-            summarize(progress, isComplete: logError == nil && !progress.hidesKeys)
-            status.endPass(progress, isComplete: logError == nil && !progress.hidesKeys)
-            if let logError { throw logError }
+            log?.finish()
+            let isComplete = log?.error == nil && !progress.hidesKeys
+            summarize(progress, isComplete: isComplete)
+            status.endPass(progress, isComplete: isComplete)
+            if let error = log?.error { throw error }
             if progress.hasRefusedToPrune {
                 line.note("process-images: nothing was removed, because the listing is incomplete")
             }
@@ -332,11 +323,9 @@ struct ProcessImages: ParsableCommand {
             return progress.failed > excused || progress.hasRefusedToPrune ? 2 : 0
         } catch {
             guard let interruption = error as? IngestInterruption else { throw error }
-            if logError == nil, interruption.progress.listed > 0 {
-                do { try log?.finish() } catch { logError = error }
-            }
+            if interruption.progress.listed > 0 { log?.finish() }
             summarize(interruption.progress, isComplete: false)
-            throw logError ?? interruption
+            throw log?.error ?? interruption
         }
     }
 

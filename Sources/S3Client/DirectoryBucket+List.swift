@@ -17,7 +17,7 @@ extension DirectoryBucket {
         var walk = Walk(
             store: self, root: try openRoot(), prefix: Array(prefix.utf8),
             start: Array((start ?? "").utf8))
-        try walk.folder(Folder(key: "", path: [], depth: 0, isLinked: false), page: page)
+        try walk.folder(Folder(key: "", path: [], isLinked: false), page: page)
         if walk.found.isEmpty == false { try page(walk.found) }
         try checkRoot()
         return walk.report
@@ -28,7 +28,6 @@ extension DirectoryBucket {
         let key: String
         /// Its path below the bucket's directory, without links.
         let path: [UInt8]
-        let depth: Int
         /// Whether a link leads to it.
         let isLinked: Bool
     }
@@ -61,7 +60,8 @@ extension DirectoryBucket {
                     guard agreesWithPrefix(bytes),
                         start.starts(with: bytes) || start.lexicographicallyPrecedes(bytes)
                     else { continue }
-                    guard folder.depth < Self.maximumDepth else {
+                    guard bytes.count(where: { $0 == UInt8(ascii: "/") }) <= Self.maximumDepth
+                    else {
                         report.add(
                             key, "it is more than \(Self.maximumDepth) folders deep",
                             hidesKeys: true)
@@ -71,7 +71,6 @@ extension DirectoryBucket {
                         Folder(
                             key: key,
                             path: entry.target ?? path(of: entry.name.dropLast(), in: folder),
-                            depth: folder.depth + 1,
                             isLinked: folder.isLinked || entry.target != nil),
                         page: page)
                 } else {

@@ -7,10 +7,8 @@ import Synchronization
 public struct TransportOptions: Sendable {
     /// For looking up the name, TCP and TLS.
     public var connectTimeout: Duration = .seconds(10)
-    /// A transfer slower than `stallSpeed` for this long is given up; whole seconds, at least one.
+    /// A transfer slower than 64 bytes a second for this long is given up; whole seconds, at least one.
     public var stallTimeout: Duration = .seconds(30)
-    /// In bytes a second.
-    public var stallSpeed: Int = 64
     /// For the whole exchange.
     public var totalTimeout: Duration = .seconds(600)
     /// A PEM file of certificate authorities to trust instead of the system's.
@@ -170,7 +168,7 @@ private final class CurlHandle: @unchecked Sendable {
         try set(CURLOPT_USERAGENT, "clip-search")
         try set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options.connectTimeout))
         try set(CURLOPT_TIMEOUT_MS, milliseconds(options.totalTimeout))
-        try set(CURLOPT_LOW_SPEED_LIMIT, max(1, options.stallSpeed))
+        try set(CURLOPT_LOW_SPEED_LIMIT, 64)
         try set(
             CURLOPT_LOW_SPEED_TIME, max(1, Int(clamping: options.stallTimeout.components.seconds)))
         // Many small requests on one connection: do not wait to fill packets.

@@ -2,11 +2,11 @@ import Bytes
 
 /// One answer to ListObjectsV2, or to the older ListObjects (Amazon S3 API Reference).
 package struct ListPage {
-    package var objects: [ObjectSummary] = []
+    package private(set) var objects: [ObjectSummary] = []
     /// Whether there are more pages.
-    package var isTruncated: Bool
+    package let isTruncated: Bool
     /// What to ask the next page with; nil where the store leaves that to the last key.
-    package var continuationToken: String?
+    package let continuationToken: String?
 
     /// What a listing has at most, in bytes: 1,000 keys of 1,024 bytes, each byte three times over,
     /// with room for everything around them.
@@ -16,55 +16,45 @@ package struct ListPage {
 
     /// Reads the answer. Throws `XMLReader.Fault`.
     package init(parsing bytes: [UInt8]) throws {
-        var encodedKeys = false
-        var truncated: Bool?
-        var entries: [(key: String, size: Int64, etag: String?)] = []
-        var key: String?
-        var size: Int64?
-        var etag: String?
-        var token: String?
+        var page: [String: String] = [:]
+        var object: [String: String] = [:]
         for (path, text) in try XMLReader.read(bytes) {
-            guard path.first == "ListBucketResult" else {
+            guard path[0] == "ListBucketResult" else {
                 throw Fault(description: "its root is not ListBucketResult")
             }
-            switch path.dropFirst() {
-            case ["IsTruncated"]: truncated = try Self.boolean(text)
-            case ["EncodingType"]:
-                guard text == "url" else {
-                    throw Fault(description: "its keys have the encoding \(quoted(text))")
-                }
-                encodedKeys = true
-            case ["NextContinuationToken"]: token = text.isEmpty ? nil : text
-            case ["Contents", "Key"]: key = text
-            case ["Contents", "ETag"]: etag = entityTag(text)
-            case ["Contents", "Size"]:
-                guard let bytes = Int64(text), bytes >= 0 else {
-                    throw Fault(description: "a size in it is not a number of bytes")
-                }
-                size = bytes
-            case ["Contents"]:
-                guard let found = key, found.isEmpty == false, let bytes = size else {
-                    throw Fault(description: "an object in it has no key or no size")
-                }
-                entries.append((found, bytes, etag))
-                (key, size, etag) = (nil, nil, nil)
-            default: break
+            if path.dropFirst() == ["Contents"] {
+                guard let key = object["Key"], key.isEmpty == false,
+                    let size = object["Size"].flatMap({ Int64($0) }), size >= 0
+                else { throw Fault(description: "an object in it has no key or no size in bytes") }
+                objects.append(
+                    ObjectSummary(key: key, size: size, etag: object["ETag"].flatMap(entityTag)))
+                object = [:]
+            } else if path.count == 3, path[1] == "Contents" {
+                object[path[2]] = text
+            } else if path.count == 2 {
+                page[path[1]] = text
             }
         }
-        guard let truncated else { throw Fault(description: "it does not say whether it is whole") }
-        guard truncated == false || token != nil || entries.isEmpty == false else {
+        guard let truncated = page["IsTruncated"] else {
+            throw Fault(description: "it does not say whether it is whole")
+        }
+        isTruncated = try Self.boolean(truncated)
+        let token = page["NextContinuationToken"].flatMap { $0.isEmpty ? nil : $0 }
+        continuationToken = isTruncated ? token : nil
+        guard !isTruncated || token != nil || !objects.isEmpty else {
             throw Fault(
                 description: "it is truncated but has neither a continuation token nor keys")
         }
-        isTruncated = truncated
-        continuationToken = truncated ? token : nil
-        // Only now, since EncodingType may come after the keys. `+` is a space, as AWS encodes
-        // it and as boto3 (`unquote_plus`) reads it.
-        objects = try entries.map { entry in
-            let key =
-                encodedKeys ? PercentEncoding.decode(entry.key, plusIsSpace: true) : entry.key
-            guard let key else { throw Fault(description: "a key in it is not UTF-8") }
-            return ObjectSummary(key: key, size: entry.size, etag: entry.etag)
+        guard let encoding = page["EncodingType"] else { return }
+        guard encoding == "url" else {
+            throw Fault(description: "its keys have the encoding \(quoted(encoding))")
+        }
+        objects = try objects.map { object in
+            // `+` is a space, as AWS encodes it and as boto3 (`unquote_plus`) reads it.
+            guard let key = PercentEncoding.decode(object.key, plusIsSpace: true) else {
+                throw Fault(description: "a key in it is not UTF-8")
+            }
+            return ObjectSummary(key: key, size: object.size, etag: object.etag)
         }
     }
 

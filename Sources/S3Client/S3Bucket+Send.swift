@@ -37,15 +37,18 @@ extension S3Bucket {
         var mayMove = true
         var mayRenew = true
         while true {
-            let place = state.place.withLock { $0 }
+            let place = self.place.value.withLock { $0 }
+            let endpoint = place.movedTo ?? self.endpoint
+            let address = address(of: call.key, at: endpoint)
             let now = clock()
             let used = try credentials.credentials(at: now)
             var collector = BodyCollector(call)
             var retryAfter: Duration?
             let failure: S3Error
             do {
-                let head = try state.transport.perform(
-                    request(call, place, used, at: now), at: place.movedTo ?? endpoint
+                let head = try transport.perform(
+                    request(call, at: address, used, SigV4.Scope(now, region: place.region)),
+                    at: endpoint
                 ) { try collector.take($1, head: $0) }
                 if head.isSuccess { return try collector.finish(subject(call.key)) }
                 let told = ServiceError(parsing: collector.bytes)
@@ -70,9 +73,8 @@ extension S3Bucket {
     }
 
     private func request(
-        _ call: S3Call, _ place: State.Place, _ credentials: Credentials?, at now: Date
+        _ call: S3Call, at address: Address, _ credentials: Credentials?, _ scope: SigV4.Scope
     ) -> HTTPRequest {
-        let address = address(of: call.key, at: place.movedTo ?? endpoint)
         let query = SigV4.canonicalQueryString(call.query)
         var request = HTTPRequest(
             url: address.origin + address.path + (query.isEmpty ? "" : "?\(query)"))
@@ -86,8 +88,7 @@ extension S3Bucket {
                 SigV4.Request(
                     method: call.method, path: address.path, query: call.query,
                     headers: request.headers, payloadHash: SigV4.sha256(call.payload ?? [])),
-                credentials: credentials,
-                scope: SigV4.Scope(now, region: place.region))
+                credentials: credentials, scope: scope)
         }
         return request
     }
@@ -102,7 +103,7 @@ extension S3Bucket {
         guard (300..<400).contains(head.status) || movingCodes.contains(told.code ?? ""),
             let named, named != region, Region.isValid(named)
         else { return false }
-        state.place.withLock { place in
+        place.value.withLock { place in
             guard place.region != named else { return }
             place.region = named
             // To another host only within AWS, whose hosts' names are known: never to one that

@@ -17,7 +17,8 @@ public struct S3Bucket: ObjectStore {
     /// AWS itself, for names that can be a host's label.
     package var usesVirtualHost: Bool
     let retries: RetryPolicy
-    let state: State
+    let transport: HTTPTransport
+    let place: Place
     let clock: @Sendable () -> Date
     let pause: @Sendable (Duration) -> Void
 
@@ -58,7 +59,8 @@ public struct S3Bucket: ObjectStore {
         self.retries = retries
         self.clock = clock
         self.pause = pause
-        state = State(transport: HTTPTransport(options: transport), region: signed)
+        self.transport = HTTPTransport(options: transport)
+        place = Place(region: signed)
 
         if self.endpoint.holds(bucket: bucket), Region.isAmazonHost(self.endpoint.host) {
             throw refusal(Self.bucketInEndpoint(bucket, self.endpoint) + ".")
@@ -75,22 +77,14 @@ public struct S3Bucket: ObjectStore {
 
     /// The region that requests are signed for: the configured or derived one, until the service
     /// names another.
-    public var region: String { state.place.withLock { $0.region } }
+    public var region: String { place.value.withLock { $0.region } }
 
-    final class State: Sendable {
-        struct Place {
-            var region: String
-            /// Another host, if the service said that the bucket is there.
-            var movedTo: Endpoint?
-        }
+    /// Shared by copies of the bucket.
+    final class Place: Sendable {
+        /// A region, and another host if the service said that the bucket is there.
+        let value: Mutex<(region: String, movedTo: Endpoint?)>
 
-        let transport: HTTPTransport
-        let place: Mutex<Place>
-
-        init(transport: HTTPTransport, region: String) {
-            self.transport = transport
-            place = Mutex(Place(region: region, movedTo: nil))
-        }
+        init(region: String) { value = Mutex((region, nil)) }
     }
 
     // MARK: Addresses
@@ -130,7 +124,7 @@ public struct S3Bucket: ObjectStore {
     {
         try check(key)
         try checkPresignedLife(seconds, key: key)
-        let place = state.place.withLock { $0 }
+        let place = self.place.value.withLock { $0 }
         let address = address(of: key, at: place.movedTo ?? endpoint)
         let url = address.origin + address.path
         guard let credentials = try credentials.credentials(at: now) else { return url }
