@@ -110,9 +110,9 @@ public enum StatusFormat {
     /// An index's recall and speed, in lines for people.
     public static func text(_ recall: IndexRecall) -> String {
         func line(_ latency: IndexRecall.Latency) -> String {
-            "median \(tenths(latency.median)) ms, 99 of 100 within \(tenths(latency.percentile99)) ms"
+            "median \(fixed(latency.median, decimals: 1)) ms, 99 of 100 within \(fixed(latency.percentile99, decimals: 1)) ms"
         }
-        let percent = (recall.recall * 1_000).rounded() / 10
+        let percent = fixed(recall.recall * 100, decimals: 1)
         return """
             recall@\(IndexRecall.neighbours)   \(percent) % of the exact answers, over \(recall.queries) queries
             indexed     \(line(recall.indexed))
@@ -131,8 +131,6 @@ public enum StatusFormat {
             ("exact", latency(recall.exact)),
         ]).text
     }
-
-    private static func tenths(_ value: Double) -> Double { (value * 10).rounded() / 10 }
 
     /// Megabytes of 1,000,000 bytes; small tables in kilobytes.
     static func size(_ bytes: Int) -> String {

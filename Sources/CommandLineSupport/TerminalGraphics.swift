@@ -45,7 +45,12 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
     /// The escape sequence that shows a picture file small; nil when it cannot be decoded.
     public func thumbnail(of file: [UInt8]) -> String? {
         guard let image = try? ImageDecoder(limits: .query).decode(file) else { return nil }
-        return escape(Self.reduced(image))
+        let small = Self.reduced(image)
+        return switch self {
+        case .kitty: Self.kittyEscape(small)
+        case .iTerm2: Self.iTerm2Escape(small)
+        case .sixel: SixelImage.encode(small)
+        }
     }
 
     /// The picture in red, green and blue, no side longer than ``maximumSide``.
@@ -56,15 +61,6 @@ public enum TerminalGraphics: String, Sendable, CaseIterable {
         let height = max(1, image.height * maximumSide / long)
         return Resampler(width: width, height: height)
             .resize(image, columns: 0..<width, rows: 0..<height).convertedToRGB()
-    }
-
-    /// - Parameter image: in red, green and blue.
-    package func escape(_ image: PixelImage) -> String {
-        switch self {
-        case .kitty: Self.kittyEscape(image)
-        case .iTerm2: Self.iTerm2Escape(image)
-        case .sixel: SixelImage.encode(image)
-        }
     }
 
     /// Raw pixels in base64, in pieces of 4,096 characters, the protocol's limit.

@@ -106,7 +106,11 @@ struct CreateTable: ParsableCommand {
                 return 0
             }
             if cancelReplacement {
-                try cancel(try open(settings))
+                let model = try open(settings).cancelReplacement()
+                let name = Console.printable(model?.name ?? "")
+                Console.line(
+                    model == nil
+                        ? "No model is being replaced." : "The embeddings of \(name) were dropped.")
                 return 0
             }
             try create(try open(settings))
@@ -147,14 +151,6 @@ struct CreateTable: ParsableCommand {
                     : "The table was distributed already.")
         }
         if let warning = creation.extensionWarning { Console.note("create-table: \(warning)") }
-    }
-
-    private func cancel(_ table: PicturesTable) throws {
-        guard let model = try table.cancelReplacement() else {
-            Console.line("No model is being replaced.")
-            return
-        }
-        Console.line("The embeddings of \(Console.printable(model.name)) were dropped.")
     }
 
     private func change(_ kind: IndexOptions.Kind, _ settings: Settings) throws {

@@ -179,7 +179,7 @@ struct ProcessImages: ParsableCommand {
             let service = try ServiceManager(stallLimit: .seconds(900 + retryFor.count))
             let status = try IngestStatus(
                 statusFile: statusFile, metricsFile: metricsFile, service: service)
-            try Interruption.handle {
+            Interruption.handle {
                 service.stopping()
                 ingest.stop()
             }

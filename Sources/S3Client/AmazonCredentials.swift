@@ -13,9 +13,7 @@ public struct AmazonCredentials: Sendable {
     /// The region of the token service, if no variable names it.
     let region: String?
 
-    /// For the container's and the instance's service, which answer at once or not at all.
-    private let nearby: HTTPTransport
-    private let tokenService: HTTPTransport
+    private let transport: HTTPTransport
 
     /// - Parameter transport: whom to trust; how long each service may take is decided here.
     public init(
@@ -24,14 +22,7 @@ public struct AmazonCredentials: Sendable {
     ) {
         self.region = region
         self.variable = variable
-        func within(_ limit: Duration) -> HTTPTransport {
-            var options = transport
-            options.connectTimeout = limit
-            options.totalTimeout = limit
-            return HTTPTransport(options: options)
-        }
-        nearby = within(.seconds(1))
-        tokenService = within(.seconds(10))
+        self.transport = HTTPTransport(options: transport)
     }
 
     /// A provider that looks again before temporary credentials expire; nil without any. Blocks.
@@ -175,7 +166,7 @@ public struct AmazonCredentials: Sendable {
         ]
         request.body = Array(
             fields.map { "\($0)=\(PercentEncoding.encode($1))" }.joined(separator: "&").utf8)
-        let (status, body) = try Self.send(request, tokenService)
+        let (status, body) = try send(request, within: .seconds(10))
         guard status == 200 else {
             let code = ServiceError(parsing: body).code
             throw refusal(
@@ -218,7 +209,7 @@ public struct AmazonCredentials: Sendable {
         } else if let token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
             request.headers.append(("Authorization", token))
         }
-        let (status, body) = try Self.send(request, nearby)
+        let (status, body) = try send(request)
         guard status == 200 else {
             throw refusal("the container's credentials are refused: HTTP status \(status)")
         }
@@ -242,14 +233,14 @@ public struct AmazonCredentials: Sendable {
         request.method = "PUT"
         request.body = []
         request.headers = [("x-aws-ec2-metadata-token-ttl-seconds", "21600")]
-        guard let (status, token) = try? Self.send(request, nearby), status == 200 else {
+        guard let (status, token) = try? send(request), status == 200 else {
             return nil
         }
         func get(_ address: String) throws -> String? {
             var request = HTTPRequest(url: address)
             let token = Self.trim(String(decoding: token, as: UTF8.self))
             request.headers = [("x-aws-ec2-metadata-token", token)]
-            let (status, body) = try Self.send(request, nearby)
+            let (status, body) = try send(request)
             return status == 200 ? String(decoding: body, as: UTF8.self) : nil
         }
         guard let name = try get(role)?.split(whereSeparator: \.isNewline).first else { return nil }
@@ -299,14 +290,15 @@ public struct AmazonCredentials: Sendable {
     // MARK: HTTP
 
     /// The answer's status and body, of at most 64 KiB.
-    private static func send(
-        _ request: HTTPRequest, _ transport: HTTPTransport
+    /// - Parameter limit: the container's and the instance's service answer at once or not at all.
+    private func send(
+        _ request: HTTPRequest, within limit: Duration = .seconds(1)
     ) throws -> (status: Int, body: [UInt8]) {
         let endpoint = try Endpoint(String(request.url.prefix { $0 != "?" }))
         var request = request
         request.bypassesProxy = endpoint.scheme == .http
         var body: [UInt8] = []
-        let head = try transport.perform(request, at: endpoint) { _, piece in
+        let head = try transport.perform(request, at: endpoint, timeout: limit) { _, piece in
             body += piece
             return body.count <= 64 << 10
         }

@@ -147,8 +147,7 @@ public struct DirectoryBucket: ObjectStore {
 
     /// What follows the bucket's directory in a real path, byte by byte; empty for that itself, nil for a path outside.
     func relative(_ real: [UInt8]) -> [UInt8]? {
-        if real.elementsEqual(shownRoot.utf8) { return [] }
-        return real.starts(with: (root + "/").utf8)
+        (real + "/".utf8).starts(with: (root + "/").utf8)
             ? Array(real.dropFirst(root.utf8.count + 1)) : nil
     }
 

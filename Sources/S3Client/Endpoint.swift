@@ -55,79 +55,44 @@ package struct Endpoint: Sendable, Equatable {
 
     /// Reads `https://host[:port][/prefix]`.
     package init(_ text: String) throws {
-        func refusal(_ fault: String, showing: Bool = true) -> S3Error {
-            // An address with a user part may hold a password.
-            let shown = showing && text.contains("@") == false ? "\(quoted(text)) " : ""
+        func refusal(_ fault: String) -> S3Error {
+            // A user part or a query may hold a password.
+            let shown = text.contains { "@?#".contains($0) } ? "" : "\(quoted(text)) "
             return S3Error(.setting, "The S3 endpoint \(shown)\(fault).")
-        }
-        guard
-            text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\\") })
-        else {
-            throw refusal("has a space or another character that a URL cannot have")
         }
         guard let colon = text.firstRange(of: "://") else {
             throw refusal("has no scheme: write https://HOST (or http://HOST, file:///DIRECTORY)")
         }
-        switch lowercasedASCII(text[..<colon.lowerBound]) {
-        case "https": scheme = .https
-        case "http": scheme = .http
-        default: throw refusal("must begin with https://, http:// or file:///")
+        guard let scheme = Scheme(rawValue: lowercasedASCII(text[..<colon.lowerBound])) else {
+            throw refusal("must begin with https://, http:// or file:///")
         }
         let rest = text[colon.upperBound...]
-        guard rest.contains("?") == false, rest.contains("#") == false else {
-            throw refusal("must not have a query or a fragment", showing: false)
+        guard !rest.contains("?"), !rest.contains("#") else {
+            throw refusal("must not have a query or a fragment")
         }
-        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        let authority = rest[..<slash]
-        guard authority.contains("@") == false else {
+        guard !rest.contains("@") else {
             throw refusal("must not hold a user name or password: keys have settings of their own")
         }
-
-        let name: Substring
-        let portText: Substring?
-        if authority.hasPrefix("[") {
-            guard let bracket = authority.firstIndex(of: "]") else {
-                throw refusal("has an IPv6 address without its closing bracket")
-            }
-            name = authority[authority.index(after: authority.startIndex)..<bracket]
-            let after = authority[authority.index(after: bracket)...]
-            guard after.isEmpty || after.hasPrefix(":"), name.utf8.contains(UInt8(ascii: ":")),
-                name.utf8.allSatisfy({
-                    Hexadecimal.value($0) != nil || $0 == UInt8(ascii: ":")
-                        || $0 == UInt8(ascii: ".")
-                })
-            else { throw refusal("has a malformed IPv6 address") }
-            portText = after.isEmpty ? nil : after.dropFirst()
-        } else {
-            let parts = authority.split(
-                separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-            name = parts[0]
-            portText = parts.count > 1 ? parts[1] : nil
-            guard name.isEmpty == false, name.utf8.count <= 253,
-                name.utf8.allSatisfy({
-                    PercentEncoding.isUnreserved($0) && $0 != UInt8(ascii: "~")
-                })
-            else { throw refusal("has no host name, or one with characters that names lack") }
+        let pattern =
+            #/
+            (\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]|[0-9A-Za-z._-]{1,253})  # An IPv6 address or a name,
+            (?::([0-9]{1,5}))?  # a port,
+            ((?:/[0-9A-Za-z._~%/-]*)?)  # a path.
+            /#
+        guard let match = rest.wholeMatch(of: pattern) else {
+            throw refusal(
+                "must be written https://HOST, https://HOST:PORT or https://HOST/PATH, other characters percent-encoded"
+            )
         }
-        if let portText {
-            guard portText.utf8.count <= 5, portText.utf8.first != UInt8(ascii: "+"),
-                let number = Int(portText), (1...65_535).contains(number)
-            else { throw refusal("has a port that is not a number from 1 to 65535") }
-            port = number
-        } else {
-            port = nil
+        port = match.2.flatMap { Int($0) }
+        guard port.map((1...65_535).contains) ?? true else {
+            throw refusal("has a port that is not a number from 1 to 65535")
         }
-        self.authority = String(authority)
-        host = lowercasedASCII(name)
-
-        var prefix = rest[slash...]
+        self.scheme = scheme
+        authority = String(rest.dropLast(match.3.count))
+        host = lowercasedASCII(match.1.trimmed { "[]".contains($0) })
+        var prefix = match.3
         while prefix.hasSuffix("/") { prefix = prefix.dropLast() }
-        guard
-            prefix.utf8.allSatisfy({
-                PercentEncoding.isUnreserved($0) || $0 == UInt8(ascii: "/")
-                    || $0 == UInt8(ascii: "%")
-            })
-        else { throw refusal("has a path with characters that must be percent-encoded") }
         pathPrefix = String(prefix)
     }
 }

@@ -18,7 +18,6 @@ public struct HTTPDownload: Sendable {
     let transport: HTTPTransport
     let retries: RetryPolicy
     let deadline: Duration?
-    let pause: @Sendable (Duration) -> Void
 
     /// - Parameters:
     ///   - url: `https://…` or `http://…`.
@@ -31,8 +30,7 @@ public struct HTTPDownload: Sendable {
     package init(
         url: String, headers: [(name: String, value: String)] = [], maximumBytes: Int64,
         transport: TransportOptions = TransportOptions(), retries: RetryPolicy = RetryPolicy(),
-        deadline: Duration? = nil,
-        pause: @escaping @Sendable (Duration) -> Void = blockThread
+        deadline: Duration? = nil
     ) throws {
         shownURL = String(url.prefix { $0 != "?" && $0 != "#" })
         guard let endpoint = try? Endpoint(shownURL) else {
@@ -55,7 +53,6 @@ public struct HTTPDownload: Sendable {
         self.transport = HTTPTransport(options: options)
         self.retries = retries
         self.deadline = deadline
-        self.pause = pause
     }
 
     /// Downloads to the regular file at `path`, appending to its contents; links and pipes are refused.
@@ -97,7 +94,7 @@ public struct HTTPDownload: Sendable {
                         .connection(.timeout),
                         "\(shownURL) took longer than \(deadline.components.seconds) seconds.")
                 }
-                pause(delay)
+                blockThread(delay)
             }
         }
     }

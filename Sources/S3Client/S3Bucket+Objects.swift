@@ -71,8 +71,8 @@ extension S3Bucket {
 
     /// One page.
     private func listPage(_ query: [(name: String, value: String)]) throws -> ListPage {
-        let bytes =
-            try send(S3Call(query: query, maximumBytes: ListPage.maximumBytes))?.bytes ?? []
+        let body = BodyCollector(maximumBytes: ListPage.maximumBytes)
+        let bytes = try send(query: query, into: body)?.bytes ?? []
         do {
             return try ListPage(parsing: bytes)
         } catch {
@@ -87,9 +87,8 @@ extension S3Bucket {
         _ key: String, maximumBytes: Int, accept: ((UnsafeRawBufferPointer) -> Bool)?
     ) throws -> [UInt8]? {
         try check(key)
-        var call = S3Call(key: key, maximumBytes: max(maximumBytes, 0))
-        call.accept = accept
-        return try send(call)?.bytes
+        let body = BodyCollector(maximumBytes: max(maximumBytes, 0), accept: accept)
+        return try send(key: key, into: body)?.bytes
     }
 
     public func listedObject(
@@ -97,11 +96,11 @@ extension S3Bucket {
         accept: @escaping (UnsafeRawBufferPointer) -> Bool
     ) throws -> (bytes: [UInt8], isAsListed: Bool)? {
         try check(object.key)
-        var call = S3Call(key: object.key, maximumBytes: max(Int(clamping: object.size), 1))
-        call.maximumDecodedBytes = maximumDecodedBytes
-        call.accept = accept
-        return try send(call).map {
-            ($0.bytes, $0.isDecoded || $0.bytes.count == Int(clamping: object.size))
+        let size = Int(clamping: object.size)
+        let body = BodyCollector(
+            maximumBytes: max(size, 1), maximumDecodedBytes: maximumDecodedBytes, accept: accept)
+        return try send(key: object.key, into: body).map {
+            ($0.bytes, $0.isDecoded || $0.bytes.count == size)
         }
     }
 
@@ -109,8 +108,6 @@ extension S3Bucket {
         _ key: String, receive: @escaping (ObjectHead, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         try check(key)
-        var call = S3Call(key: key, maximumBytes: 0)
-        call.receive = receive
-        _ = try send(call)
+        _ = try send(key: key, into: BodyCollector(maximumBytes: 0, receive: receive))
     }
 }

@@ -1,58 +1,51 @@
 import FoundationEssentials
 
-/// One S3 request, before it is signed.
-package struct S3Call {
-    package var method = "GET"
-    /// nil for a request to the bucket itself.
-    package var key: String?
-    package var query: [(name: String, value: String)] = []
-    package var payload: [UInt8]?
-    /// An answer with more bytes is an error.
-    package var maximumBytes: Int
-    /// The same for an answer that was stored encoded and arrives decoded.
-    package var maximumDecodedBytes: Int
-    /// Sees the first bytes; see `ObjectStore.object`.
-    package var accept: ((UnsafeRawBufferPointer) -> Bool)?
-    /// Takes the pieces of a successful answer's body, which are then not held.
-    package var receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)?
-
-    package init(
-        method: String = "GET", key: String? = nil, query: [(name: String, value: String)] = [],
-        payload: [UInt8]? = nil, maximumBytes: Int
-    ) {
-        self.method = method
-        self.key = key
-        self.query = query
-        self.payload = payload
-        self.maximumBytes = maximumBytes
-        maximumDecodedBytes = maximumBytes
-    }
-}
-
 extension S3Bucket {
-    /// Signs and sends `call`, again where that may help, and gives back the body; nil where
-    /// `call.accept` refused it. Every attempt gets its own signature.
-    package func send(_ call: S3Call) throws -> (bytes: [UInt8], isDecoded: Bool)? {
+    /// Signs and sends a request, again where that may help. Every attempt gets its own signature.
+    /// - Parameters:
+    ///   - key: nil for a request to the bucket itself.
+    ///   - body: takes the answer's.
+    /// - Returns: the body; nil where `body.accept` refused it.
+    package func send(
+        _ method: String = "GET", key: String? = nil, query: [(name: String, value: String)] = [],
+        payload: [UInt8]? = nil, into body: BodyCollector = BodyCollector(maximumBytes: 1 << 16)
+    ) throws -> BodyCollector.Body? {
         var failures = 0
         var mayMove = true
         var mayRenew = true
         while true {
             let place = self.place.value.withLock { $0 }
             let endpoint = place.movedTo ?? self.endpoint
-            let address = address(of: call.key, at: endpoint)
+            let address = address(of: key, at: endpoint)
             let now = clock()
             let used = try credentials.credentials(at: now)
-            var collector = BodyCollector(call)
+            let signed = SigV4.Request(
+                method: method, path: address.path, query: query,
+                headers: [("host", address.hostHeader)]
+                    + (requesterPays ? [("x-amz-request-payer", "requester")] : []),
+                payloadHash: SigV4.sha256(payload ?? []))
+            let queryString = SigV4.canonicalQueryString(query)
+            var request = HTTPRequest(
+                url: address.origin + address.path + (query.isEmpty ? "" : "?\(queryString)"))
+            request.method = method
+            request.body = payload
+            request.decodesContent = true
+            request.headers =
+                used.map {
+                    SigV4.signedByHeaders(
+                        signed, credentials: $0, scope: SigV4.Scope(now, region: place.region))
+                } ?? signed.headers
+
+            var body = body
             var retryAfter: Duration?
             let failure: S3Error
             do {
-                let head = try transport.perform(
-                    request(call, at: address, used, SigV4.Scope(now, region: place.region)),
-                    at: endpoint
-                ) { try collector.take($1, head: $0) }
-                if head.isSuccess { return try collector.finish(subject(call.key)) }
-                let told = ServiceError(parsing: collector.bytes)
-                failure = refusal(head, told, key: call.key, region: place.region)
+                let head = try transport.perform(request, at: endpoint) {
+                    try body.take($1, head: $0)
+                }
+                if head.isSuccess { return try body.finish(subject(key), key) }
+                let told = ServiceError(parsing: body.bytes)
+                failure = refusal(head, told, key: key, region: place.region)
                 if mayMove, follow(head, told, from: place.region) {
                     mayMove = false
                     continue
@@ -66,31 +59,10 @@ extension S3Bucket {
                 failure = error
             }
             failures += 1
-            guard failure.isWorthRetrying, !collector.hasPassedOn, failures < retries.attempts
+            guard failure.isWorthRetrying, !body.hasPassedOn, failures < retries.attempts
             else { throw failure }
             pause(retries.delay(afterFailures: failures, retryAfter: retryAfter))
         }
-    }
-
-    private func request(
-        _ call: S3Call, at address: Address, _ credentials: Credentials?, _ scope: SigV4.Scope
-    ) -> HTTPRequest {
-        let query = SigV4.canonicalQueryString(call.query)
-        var request = HTTPRequest(
-            url: address.origin + address.path + (query.isEmpty ? "" : "?\(query)"))
-        request.method = call.method
-        request.body = call.payload
-        request.decodesContent = true
-        request.headers = [("host", address.hostHeader)]
-        if requesterPays { request.headers.append(("x-amz-request-payer", "requester")) }
-        if let credentials {
-            request.headers = SigV4.signedByHeaders(
-                SigV4.Request(
-                    method: call.method, path: address.path, query: call.query,
-                    headers: request.headers, payloadHash: SigV4.sha256(call.payload ?? [])),
-                credentials: credentials, scope: scope)
-        }
-        return request
     }
 
     /// Remembers the region that the service says the bucket belongs to, unless another thread already did. False where
@@ -181,12 +153,21 @@ extension S3Bucket {
 }
 
 /// Gathers a body within its bounds and shows its beginning to the code that decides about it.
-struct BodyCollector {
-    private enum Verdict { case good, refused, tooLarge }
+package struct BodyCollector {
+    package typealias Body = (bytes: [UInt8], isDecoded: Bool)
+
+    /// A body with more bytes is an error.
+    private let maximumBytes: Int
+    /// The same for one that was stored encoded and arrives decoded.
+    private let maximumDecodedBytes: Int
+    /// Sees the first bytes; see `ObjectStore.object`.
+    private let accept: ((UnsafeRawBufferPointer) -> Bool)?
+    /// Takes the pieces of a successful answer's body, which are then not held.
+    private let receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)?
 
     private(set) var bytes: [UInt8] = []
+    private enum Verdict { case good, refused, tooLarge }
     private var verdict = Verdict.good
-    private let call: S3Call
     /// Whether the object was stored with a `Content-Encoding`.
     private var isDecoded = false
     private var hasDecided = false
@@ -198,9 +179,18 @@ struct BodyCollector {
     /// How much of an error document is kept.
     private static let maximumErrorBytes = 64 << 10
 
-    init(_ call: S3Call) { self.call = call }
+    package init(
+        maximumBytes: Int, maximumDecodedBytes: Int? = nil,
+        accept: ((UnsafeRawBufferPointer) -> Bool)? = nil,
+        receive: ((ObjectHead, UnsafeRawBufferPointer) throws -> Void)? = nil
+    ) {
+        self.maximumBytes = maximumBytes
+        self.maximumDecodedBytes = maximumDecodedBytes ?? maximumBytes
+        self.accept = accept
+        self.receive = receive
+    }
 
-    private var limit: Int { isDecoded ? call.maximumDecodedBytes : call.maximumBytes }
+    private var limit: Int { isDecoded ? maximumDecodedBytes : maximumBytes }
 
     /// Whether to go on.
     mutating func take(_ piece: UnsafeRawBufferPointer, head: HTTPHead) throws -> Bool {
@@ -210,7 +200,7 @@ struct BodyCollector {
             return piece.count < room
         }
         isDecoded = head["content-encoding"].map { $0 != "identity" } ?? false
-        if let receive = call.receive {
+        if let receive {
             hasPassedOn = true
             let etag = head["etag"].flatMap(entityTag)
             // The length is that of the encoded bytes.
@@ -219,7 +209,7 @@ struct BodyCollector {
             return true
         }
         let length = bytes.isEmpty ? Int(clamping: head.contentLength ?? 0) : 0
-        guard length <= call.maximumBytes, piece.count <= limit - bytes.count else {
+        guard length <= maximumBytes, piece.count <= limit - bytes.count else {
             verdict = .tooLarge
             return false
         }
@@ -232,18 +222,18 @@ struct BodyCollector {
     /// The body is complete: a decision that is still open is made now.
     /// - Parameter subject: the object, at the beginning of a sentence.
     /// - Returns: nil where `accept` refused the body.
-    mutating func finish(_ subject: String) throws -> (bytes: [UInt8], isDecoded: Bool)? {
+    mutating func finish(_ subject: String, _ key: String?) throws -> Body? {
         if verdict == .good { decide() }
         switch verdict {
         case .good: return (bytes, isDecoded)
         case .refused: return nil
         case .tooLarge:
-            throw S3Error(.tooLarge, key: call.key, "\(subject) has more than \(limit) bytes.")
+            throw S3Error(.tooLarge, key: key, "\(subject) has more than \(limit) bytes.")
         }
     }
 
     private mutating func decide() {
-        guard let accept = call.accept, !hasDecided else { return }
+        guard let accept, !hasDecided else { return }
         hasDecided = true
         if bytes.withUnsafeBytes(accept) == false { verdict = .refused }
     }

@@ -18,7 +18,7 @@ import Testing
     ) throws -> HTTPDownload {
         try HTTPDownload(
             url: server.endpoint + path, maximumBytes: maximumBytes,
-            retries: RetryPolicy(attempts: 3), pause: { _ in })
+            retries: RetryPolicy(attempts: 3, firstDelay: .zero))
     }
 
     private func onDisk() throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: path))) }

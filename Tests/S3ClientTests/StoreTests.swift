@@ -36,7 +36,7 @@ final class StoreTests {
     init() throws {
         store = try #require(TestStore())
         bucket = try store.bucket(name)
-        _ = try bucket.send(S3Call(method: "PUT", maximumBytes: 1 << 16))
+        _ = try bucket.send("PUT")
     }
 
     deinit {
@@ -48,14 +48,13 @@ final class StoreTests {
         let bucket = bucket
         let all = keys
         DispatchQueue.concurrentPerform(iterations: all.count) { index in
-            _ = try? bucket.send(S3Call(method: "DELETE", key: all[index], maximumBytes: 1 << 16))
+            _ = try? bucket.send("DELETE", key: all[index])
         }
-        _ = try? bucket.send(S3Call(method: "DELETE", maximumBytes: 1 << 16))
+        _ = try? bucket.send("DELETE")
     }
 
     private func put(_ key: String, _ bytes: [UInt8]) throws {
-        _ = try bucket.send(
-            S3Call(method: "PUT", key: key, payload: bytes, maximumBytes: 1 << 16))
+        _ = try bucket.send("PUT", key: key, payload: bytes)
     }
 
     private func keys(prefix: String = "", after start: String? = nil) throws -> [String] {
@@ -109,10 +108,7 @@ final class StoreTests {
         let bucket = bucket
         DispatchQueue.concurrentPerform(iterations: 8) { worker in
             for number in stride(from: worker, to: count, by: 8) {
-                _ = try? bucket.send(
-                    S3Call(
-                        method: "PUT", key: "n/\(10_000 + number)", payload: [],
-                        maximumBytes: 1 << 16))
+                _ = try? bucket.send("PUT", key: "n/\(10_000 + number)", payload: [])
             }
         }
         var pages: [Int] = []
