@@ -192,9 +192,6 @@ extension SearchState {
     /// The most pictures on one page of this search: fewer than usual when its links are long.
     var largestLimit: Int { min(Self.maximumLimit, Self.maximumLinkBytes / queryPart.utf8.count) }
 
-    /// The same with no more pictures than a page of this search may have.
-    var withBoundedPage: SearchState { with { $0.limit = min($0.limit, largestLimit) } }
-
     /// The same with some part changed.
     func with(_ change: (inout SearchState) -> Void) -> SearchState {
         var state = self

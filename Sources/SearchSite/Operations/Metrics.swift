@@ -1,48 +1,33 @@
 import ImageSearch
 import Synchronization
 
-/// The site's numbers, in the order in which `/metrics` shows them.
+/// The site's numbers, in the order in which `/metrics` shows them: what follows `# HELP clip_search_`, a name and
+/// what it stands for.
 enum Metric: String, CaseIterable {
-    case build = "clip_search_build_info"
-    case requests = "clip_search_requests_total"
-    case requestSeconds = "clip_search_request_seconds"
-    case searchSeconds = "clip_search_search_seconds"
-    case pictureSeconds = "clip_search_picture_encoding_seconds"
-    case refused = "clip_search_refused_total"
-    case searches = "clip_search_searches_in_progress"
-    case encodings = "clip_search_encodings_in_progress"
-    case uploads = "clip_search_uploads_in_progress"
-    case textHits = "clip_search_text_cache_hits_total"
-    case textMisses = "clip_search_text_cache_misses_total"
-    case textEntries = "clip_search_text_cache_entries"
-    case thumbnailHits = "clip_search_thumbnail_cache_hits_total"
-    case thumbnailMisses = "clip_search_thumbnail_cache_misses_total"
-    case thumbnailBytes = "clip_search_thumbnail_cache_bytes"
+    case build = "build_info Always 1; the labels say what runs."
+    case requests = "requests_total Requests by method, route and status."
+    case requestSeconds =
+        "request_seconds Seconds from a request's head to the response's, by route."
+    case searchSeconds =
+        "search_seconds Seconds of searches, embedding and database together, by outcome."
+    case pictureSeconds =
+        "picture_encoding_seconds Seconds of decoding and encoding visitors' pictures, with waiting."
+    case refused = "refused_total Requests refused by the admission checks, by status."
+    case searches = "searches_in_progress Searches in progress."
+    case encodings = "encodings_in_progress Visitors' pictures being encoded or waiting."
+    case uploads = "uploads_in_progress Uploads being received or encoded."
+    case textHits = "text_cache_hits_total Texts whose embedding was cached."
+    case textMisses = "text_cache_misses_total Texts whose embedding was computed."
+    case textEntries = "text_cache_entries Texts whose embeddings are cached."
+    case thumbnailHits = "thumbnail_cache_hits_total Thumbnails that were cached."
+    case thumbnailMisses = "thumbnail_cache_misses_total Thumbnails that were made."
+    case thumbnailBytes = "thumbnail_cache_bytes Bytes of cached thumbnails."
 
-    var help: String {
-        switch self {
-        case .build: "Always 1; the labels say what runs."
-        case .requests: "Requests by method, route and status."
-        case .requestSeconds: "Seconds from a request's head to the response's, by route."
-        case .searchSeconds: "Seconds of searches, embedding and database together, by outcome."
-        case .pictureSeconds:
-            "Seconds of decoding and encoding visitors' pictures, waiting included."
-        case .refused: "Requests refused by the admission checks, by status."
-        case .searches: "Searches in progress."
-        case .encodings: "Visitors' pictures being encoded or waiting."
-        case .uploads: "Uploads being received or encoded."
-        case .textHits: "Texts whose embedding was cached."
-        case .textMisses: "Texts whose embedding was computed."
-        case .textEntries: "Texts whose embeddings are cached."
-        case .thumbnailHits: "Thumbnails that were cached."
-        case .thumbnailMisses: "Thumbnails that were made."
-        case .thumbnailBytes: "Bytes of cached thumbnails."
-        }
-    }
+    var name: String { "clip_search_" + rawValue.prefix { $0 != " " } }
 
     var kind: String {
-        if rawValue.hasSuffix("_total") { return "counter" }
-        return rawValue.hasSuffix("_seconds") ? "histogram" : "gauge"
+        if name.hasSuffix("_total") { return "counter" }
+        return name.hasSuffix("_seconds") ? "histogram" : "gauge"
     }
 }
 
@@ -95,8 +80,8 @@ final class Metrics: Sendable {
         let state = state.withLock { $0 }
         var lines: [String] = []
         for metric in Metric.allCases {
-            let name = metric.rawValue
-            lines.append("# HELP \(name) \(metric.help)")
+            let name = metric.name
+            lines.append("# HELP clip_search_\(metric.rawValue)")
             lines.append("# TYPE \(name) \(metric.kind)")
             if let value = readings[metric] { lines.append("\(name) \(value)") }
             for (labels, count) in (state.counters[metric] ?? [:]).sorted(by: { $0.key < $1.key }) {

@@ -17,7 +17,8 @@ final class PictureStock: Sendable {
     /// By size, version and key, as bytes: to Swift, two spellings of é are equal. Nil where the picture itself
     /// will do.
     private let copies: ComputedCache<[UInt8], [UInt8]?>
-    private let work: ThreadPool<Void>
+    /// A page asks for all its pictures at once.
+    private let work = ThreadPool<Void>(threads: 2, waiting: 512)
     private let sizes = ThreadPool<Void>(threads: 1, waiting: 8)
     private let streams = Budget(maximumStreams, perClient: maximumStreamsPerClient)
     private let streamThreads = NIOThreadPool(numberOfThreads: maximumStreams)
@@ -30,8 +31,6 @@ final class PictureStock: Sendable {
         self.isProxy = isProxy
         // What an entry takes besides the copy's bytes is a rough figure.
         copies = ComputedCache(capacity: thumbnailBytes, overhead: 512) { $0?.count ?? 0 }
-        // A page asks for all its pictures at once.
-        work = ThreadPool(threads: 2, waiting: 512)
         streamThreads.start()
     }
 

@@ -1,31 +1,21 @@
 import Dispatch
 import HTTPTypes
 import ImageSearch
-import NIOCore
 import NIOPosix
-import Synchronization
 
 /// A picture on its way from a store to a visitor: a thread that blocks reads it, at most
 /// `maximumPieces` pieces of some kilobytes ahead of the task that sends it. The reading ends when the
 /// response that uses it is sent or dropped.
 final class PictureStream: Sendable {
+    typealias Piece = (head: ObjectHead, bytes: [UInt8])
+
     /// The visitor left, or was too slow.
     private struct Abandoned: Error {}
 
-    private enum Event {
-        case piece(ObjectHead, [UInt8])
-        case end
-        case failure(any Error)
-    }
-
-    private struct State {
-        var events: [Event] = []
-        var waiting: CheckedContinuation<Event, Never>?
-    }
-
     private static let maximumPieces = 16
 
-    private let state = Mutex(State())
+    private let pieces: AsyncThrowingStream<Piece, any Error>
+    private let reader: AsyncThrowingStream<Piece, any Error>.Continuation
     /// Signalled for each piece that may be read.
     private let room = DispatchSemaphore(value: 0)
 
@@ -34,54 +24,38 @@ final class PictureStream: Sendable {
     /// - Parameter share: held until the store has been read to its end.
     init(_ key: String, from source: any PictureSource, on pool: NIOThreadPool, share: Budget.Share)
     {
+        (pieces, reader) = AsyncThrowingStream.makeStream()
         for _ in 0..<Self.maximumPieces { room.signal() }
-        pool.submit { [weak self] _ in
-            var last = Event.end
+        pool.submit { [reader, room] _ in
             do {
                 try source.stream(key) { head, bytes in
-                    guard let room = self?.room else { throw Abandoned() }
                     room.wait()
-                    guard let self else { throw Abandoned() }
-                    self.add(.piece(head, Array(bytes)))
+                    guard case .enqueued = reader.yield((head, Array(bytes))) else {
+                        throw Abandoned()
+                    }
                 }
+                reader.finish()
             } catch {
-                last = .failure(error)
+                reader.finish(throwing: error)
             }
-            self?.add(last)
             withExtendedLifetime(share) {}
         }
     }
 
-    /// Wakes the thread that waits to read on.
-    deinit { room.signal() }
-
-    private func add(_ event: Event) {
-        let waiting = state.withLock { state in
-            let waiting = state.waiting.take()
-            if waiting == nil { state.events.append(event) }
-            return waiting
-        }
-        waiting?.resume(returning: event)
+    deinit {
+        reader.finish()
+        room.signal()
     }
 
     /// The next piece; nil at the end.
-    func next() async throws -> (head: ObjectHead, bytes: [UInt8])? {
-        let event = await withCheckedContinuation { continuation in
-            let event: Event? = state.withLock { state in
-                if state.events.isEmpty {
-                    state.waiting = continuation
-                    return nil
-                }
-                return state.events.removeFirst()
-            }
-            if let event { continuation.resume(returning: event) }
+    func next() async throws -> Piece? {
+        var iterator = pieces.makeAsyncIterator()
+        guard let piece = try await iterator.next() else {
+            // A cancelled task gets no more pieces, which is not the end.
+            try Task.checkCancellation()
+            return nil
         }
-        switch event {
-        case .piece(let head, let bytes):
-            room.signal()
-            return (head, bytes)
-        case .end: return nil
-        case .failure(let error): throw error
-        }
+        room.signal()
+        return piece
     }
 }

@@ -59,7 +59,7 @@ extension SearchSite {
         for state: SearchState, _ request: Request, _ context: SiteContext
     ) async throws -> Response {
         guard !state.isEmpty else { return pages.hint(asFragment: request.wantsFragment) }
-        let state = state.withBoundedPage
+        let state = state.with { $0.limit = min($0.limit, $0.largestLimit) }
         return try await bounded(
             state.limit, linkBytes: state.queryPart.utf8.count, request, context
         ) {
