@@ -88,8 +88,8 @@ let package = Package(
         .target(
             name: "ClipCore",
             dependencies: [
-                "CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece",
-                "CTIFF", "CVocabulary", "CWebP", "CZlib",
+                "CCodecs", "CImages", "CKernels", "COpenBLAS", "CSentencePiece", "CVocabulary",
+                "CZlib",
             ]),
         .target(name: "PGClient", dependencies: ["CPostgreSQL"]),
         .target(name: "S3Client", dependencies: ["Bytes", "CCurl", "CExpat"]),
@@ -104,11 +104,14 @@ let package = Package(
             cSettings: imageTraits.map { .define("WITH_\($0)", .when(traits: [$0])) },
             linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
-        .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .target(
+            name: "CImages",
+            linkerSettings: ["jpeg", "png16", "tiff", "webp", "webpdemux", "z"].map {
+                .linkedLibrary($0)
+            }),
         .target(
             name: "CKernels",
             cSettings: [.define("CLIP_SEARCH_COMMIT", to: "\"\(commit)\"")]),
-        .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16"), .linkedLibrary("z")]),
         .target(
             name: "CSentencePiece",
             cxxSettings: [
@@ -116,13 +119,9 @@ let package = Package(
             ],
             linkerSettings: [.linkedLibrary("sentencepiece", .when(traits: ["SentencePiece"]))]),
         .target(name: "CSiteAssets"),
-        .target(name: "CTIFF", linkerSettings: [.linkedLibrary("tiff")]),
         .target(
             name: "CVocabulary",
             exclude: ["merges.bin", "entities.bin", "mojibake.bin", "LICENSE.txt"]),
-        .target(
-            name: "CWebP",
-            linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpdemux")]),
         .systemLibrary(
             name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "Epilogue.h"
+#include "LinearFloat.h"
 
 // Sums and maxima in this many lanes: compilers may not reorder a plain sum, but they vectorise
 // independent lanes, and the error grows with count / LANE_COUNT instead of count.

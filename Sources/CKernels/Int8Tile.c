@@ -58,60 +58,10 @@ static void sums_plain(const void *x, ptrdiff_t stride, ptrdiff_t rows, const vo
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-// The instruction does four products a lane: 6 rows by 64 outputs are 24 sums, with 4 registers of
-// weights and one of activations 29 of the 32 that there are.
-#define TARGET __attribute__((target("arch=x86-64-v4,avx512vnni")))
-
-TARGET CK_INLINE void tile_avx512_vnni(int rows, const uint8_t *q, ptrdiff_t stride,
-                                       const int8_t *w, ptrdiff_t groups, int32_t *sums) {
-    __m512i acc[6][4];
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 4; c++) acc[r][c] = _mm512_setzero_si512();
-    for (ptrdiff_t g = 0; g < groups; g++, q += 4, w += 256) {
-        __m512i v[4];
-        for (int c = 0; c < 4; c++) v[c] = _mm512_load_si512(w + 64 * c);
-        for (int r = 0; r < rows; r++) {
-            int32_t four;
-            memcpy(&four, q + r * stride, sizeof four);
-            __m512i x = _mm512_set1_epi32(four);
-            for (int c = 0; c < 4; c++) acc[r][c] = _mm512_dpbusd_epi32(acc[r][c], x, v[c]);
-        }
-    }
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 4; c++) _mm512_store_si512(sums + r * PANEL + 16 * c, acc[r][c]);
-}
-
-SUMS_OF_PLANES(TARGET, sums_avx512_vnni, tile_avx512_vnni)
-#undef TARGET
-
-// The same in 256 bits, with 16 registers: 6 rows by 16 outputs are 12 sums.
-#define TARGET __attribute__((target("arch=x86-64-v3,avxvnni")))
-
-TARGET CK_INLINE void tile_avx2_vnni(int rows, const uint8_t *q, ptrdiff_t stride, const int8_t *w,
-                                     ptrdiff_t groups, int32_t *sums) {
-    __m256i acc[6][2];
-    for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-    for (ptrdiff_t g = 0; g < groups; g++, q += 4, w += 64) {
-        __m256i v0 = _mm256_load_si256((const __m256i *)w);
-        __m256i v1 = _mm256_load_si256((const __m256i *)(w + 32));
-        for (int r = 0; r < rows; r++) {
-            int32_t four;
-            memcpy(&four, q + r * stride, sizeof four);
-            __m256i x = _mm256_set1_epi32(four);
-            acc[r][0] = _mm256_dpbusd_avx_epi32(acc[r][0], x, v0);
-            acc[r][1] = _mm256_dpbusd_avx_epi32(acc[r][1], x, v1);
-        }
-    }
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 2; c++)
-            _mm256_store_si256((__m256i *)(sums + r * PANEL + 8 * c), acc[r][c]);
-}
-
-SUMS_OF_PLANES(TARGET, sums_avx2_vnni, tile_avx2_vnni)
-#undef TARGET
-
 #define VERSION avx512
 #define TARGET __attribute__((target("arch=x86-64-v4")))
+#define VNNI_TARGET __attribute__((target("arch=x86-64-v4,avx512vnni")))
+#define DOT _mm512_dpbusd_epi32
 #define VECTOR __m512i
 #define OP(name) _mm512_##name
 #define WHOLE(name) _mm512_##name##_si512
@@ -119,6 +69,8 @@ SUMS_OF_PLANES(TARGET, sums_avx2_vnni, tile_avx2_vnni)
 #include "Int8Avx.inc"
 #define VERSION avx2
 #define TARGET __attribute__((target("arch=x86-64-v3")))
+#define VNNI_TARGET __attribute__((target("arch=x86-64-v3,avxvnni")))
+#define DOT _mm256_dpbusd_avx_epi32
 #define VECTOR __m256i
 #define OP(name) _mm256_##name
 #define WHOLE(name) _mm256_##name##_si256
@@ -201,8 +153,8 @@ struct int8_tile int8_tile_for(enum ck_isa isa, enum ck_int8_kind kind) {
     // Rows, slice, group, words.
     switch (isa) {
 #if defined(__x86_64__)
-    case CK_ISA_AVX512_VNNI: return (struct int8_tile){6, 64, 4, false, sums_avx512_vnni};
-    case CK_ISA_AVX2_VNNI: return (struct int8_tile){6, 16, 4, false, sums_avx2_vnni};
+    case CK_ISA_AVX512_VNNI: return (struct int8_tile){6, 64, 4, false, sums_vnni_avx512};
+    case CK_ISA_AVX2_VNNI: return (struct int8_tile){6, 16, 4, false, sums_vnni_avx2};
     case CK_ISA_AVX512:
         if (kind == CK_INT7) return (struct int8_tile){6, 64, 4, false, sums_bytes_avx512};
         return (struct int8_tile){6, 64, 2, true, sums_words_avx512};

@@ -30,9 +30,6 @@ CK_INLINE f32x4 transposed_sum(const f32x4 v[4]) {
 #undef PAIRS
 }
 
-#define HALF_NAME(part) HALF_JOIN(part, VERSION)
-#define HALF_JOIN(part, version) HALF_JOIN2(part, version)
-#define HALF_JOIN2(part, version) part##_##version
 
 #if defined(__x86_64__) && defined(__clang__)
 #define VERSION avx512

@@ -49,17 +49,18 @@ CK_VERSIONS(, void, ck_add_bias,
             (float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias), (x, rows, width, bias))
 
 CK_INLINE void ck_bias_activation_body(float *x, ptrdiff_t rows, ptrdiff_t width,
-                                       const float *bias, enum ck_activation activation) {
+                                       const float *bias, enum ck_epilogue epilogue) {
     for (ptrdiff_t row = 0; row < rows; row++) {
         float *restrict to = x + row * width;
-        switch (activation) {
-        case CK_QUICK_GELU:
+        switch (epilogue) {
+        case CK_STORE: case CK_ADD: ck_add_bias_body(to, 1, width, bias); break;
+        case CK_APPLY_QUICK_GELU:
             for (ptrdiff_t i = 0; i < width; i++) to[i] = quick_gelu(to[i] + bias[i]);
             break;
-        case CK_GELU:
+        case CK_APPLY_GELU:
             for (ptrdiff_t i = 0; i < width; i++) to[i] = gelu(to[i] + bias[i]);
             break;
-        case CK_GELU_TANH:
+        case CK_APPLY_GELU_TANH:
             for (ptrdiff_t i = 0; i < width; i++) to[i] = gelu_tanh(to[i] + bias[i]);
             break;
         }
@@ -67,8 +68,8 @@ CK_INLINE void ck_bias_activation_body(float *x, ptrdiff_t rows, ptrdiff_t width
 }
 CK_VERSIONS(, void, ck_bias_activation,
             (float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias,
-             enum ck_activation activation),
-            (x, rows, width, bias, activation))
+             enum ck_epilogue epilogue),
+            (x, rows, width, bias, epilogue))
 
 void ck_l2_normalize(float *x, ptrdiff_t count) {
     double sum = 0;

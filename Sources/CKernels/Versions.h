@@ -5,6 +5,11 @@
 
 #define CK_INLINE static inline __attribute__((always_inline))
 
+// A name in an .inc file, which is included once for each VERSION.
+#define CK_JOIN2(part, version) part##_##version
+#define CK_JOIN(part, version) CK_JOIN2(part, version)
+#define CK_NAME(part) CK_JOIN(part, VERSION)
+
 #if defined(__x86_64__) && defined(__clang__)
 #define CK_TARGET_AVX2 __attribute__((target("arch=x86-64-v3")))
 #define CK_TARGET_AVX512 __attribute__((target("arch=x86-64-v4,tune=znver4")))

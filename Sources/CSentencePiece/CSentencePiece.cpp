@@ -48,7 +48,8 @@ ptrdiff_t csp_encode(const csp_model *model, const char *text, size_t count, int
                      size_t capacity) {
     try {
         std::vector<int> all;
-        if (!model->processor.Encode(absl::string_view(text, count), &all).ok()) return -1;
+        auto view = absl::string_view(count > 0 ? text : "", count);
+        if (!model->processor.Encode(view, &all).ok()) return -1;
         std::copy_n(all.begin(), std::min(all.size(), capacity), ids);
         return static_cast<ptrdiff_t>(all.size());
     } catch (...) {

@@ -28,22 +28,18 @@ public final class ClipModel: Sendable {
         _ path: String, precision: Precision = .fp32, activation: Activation? = nil,
         limits: ImageLimits = ImageLimits()
     ) throws(CheckpointError) -> ClipModel {
-        let checkpoint = try Checkpoint(path: path, activation: activation)
-        return ClipModel(
-            try ImageEncoder(checkpoint, precision: precision), try TextEncoder(checkpoint),
-            try checkpoint.tokenizer(), limits)
+        try ClipModel(Checkpoint(path: path, activation: activation), precision, limits)
     }
 
     private init(
-        _ imageEncoder: ImageEncoder, _ textEncoder: TextEncoder, _ tokenizer: any Tokenizer,
-        _ limits: ImageLimits
-    ) {
-        configuration = imageEncoder.configuration
-        self.imageEncoder = imageEncoder
-        self.textEncoder = textEncoder
-        self.tokenizer = tokenizer
+        _ checkpoint: Checkpoint, _ precision: Precision, _ limits: ImageLimits
+    ) throws(CheckpointError) {
+        configuration = checkpoint.configuration
+        imageEncoder = try ImageEncoder(checkpoint, precision: precision)
+        textEncoder = try TextEncoder(checkpoint)
+        tokenizer = try checkpoint.tokenizer()
         self.limits = limits
-        preprocessor = ImagePreprocessor(imageEncoder.configuration)
+        preprocessor = ImagePreprocessor(configuration)
     }
 
     /// An image's embedding, computed on the calling thread, in some tens of milliseconds for ViT-B/32.

@@ -29,14 +29,7 @@ public enum InstructionSet: String, CaseIterable, Sendable {
     }
 
     private var kernel: ck_isa {
-        switch self {
-        case .sse, .neon: CK_ISA_PLAIN
-        case .avx2: CK_ISA_AVX2
-        case .avx2VNNI: CK_ISA_AVX2_VNNI
-        case .avx512: CK_ISA_AVX512
-        case .avx512VNNI: CK_ISA_AVX512_VNNI
-        case .neonDot: CK_ISA_NEON_DOT
-        case .neonI8MM: CK_ISA_NEON_I8MM
-        }
+        let sets = (0..<CK_ISA_COUNT.rawValue).map(ck_isa.init(rawValue:))
+        return sets.first { String(cString: ck_isa_name($0)) == rawValue } ?? CK_ISA_PLAIN
     }
 }

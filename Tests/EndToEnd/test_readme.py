@@ -117,7 +117,7 @@ def test_swift_example(place):
 
 
 # What ClipCore depends on.
-C_TARGETS = ["CCodecs", "CJPEG", "CKernels", "COpenBLAS", "CPNG", "CSentencePiece", "CTIFF", "CVocabulary", "CWebP", "CZlib"]
+C_TARGETS = ["CCodecs", "CImages", "CKernels", "COpenBLAS", "CSentencePiece", "CVocabulary", "CZlib"]
 
 
 @pytest.mark.parametrize("document", ["README.md", "Sources/ClipCore/ClipCore.docc/GettingStarted.md"])

@@ -8,13 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The activation between the two layers of an MLP, c_fc and c_proj.
-enum ck_activation {
-    CK_QUICK_GELU,  // v * sigmoid(1.702 v), OpenAI's QuickGELU
-    CK_GELU,        // v * (1 + erf(v / sqrt 2)) / 2, torch.nn.GELU's default
-    CK_GELU_TANH,   // its approximation by tanh, torch.nn.GELU(approximate="tanh")
-};
-
 #include "Int8.h"
 #include "Isa.h"
 #include "LinearFloat.h"
@@ -29,9 +22,9 @@ void ck_layer_norm(const float *x, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t st
 // x[r, :] += bias. x: [rows, width]; bias: [width].
 void ck_add_bias(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias);
 
-// x = activation(x + bias). x: [rows, width]; bias: [width].
+// x = activation(x + bias), for an epilogue that applies one; else x += bias. x: [rows, width]; bias: [width].
 void ck_bias_activation(float *x, ptrdiff_t rows, ptrdiff_t width, const float *bias,
-                        enum ck_activation activation);
+                        enum ck_epilogue epilogue);
 
 // Scaled dot-product attention of one head (Vaswani et al. 2017, section 3.2):
 // out = softmax(Q Kᵀ / sqrt(width)) V. What it computes for a query does not depend on the others.

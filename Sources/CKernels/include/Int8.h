@@ -12,12 +12,9 @@
 // memory depends on the instruction set that a matrix was packed for.
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "Epilogue.h"
-#include "Isa.h"
+#include "LinearFloat.h"
 
 enum {
     // Outputs that are computed together: a panel of the packed weights.

@@ -6,8 +6,16 @@
 
 #include <stddef.h>
 
-#include "Epilogue.h"
 #include "Isa.h"
+
+// What a linear layer does with y = x Wᵀ + bias.
+enum ck_epilogue {
+    CK_STORE,             // out = y
+    CK_ADD,               // out += y
+    CK_APPLY_QUICK_GELU,  // out = quick_gelu(y): y * sigmoid(1.702 y), OpenAI's QuickGELU
+    CK_APPLY_GELU,        // out = gelu(y): y * (1 + erf(y / sqrt 2)) / 2, torch.nn.GELU's default
+    CK_APPLY_GELU_TANH,   // out = gelu_tanh(y): its approximation by tanh, torch.nn.GELU(approximate="tanh")
+};
 
 typedef struct {
     ptrdiff_t inputs, outputs;

@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// A JSON value of a configuration file.
 enum JSONValue: Equatable {
     case null
@@ -96,56 +98,24 @@ struct JSONScanner {
         depth -= 1
     }
 
-    mutating func string() throws(Fault) -> [UInt8] {
+    /// Passes over a string and gives its bytes as they are written.
+    private mutating func literal() throws(Fault) -> Slice<UnsafeRawBufferPointer> {
         guard try take("\"") else { throw Fault() }
-        var result: [UInt8] = []
-        while position < bytes.count {
-            let byte = bytes[position]
-            position += 1
-            switch byte {
-            case UInt8(ascii: "\""): return result
-            case UInt8(ascii: "\\"): try appendEscape(to: &result)
-            default: result.append(byte)
-            }
+        let start = position
+        while position < bytes.count, bytes[position] != UInt8(ascii: "\"") {
+            position += bytes[position] == UInt8(ascii: "\\") ? 2 : 1
         }
-        throw Fault()
-    }
-
-    private mutating func appendEscape(to result: inout [UInt8]) throws(Fault) {
         guard position < bytes.count else { throw Fault() }
-        let sign = bytes[position]
-        position += 1
-        switch sign {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): result.append(sign)
-        case UInt8(ascii: "b"): result.append(0x08)
-        case UInt8(ascii: "f"): result.append(0x0C)
-        case UInt8(ascii: "n"): result.append(0x0A)
-        case UInt8(ascii: "r"): result.append(0x0D)
-        case UInt8(ascii: "t"): result.append(0x09)
-        case UInt8(ascii: "u"):
-            var value = try hexadecimal()
-            if (0xD800..<0xDC00).contains(value) {
-                guard position + 1 < bytes.count, bytes[position] == UInt8(ascii: "\\"),
-                    bytes[position + 1] == UInt8(ascii: "u")
-                else { throw Fault() }
-                position += 2
-                let low = try hexadecimal()
-                guard (0xDC00..<0xE000).contains(low) else { throw Fault() }
-                value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)
-            }
-            guard let scalar = Unicode.Scalar(value) else { throw Fault() }
-            result.append(contentsOf: scalar.utf8)
-        default: throw Fault()
-        }
+        defer { position += 1 }
+        return bytes[start..<position]
     }
 
-    private mutating func hexadecimal() throws(Fault) -> UInt32 {
-        guard bytes.count - position >= 4,
-            let value = UInt32(
-                String(decoding: bytes[position..<position + 4], as: UTF8.self), radix: 16)
-        else { throw Fault() }
-        position += 4
-        return value
+    mutating func string() throws(Fault) -> [UInt8] {
+        let literal = try literal()
+        guard literal.contains(UInt8(ascii: "\\")) else { return Array(literal) }
+        let json = Data([UInt8(ascii: "\"")] + literal + [UInt8(ascii: "\"")])
+        guard let text = try? JSONDecoder().decode(String.self, from: json) else { throw Fault() }
+        return Array(text.utf8)
     }
 
     mutating func number() throws(Fault) -> Double {
@@ -168,7 +138,7 @@ struct JSONScanner {
         switch try peek() {
         case UInt8(ascii: "{"): try object { (_, scanner) throws(Fault) in try scanner.value() }
         case UInt8(ascii: "["): try array { (scanner) throws(Fault) in try scanner.value() }
-        case UInt8(ascii: "\""): _ = try string()
+        case UInt8(ascii: "\""): _ = try literal()
         default:
             while position < bytes.count, !",]} \t\r\n".utf8.contains(bytes[position]) {
                 position += 1

@@ -9,12 +9,6 @@ package struct ModelDescription {
         package var heads: Int?
         /// Of the layer norms.
         package var epsilon: Float = 1e-5
-
-        package init(activation: Activation, headWidth: Int = 64, epsilon: Float = 1e-5) {
-            self.activation = activation
-            self.headWidth = headWidth
-            self.epsilon = epsilon
-        }
     }
 
     /// A size that the file states, which the tensors must have too.

@@ -46,10 +46,10 @@ package struct Tensor: Sendable {
             }
             try file.read(part.extent) { source in
                 if part.isContiguous {
-                    convert(source, part.count, part.type, to: target)
+                    convert(source, part.count, part.type, stride: 1, to: target)
                 } else {
                     Self.forEachRow(part) { offset, position, count, stride in
-                        convertStrided(
+                        convert(
                             source + offset * part.type.size, count, part.type, stride: stride,
                             to: target + position)
                     }
@@ -68,7 +68,7 @@ package struct Tensor: Sendable {
         }
         func run(_ part: TensorLayout, _ offset: Int, _ count: Int) -> [Float] {
             [Float](unsafeUninitializedCapacity: count) { buffer, written in
-                convertStrided(
+                convert(
                     start(of: part) + offset * part.type.size, count, part.type,
                     stride: part.strides.last ?? 1, to: buffer.baseAddress!)
                 written = count
@@ -110,16 +110,16 @@ package struct Tensor: Sendable {
         precondition(row >= 0 && row < layout.shape[0] && destination.count == layout.shape[1])
         guard let target = destination.baseAddress, layout.shape[1] > 0 else { return }
         let offset = row * layout.strides[0] * layout.type.size
-        func convert(_ source: UnsafeRawPointer) {
-            convertStrided(
+        func convertRow(_ source: UnsafeRawPointer) {
+            convert(
                 source, layout.shape[1], layout.type, stride: layout.strides[1], to: target)
         }
         if checked {
             let first = layout.storage.lowerBound + offset
             let count = (layout.shape[1] - 1) * layout.strides[1] + 1
-            try file.read(first..<first + count * layout.type.size, convert)
+            try file.read(first..<first + count * layout.type.size, convertRow)
         } else {
-            convert(start(of: layout) + offset)
+            convertRow(start(of: layout) + offset)
         }
         try checkFinite(destination)
     }
@@ -153,22 +153,8 @@ package struct Tensor: Sendable {
         }
     }
 
+    /// - Parameter stride: in elements. Storage need not be aligned in a file, so loads are unaligned.
     private func convert(
-        _ source: UnsafeRawPointer, _ count: Int, _ type: ElementType,
-        to target: UnsafeMutablePointer<Float>
-    ) {
-        switch type {
-        case .float32:
-            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
-        case .float16: ck_float_from_half(source, target, count)
-        case .bfloat16: ck_float_from_bfloat(source, target, count)
-        default: convertStrided(source, count, type, stride: 1, to: target)
-        }
-    }
-
-    /// Element by element; also for types that models rarely use. Storage need not be
-    /// aligned in a file, so loads are unaligned.
-    private func convertStrided(
         _ source: UnsafeRawPointer, _ count: Int, _ type: ElementType, stride: Int,
         to target: UnsafeMutablePointer<Float>
     ) {
@@ -180,6 +166,10 @@ package struct Tensor: Sendable {
             }
         }
         switch type {
+        case .float32 where stride == 1:
+            UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
+        case .float16 where stride == 1: ck_float_from_half(source, target, count)
+        case .bfloat16 where stride == 1: ck_float_from_bfloat(source, target, count)
         case .float16: each(UInt16.self) { ck_half_to_float($0) }
         case .bfloat16: each(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
         case .float32: each(UInt32.self) { Float(bitPattern: $0) }

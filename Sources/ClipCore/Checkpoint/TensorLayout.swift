@@ -3,9 +3,9 @@
 package struct TensorLayout: Sendable, Equatable {
     package let type: ElementType
     /// Sizes of the dimensions, outermost first; empty for a scalar.
-    package let shape: [Int]
+    package private(set) var shape: [Int]
     /// Steps of the dimensions, in elements; never negative, as in PyTorch.
-    package let strides: [Int]
+    package private(set) var strides: [Int]
     /// Bytes of the file that hold the storage, from the tensor's first element on.
     package let storage: Range<Int>
 
@@ -64,29 +64,21 @@ package struct TensorLayout: Sendable, Equatable {
             : storage.lowerBound + offset * type.size..<storage.upperBound
     }
 
-    private init(
-        type: ElementType, shape: [Int], strides: [Int], storage: Range<Int>, count: Int
-    ) {
-        self.type = type
-        self.shape = shape
-        self.strides = strides
-        self.storage = storage
-        self.count = count
-    }
-
     /// The same elements with the dimensions in reverse order.
     var transposed: TensorLayout {
-        TensorLayout(
-            type: type, shape: shape.reversed(), strides: strides.reversed(), storage: storage,
-            count: count)
+        var layout = self
+        layout.shape.reverse()
+        layout.strides.reverse()
+        return layout
     }
 
     /// The same elements without the outer dimensions of size 1.
     var squeezed: TensorLayout {
+        var layout = self
         let count = shape.prefix { $0 == 1 }.count
-        return TensorLayout(
-            type: type, shape: Array(shape.dropFirst(count)),
-            strides: Array(strides.dropFirst(count)), storage: storage, count: self.count)
+        layout.shape.removeFirst(count)
+        layout.strides.removeFirst(count)
+        return layout
     }
 
     /// Row-major strides of a shape.

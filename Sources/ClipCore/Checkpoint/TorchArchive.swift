@@ -48,14 +48,12 @@ enum TorchArchive {
     /// Whether a TorchScript archive has an activation that OpenAI's has not: its classes keep the names
     /// of the modules that were traced, such as `GELU` or transformers' `GELUActivation`.
     private static func hasOtherGELU(_ pickle: Pickle) -> Bool {
-        for case .global(_, let name) in pickle.values {
-            if let name = pickle.string(name), name != "QuickGELU",
-                name.uppercased().contains("GELU")
-            {
-                return true
+        pickle.values.contains { value in
+            guard case .global(_, let name) = value, let name = pickle.string(name) else {
+                return false
             }
+            return name != "QuickGELU" && name.uppercased().contains("GELU")
         }
-        return false
     }
 }
 

@@ -83,13 +83,4 @@ package struct BicubicWeights: Sendable {
         let scaled = weight * Double(1 << fractionBits)
         return Int32(weight < 0 ? scaled - 0.5 : scaled + 0.5)
     }
-
-    /// A sum of weighted samples, started at ``half``, as a sample.
-    @inline(__always)
-    package static func sample(_ sum: Int32) -> UInt8 {
-        UInt8(truncatingIfNeeded: min(max(sum >> fractionBits, 0), 255))
-    }
-
-    /// One half of a sample's unit: makes the shift in ``sample(_:)`` round.
-    package static var half: Int32 { 1 << (fractionBits - 1) }
 }

@@ -119,11 +119,11 @@ final class BicubicWindow: LineConsumer {
         _ line: UnsafePointer<UInt8>, finish: (UnsafePointer<Int32>) -> Void
     ) {
         guard let vertical else { return }
-        vertical.addLine { step in
-            let sum = sums.start + step.output % vertical.capacity * sumCount
+        vertical.addLine { output, weight, isFirst, isLast in
+            let sum = sums.start + output % vertical.capacity * sumCount
             cpx_add_line(
-                line, sumCount, vertical.weights.weights[step.weight], step.isFirst ? 1 : 0, sum)
-            if step.isLast {
+                line, sumCount, vertical.weights.weights[weight], isFirst ? 1 : 0, sum)
+            if isLast {
                 finish(sum)
                 complete += 1
             }

@@ -107,12 +107,11 @@ public struct ImageDecoder: Sendable {
     ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata, profile: [UInt8]) {
         let leastSide = rule.isFast ? leastSide : nil
         do throws(ImageError) {
-            let file = try open(bytes, leastSide: leastSide)
-            return (try run(file.reader, into: consumer), file.metadata, file.profile)
+            return try run(try open(bytes, leastSide: leastSide), into: consumer)
         } catch JPEGReader.damage {
             // What becomes of damage is decided by a decoder that works as Pillow's does.
-            let file = try open(bytes, isSavingJPEG: false, leastSide: leastSide)
-            return (try run(file.reader, into: consumer), file.metadata, file.profile)
+            return try run(
+                try open(bytes, isSavingJPEG: false, leastSide: leastSide), into: consumer)
         }
     }
 
@@ -187,13 +186,14 @@ public struct ImageDecoder: Sendable {
     }
 
     private func run(
-        _ reader: any LineReader,
+        _ file: OpenFile,
         into makeConsumer: (ImageShape, ImageShape) throws(ImageError) -> any LineConsumer
-    ) throws(ImageError) -> PixelImage {
+    ) throws(ImageError) -> (image: PixelImage, metadata: ImageMetadata, profile: [UInt8]) {
+        let reader = file.reader
         let consumer = try makeConsumer(reader.shape, reader.wholeShape)
         try reader.start(rows: consumer.sourceRows, columns: consumer.sourceColumns)
         for _ in consumer.sourceRows { consumer.add(try reader.nextLine()) }
         try reader.finish()
-        return consumer.result()
+        return (consumer.result(), file.metadata, file.profile)
     }
 }

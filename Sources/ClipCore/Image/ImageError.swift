@@ -1,3 +1,5 @@
+import CImages
+
 /// Why an image could not be decoded. The description is one clause for a person, to be put after
 /// the image's name.
 public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -42,6 +44,16 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .missingLibrary(let format, _): format.rawValue
         case .unsupportedByLibrary(let library, _): library
         default: nil
+        }
+    }
+
+    /// What a codec library reports; nil when it is no error.
+    init?(_ status: cimages_status, _ message: @autoclosure () -> String) {
+        switch status {
+        case CIMAGES_OK: return nil
+        case CIMAGES_TRUNCATED: self = .truncated
+        case CIMAGES_NO_MEMORY: self = .outOfMemory
+        default: self = .corrupt(message())
         }
     }
 

@@ -22,14 +22,7 @@ public enum ImageFormat: String, CaseIterable, Sendable {
     /// The media type (IANA's registry).
     public var mediaType: String {
         switch self {
-        case .jpeg: "image/jpeg"
-        case .png: "image/png"
-        case .webP: "image/webp"
-        case .gif: "image/gif"
-        case .bmp: "image/bmp"
-        case .tiff: "image/tiff"
-        case .heic: "image/heic"
-        case .avif: "image/avif"
+        case .jpeg, .png, .webP, .gif, .bmp, .tiff, .heic, .avif: "image/\(rawValue.lowercased())"
         case .jpegXL: "image/jxl"
         case .jpeg2000: "image/jp2"
         case .raw: "application/octet-stream"

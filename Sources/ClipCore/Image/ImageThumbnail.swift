@@ -1,4 +1,4 @@
-import CWebP
+import CImages
 
 /// A small copy of an image that every browser shows: upright, in the image's own colour profile and without
 /// other metadata.

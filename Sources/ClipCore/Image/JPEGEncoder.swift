@@ -1,4 +1,4 @@
-import CJPEG
+import CImages
 import Glibc
 
 /// Writes images as JPEG files with libjpeg: 4:2:0, progressive above half a million pixels.

@@ -1,4 +1,4 @@
-import CJPEG
+import CImages
 
 /// One JPEG being decoded by libjpeg, with Pillow's choices (`JpegImagePlugin.py`, `JpegDecode.c`).
 ///
@@ -11,8 +11,7 @@ import CJPEG
 /// component at a time) 2 bytes for each stored sample, so 3 to 8 a pixel.
 final class JPEGReader: LineReader {
     /// What a saving reader throws when one that does not save should be asked.
-    static let damage = ImageError.corrupt(damaged)
-    private static let damaged = "it is damaged"
+    static let damage = ImageError.corrupt("it is damaged")
 
     let shape: ImageShape
     let wholeShape: ImageShape
@@ -21,7 +20,7 @@ final class JPEGReader: LineReader {
     private let handle: OpaquePointer
     private let limits: ImageLimits
     private let isSaving: Bool
-    private var scanLimit: Int
+    private let scanLimit: Int
 
     /// - Parameters:
     ///   - bytes: the whole file; must outlive this value
@@ -40,8 +39,8 @@ final class JPEGReader: LineReader {
         do throws(ImageError) {
             var header = cjpeg_header()
             let status = cjpeg_read_header(handle, &header)
-            if let error = Self.error(status, handle, limits, 0) { throw error }
-
+            let error = ImageError(status, String(cString: cjpeg_message(handle)))
+            if let error { throw error }
             let (width, height) = (Int(header.width), Int(header.height))
             scanLimit = limits.scans(forPixels: try limits.pixels(width: width, height: height))
             let modes: [Int32: PixelImage.Mode] = [1: .grey, 3: .rgb, 4: .cmyk]
@@ -66,15 +65,11 @@ final class JPEGReader: LineReader {
     }
 
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
-        var request = cjpeg_request()
-        request.top = UInt32(rows.lowerBound)
-        request.bottom = UInt32(rows.upperBound)
-        request.left = UInt32(columns.lowerBound)
-        request.right = UInt32(columns.upperBound)
-        request.max_scans = Int32(clamping: scanLimit)
-        request.max_memory = max(0, limits.maximumMemory)
-        request.saving = isSaving ? 1 : 0
-        request.scale = UInt32(scale)
+        var request = cjpeg_request(
+            top: UInt32(rows.lowerBound), bottom: UInt32(rows.upperBound),
+            left: UInt32(columns.lowerBound), right: UInt32(columns.upperBound),
+            max_scans: Int32(clamping: scanLimit), max_memory: max(0, limits.maximumMemory),
+            saving: isSaving ? 1 : 0, scale: UInt32(scale))
         try check(cjpeg_start(handle, &request))
     }
 
@@ -88,21 +83,14 @@ final class JPEGReader: LineReader {
         try check(cjpeg_finish(handle))
     }
 
-    private func check(_ status: cjpeg_status) throws(ImageError) {
-        if let error = Self.error(status, handle, limits, scanLimit) { throw error }
-    }
-
-    private static func error(
-        _ status: cjpeg_status, _ handle: OpaquePointer, _ limits: ImageLimits, _ scanLimit: Int
-    ) -> ImageError? {
+    private func check(_ status: cimages_status) throws(ImageError) {
         switch status {
-        case CJPEG_OK: nil
-        case CJPEG_TRUNCATED: .truncated
-        case CJPEG_TOO_MANY_SCANS: .tooManyScans(limit: scanLimit)
-        case CJPEG_NO_MEMORY: .outOfMemory
-        case CJPEG_DAMAGED: .corrupt(damaged)
-        case CJPEG_TOO_MUCH_MEMORY: .tooMuchMemory(limit: limits.maximumMemory)
-        default: .corrupt(String(cString: cjpeg_message(handle)))
+        case CIMAGES_TOO_MANY_SCANS: throw .tooManyScans(limit: scanLimit)
+        case CIMAGES_TOO_MUCH_MEMORY: throw .tooMuchMemory(limit: limits.maximumMemory)
+        case CIMAGES_DAMAGED: throw Self.damage
+        default:
+            let error = ImageError(status, String(cString: cjpeg_message(handle)))
+            if let error { throw error }
         }
     }
 }

@@ -9,34 +9,75 @@ import CCodecs
 /// | AVIF | RGB, RGBA | the primary image or first frame in 8 bits, as stored |
 /// | JPEG XL | L, LA, RGB, RGBA | the first frame in 8 bits, turned as its codestream says |
 /// | JPEG 2000 | L, LA, RGB, RGBA, CMYK, I;16 | as Pillow's `Jpeg2KDecode.c`, YCC converted |
-struct LibraryImage {
-    let reader: WholeImageReader
-    let blocks: MetadataBlocks
+final class LibraryImage {
+    private(set) var blocks = MetadataBlocks()
     /// EXIF's number for what an AVIF file says about its pixels.
-    let orientation: Int
+    private(set) var orientation = 1
+    private var shape = ImageShape(width: 0, height: 0, mode: .rgb)
+    private let format: ImageFormat
+    private let codec: ccodec
+    private var image: UnsafeMutableRawPointer?
 
     /// - Parameter bytes: the whole file; must outlive the reader
     init(
         _ bytes: UnsafeRawBufferPointer, _ format: ImageFormat, limits: ImageLimits
     ) throws(ImageError) {
-        let image = try Handle(bytes, format)
-        let (width, height) = (Int(image.header.width), Int(image.header.height))
+        try format.checkReader()
+        guard let codec = format.codec?.pointee else { throw .unsupportedFormat(format.rawValue) }
+        self.format = format
+        self.codec = codec
+        let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        var header = ccodec_header()
+        try call { codec.open(start, bytes.count, &image, &header, $0) }
+        let (width, height) = (Int(header.width), Int(header.height))
         let pixels = try limits.pixels(width: width, height: height)
-        guard let mode = PixelImage.Mode(rawValue: String(cString: image.header.mode)) else {
+        guard let mode = PixelImage.Mode(rawValue: String(cString: header.mode)) else {
             throw .unsupportedVariant(format, "pixels of this kind")
         }
-        try limits.checkMemory(pixels * (mode.bytesPerPixel + image.header.pixel_memory))
+        try limits.checkMemory(pixels * (mode.bytesPerPixel + header.pixel_memory))
         func copy(_ start: UnsafePointer<UInt8>?, _ count: Int) -> [UInt8] {
             Array(UnsafeBufferPointer(start: start, count: start == nil ? 0 : count))
         }
         blocks = MetadataBlocks(
-            exif: copy(image.header.exif, image.header.exif_count),
-            profile: copy(image.header.profile, image.header.profile_count))
-        orientation = max(1, Int(image.header.orientation))
-        reader = WholeImageReader(ImageShape(width: width, height: height, mode: mode)) {
-            (canvas) throws(ImageError) in
-            try image.decode(into: canvas)
+            exif: copy(header.exif, header.exif_count),
+            profile: copy(header.profile, header.profile_count))
+        orientation = max(1, Int(header.orientation))
+        shape = ImageShape(width: width, height: height, mode: mode)
+    }
+
+    deinit {
+        if let image { codec.close(image) }
+    }
+
+    var reader: WholeImageReader {
+        WholeImageReader(shape) { [self] canvas throws(ImageError) in
+            try call { codec.decode(image, canvas.baseAddress, $0) }
         }
+    }
+
+    private func call(
+        _ body: (UnsafeMutablePointer<CChar>) -> ccodec_status
+    ) throws(ImageError) {
+        var status = CCODEC_OK
+        let size = Int(ccodec_message_size)
+        let message = withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { text in
+            text.initialize(repeating: 0)
+            status = body(text.baseAddress!)
+            return String(cString: text.baseAddress!)
+        }
+        switch status {
+        case CCODEC_OK: return
+        case CCODEC_TRUNCATED: throw .truncated
+        case CCODEC_NO_MEMORY: throw .outOfMemory
+        case CCODEC_UNSUPPORTED where format == .jpeg2000:
+            throw .unsupportedVariant(format, message)
+        case CCODEC_UNSUPPORTED: throw .unsupportedByLibrary(Self.name(codec), message)
+        default: throw .corrupt("\(Self.name(codec)): \(message)")
+        }
+    }
+
+    private static func name(_ codec: ccodec) -> String {
+        "\(String(cString: codec.name)) \(codec.version().map { String(cString: $0) } ?? "")"
     }
 
     /// The library that reads a format and its version, such as `libheif 1.15.1`, or that it is missing; nil
@@ -44,7 +85,7 @@ struct LibraryImage {
     static func library(_ format: ImageFormat) -> String? {
         guard let codec = format.codec?.pointee else { return nil }
         return codec.load() == 0
-            ? "\(String(cString: codec.soname)) is not installed" : Handle.name(codec)
+            ? "\(String(cString: codec.soname)) is not installed" : name(codec)
     }
 
     /// See ``ImageDecoder/lacks(_:)``.
@@ -62,59 +103,6 @@ struct LibraryImage {
         let wanted = parts(reader)
         return !ImageFormat.allCases.compactMap(library).map(parts).contains {
             $0.name == wanted.name && wanted.version.lexicographicallyPrecedes($0.version)
-        }
-    }
-
-    /// An image that a library has opened.
-    private final class Handle {
-        var header = ccodec_header()
-        private let format: ImageFormat
-        private let codec: ccodec
-        private var image: UnsafeMutableRawPointer?
-
-        init(_ bytes: UnsafeRawBufferPointer, _ format: ImageFormat) throws(ImageError) {
-            try format.checkReader()
-            guard let codec = format.codec?.pointee else {
-                throw .unsupportedFormat(format.rawValue)
-            }
-            self.format = format
-            self.codec = codec
-            let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-            try call { codec.open(start, bytes.count, &image, &header, $0) }
-        }
-
-        deinit {
-            if let image { codec.close(image) }
-        }
-
-        func decode(into canvas: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
-            try call { codec.decode(image, canvas.baseAddress, $0) }
-        }
-
-        static func name(_ codec: ccodec) -> String {
-            "\(String(cString: codec.name)) \(codec.version().map { String(cString: $0) } ?? "")"
-        }
-
-        private func call(
-            _ body: (UnsafeMutablePointer<CChar>) -> ccodec_status
-        ) throws(ImageError) {
-            var status = CCODEC_OK
-            let size = Int(ccodec_message_size)
-            let message = withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { text in
-                text.initialize(repeating: 0)
-                status = body(text.baseAddress!)
-                return String(cString: text.baseAddress!)
-            }
-            switch status {
-            case CCODEC_OK: return
-            case CCODEC_TRUNCATED: throw .truncated
-            case CCODEC_NO_MEMORY: throw .outOfMemory
-            case CCODEC_UNSUPPORTED where format == .jpeg2000:
-                throw .unsupportedVariant(format, message)
-            case CCODEC_UNSUPPORTED:
-                throw .unsupportedByLibrary(Self.name(codec), message)
-            default: throw .corrupt("\(Self.name(codec)): \(message)")
-            }
         }
     }
 }

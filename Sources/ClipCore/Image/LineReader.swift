@@ -9,13 +9,6 @@ package struct ImageShape: Equatable, Sendable {
     package var mode: PixelImage.Mode
     /// `[256, 3]`, red, green and blue, in mode ``PixelImage/Mode/palette``; else empty.
     package var palette: [UInt8] = []
-
-    package init(width: Int, height: Int, mode: PixelImage.Mode, palette: [UInt8] = []) {
-        self.width = width
-        self.height = height
-        self.mode = mode
-        self.palette = palette
-    }
 }
 
 /// An image being decoded, a line at a time: so a large image need not be in memory as a whole,

@@ -22,10 +22,11 @@ struct MetadataBlocks {
         case .jpeg: readJPEG(file)
         case .png: readPNG(file)
         case .webP: readWebP(file)
-        case .tiff: readTIFF(file)
+        case .tiff: profile = TIFFDirectory(file)?.bytes(34675).map(Array.init) ?? []
         case .jpegXL: readJPEGXL(file)
         case .gif, .bmp, .heic, .avif, .jpeg2000, .raw: break
         }
+        if profile.count > Self.maximumBytes { profile = [] }
     }
 
     // MARK: JPEG
@@ -64,7 +65,6 @@ struct MetadataBlocks {
         }
         guard partCount > 0, (1...partCount).allSatisfy({ parts[$0] != nil }) else { return }
         profile = (1...partCount).flatMap { Array(parts[$0]!) }
-        if profile.count > Self.maximumBytes { profile = [] }
     }
 
     private static let xmpName = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
@@ -187,13 +187,5 @@ struct MetadataBlocks {
             }
             place = end
         }
-    }
-
-    // MARK: TIFF
-
-    private mutating func readTIFF(_ file: UnsafeRawBufferPointer) {
-        guard let directory = TIFFDirectory(file) else { return }
-        profile = directory.bytes(34675).map(Array.init) ?? []
-        if profile.count > Self.maximumBytes { profile = [] }
     }
 }

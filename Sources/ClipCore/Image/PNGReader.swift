@@ -1,4 +1,4 @@
-import CPNG
+import CImages
 
 /// One PNG being decoded by libpng, with Pillow's choices (`PngImagePlugin.py`).
 ///
@@ -31,7 +31,7 @@ final class PNGReader: LineReader {
         guard let handle = cpng_create(start, bytes.count) else { throw .outOfMemory }
         do throws(ImageError) {
             var header = cpng_header()
-            if let error = Self.error(cpng_read_header(handle, &header), handle) { throw error }
+            try Self.check(cpng_read_header(handle, &header), handle)
             let (width, height) = (Int(header.width), Int(header.height))
             _ = try limits.pixels(width: width, height: height)
             let isWide = header.bit_depth == 16
@@ -67,7 +67,7 @@ final class PNGReader: LineReader {
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
         self.columns = columns
         remaining = shape.height - rows.upperBound
-        try check(cpng_start(handle))
+        try Self.check(cpng_start(handle), handle)
         for _ in 0..<rows.lowerBound { _ = try storedLine() }
     }
 
@@ -90,7 +90,7 @@ final class PNGReader: LineReader {
 
     private func storedLine() throws(ImageError) -> UnsafePointer<UInt8> {
         var line: UnsafePointer<UInt8>?
-        try check(cpng_read_line(handle, &line))
+        try Self.check(cpng_read_line(handle, &line), handle)
         return line!
     }
 
@@ -125,16 +125,10 @@ final class PNGReader: LineReader {
         }
     }
 
-    private func check(_ status: cpng_status) throws(ImageError) {
-        if let error = Self.error(status, handle) { throw error }
-    }
-
-    private static func error(_ status: cpng_status, _ handle: OpaquePointer) -> ImageError? {
-        switch status {
-        case CPNG_OK: nil
-        case CPNG_TRUNCATED: .truncated
-        case CPNG_NO_MEMORY: .outOfMemory
-        default: .corrupt(String(cString: cpng_message(handle)))
-        }
+    private static func check(
+        _ status: cimages_status, _ handle: OpaquePointer
+    ) throws(ImageError) {
+        let error = ImageError(status, String(cString: cpng_message(handle)))
+        if let error { throw error }
     }
 }

@@ -4,9 +4,9 @@
 struct TIFFDirectory {
     private let bytes: UnsafeRawBufferPointer
     private let isBigEndian: Bool
-    private let isBigTIFF: Bool
-    private let entries: Int
-    private let count: Int
+    private var isBigTIFF = false
+    private var entries = 0
+    private var count = 0
 
     /// In the place of TIFF's 42, Panasonic writes `U\0` and Olympus `RO` or `RS`.
     private static let rawMarks: [UInt64] = [0x55, 0x4F52, 0x5352]
@@ -14,45 +14,33 @@ struct TIFFDirectory {
     /// The first directory.
     /// - Parameter isRaw: whether the marks of makers' raw files count too
     init?(_ bytes: UnsafeRawBufferPointer, isRaw: Bool = false) {
-        guard bytes.count >= 8 else { return nil }
-        let isBigEndian: Bool
-        switch (bytes[0], bytes[1]) {
-        case (0x49, 0x49): isBigEndian = false
-        case (0x4D, 0x4D): isBigEndian = true
-        default: return nil
-        }
-        func number(_ size: Int, at offset: Int) -> UInt64? {
-            Self.number(size, at: offset, in: bytes, isBigEndian: isBigEndian)
-        }
-        let isBigTIFF = number(2, at: 2) == 43
+        guard bytes.count >= 8, bytes[0] == bytes[1], bytes[0] == 0x49 || bytes[0] == 0x4D
+        else { return nil }
+        self.bytes = bytes
+        isBigEndian = bytes[0] == 0x4D
+        isBigTIFF = number(2, at: 2) == 43
         // Pillow accepts a 42 in the other byte order too.
         let marks = [42, 42 << 8] + (isRaw ? Self.rawMarks : [])
         guard isBigTIFF || marks.contains(number(2, at: 2) ?? 0),
-            let start = isBigTIFF ? number(8, at: 8) : number(4, at: 4)
+            let start = isBigTIFF ? number(8, at: 8) : number(4, at: 4), go(to: start)
         else { return nil }
-        self.init(bytes, at: start, isBigEndian: isBigEndian, isBigTIFF: isBigTIFF)
     }
 
-    private init?(
-        _ bytes: UnsafeRawBufferPointer, at start: UInt64, isBigEndian: Bool, isBigTIFF: Bool
-    ) {
-        guard let start = Int(exactly: start), start <= bytes.count,
-            let count = Self.number(
-                isBigTIFF ? 8 : 2, at: start, in: bytes, isBigEndian: isBigEndian)
-        else { return nil }
-        self.bytes = bytes
-        self.isBigEndian = isBigEndian
-        self.isBigTIFF = isBigTIFF
+    /// Goes to the directory at an offset; false where none can be.
+    private mutating func go(to offset: UInt64) -> Bool {
+        guard let start = Int(exactly: offset), start <= bytes.count,
+            let count = number(isBigTIFF ? 8 : 2, at: start)
+        else { return false }
         self.count = Int(min(count, 65_535))
         entries = start + (isBigTIFF ? 8 : 2)
+        return true
     }
 
     /// The directory that an entry points to.
     func directory(_ tag: UInt64) -> TIFFDirectory? {
-        integer(tag).flatMap {
-            TIFFDirectory(
-                bytes, at: UInt64($0), isBigEndian: isBigEndian, isBigTIFF: isBigTIFF)
-        }
+        var directory = self
+        guard let offset = integer(tag), directory.go(to: UInt64(offset)) else { return nil }
+        return directory
     }
 
     func contains(_ tag: UInt64) -> Bool { entry(tag) != nil }
@@ -116,12 +104,6 @@ struct TIFFDirectory {
     }
 
     private func number(_ size: Int, at offset: Int) -> UInt64? {
-        Self.number(size, at: offset, in: bytes, isBigEndian: isBigEndian)
-    }
-
-    private static func number(
-        _ size: Int, at offset: Int, in bytes: UnsafeRawBufferPointer, isBigEndian: Bool
-    ) -> UInt64? {
         guard offset >= 0, offset <= bytes.count - size else { return nil }
         return (0..<size).reduce(0) { sum, i in
             sum << 8 | UInt64(bytes[offset + (isBigEndian ? i : size - 1 - i)])

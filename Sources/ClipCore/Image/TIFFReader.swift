@@ -1,4 +1,4 @@
-import CTIFF
+import CImages
 import Glibc
 
 /// The first image of a TIFF, decoded by libtiff, in Pillow's modes (`OPEN_INFO` in

@@ -3,15 +3,6 @@
 /// Each source line counts for several output lines, whose sums are kept side by side: at most
 /// ``capacity`` at a time, output line n in place `n % capacity`.
 final class VerticalPass {
-    /// What a source line adds to an output line.
-    struct Step {
-        var output: Int
-        /// Where in the pass's table of weights.
-        var weight: Int
-        var isFirst: Bool
-        var isLast: Bool
-    }
-
     let weights: BicubicWeights
     let capacity: Int
     private var source: Int
@@ -31,8 +22,9 @@ final class VerticalPass {
         self.capacity = capacity
     }
 
-    /// Calls `body` for each output line that the next source line counts for, in order.
-    func addLine(_ body: (Step) -> Void) {
+    /// Calls `body` for each output line that the next source line counts for, in order, with the place of its
+    /// weight in the tables.
+    func addLine(_ body: (_ output: Int, _ weight: Int, _ isFirst: Bool, _ isLast: Bool) -> Void) {
         let sources = weights.sources
         var line = output
         while line < sources.count, sources[line].lowerBound <= source {
@@ -40,9 +32,8 @@ final class VerticalPass {
             if source < range.upperBound {
                 let isLast = source == range.upperBound - 1
                 body(
-                    Step(
-                        output: line, weight: line * weights.stride + source - range.lowerBound,
-                        isFirst: source == range.lowerBound, isLast: isLast))
+                    line, line * weights.stride + source - range.lowerBound,
+                    source == range.lowerBound, isLast)
                 if isLast { output = line + 1 }
             }
             line += 1

@@ -1,4 +1,4 @@
-import CWebP
+import CImages
 
 /// A WebP decoded by libwebp, with Pillow's choices (`WebPImagePlugin.py`, libwebp's animation
 /// decoder): RGBA when the file says at its beginning that it has alpha, else RGB; of an animation
@@ -27,12 +27,7 @@ enum WebPReader {
         }
     }
 
-    private static func check(_ status: cwebp_status) throws(ImageError) {
-        switch status {
-        case CWEBP_OK: return
-        case CWEBP_TRUNCATED: throw .truncated
-        case CWEBP_NO_MEMORY: throw .outOfMemory
-        default: throw .corrupt("libwebp found damage")
-        }
+    private static func check(_ status: cimages_status) throws(ImageError) {
+        if let error = ImageError(status, "libwebp found damage") { throw error }
     }
 }

@@ -80,13 +80,13 @@ final class WideWindow: LineConsumer {
     private func addVertically(_ line: [Double]) -> [[Double]] {
         guard let vertical else { return [] }
         var completed: [[Double]] = []
-        vertical.addLine { step in
-            let start = step.output % vertical.capacity * sumCount
-            let weight = vertical.weights.exact[step.weight]
+        vertical.addLine { output, weight, isFirst, isLast in
+            let start = output % vertical.capacity * sumCount
+            let weight = vertical.weights.exact[weight]
             for i in 0..<sumCount {
-                sums[start + i] = (step.isFirst ? 0 : sums[start + i]) + line[i] * weight
+                sums[start + i] = (isFirst ? 0 : sums[start + i]) + line[i] * weight
             }
-            if step.isLast { completed.append(sums[start..<start + sumCount].map(rounded)) }
+            if isLast { completed.append(sums[start..<start + sumCount].map(rounded)) }
         }
         return completed
     }

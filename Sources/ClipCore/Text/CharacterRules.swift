@@ -1,6 +1,26 @@
 /// Text on its way through the tokenizer: Unicode scalar values, as Python's `str` has them.
 typealias Scalars = [UInt32]
 
+extension Array {
+    /// Replaces what `match` finds at a position: where it ends, and what stands in for it. From left to right;
+    /// a replacement is not looked at again.
+    func replacingMatches(_ match: (Int) -> (end: Int, value: [Element])?) -> [Element] {
+        var result: [Element] = []
+        result.reserveCapacity(count)
+        var position = 0
+        while position < count {
+            if let (end, value) = match(position) {
+                result += value
+                position = end
+            } else {
+                result.append(self[position])
+                position += 1
+            }
+        }
+        return result
+    }
+}
+
 /// What Python's `str`, its `re` and the `regex` module say of a character, said with the Unicode
 /// data of Swift's standard library.
 ///
@@ -16,13 +36,8 @@ enum CharacterRules {
 
     /// `\s` of the `regex` module: the property White_Space, which has not changed in years.
     static func isWhiteSpace(_ value: UInt32) -> Bool {
-        switch value {
-        case 0x09...0x0D, 0x20, 0x85, 0xA0, 0x1680, 0x2000...0x200A, 0x2028, 0x2029, 0x202F,
-            0x205F, 0x3000:
-            return true
-        default:
-            return false
-        }
+        if value < 0x80 { return (0x09...0x0D).contains(value) || value == 0x20 }
+        return scalar(value).properties.isWhitespace
     }
 
     /// `str.isspace`, by which `str.strip` and `\s` of Python's own `re` go: the information
@@ -81,18 +96,12 @@ enum CharacterRules {
 
     /// A cased letter stands before and none behind, case-ignorable characters left aside.
     private static func isFinalSigma(_ text: Scalars, _ index: Int) -> Bool {
-        guard let before = text[..<index].last(where: { !isCaseIgnorable($0) }), isCased(before)
-        else { return false }
-        guard let after = text[(index + 1)...].first(where: { !isCaseIgnorable($0) })
-        else { return true }
-        return !isCased(after)
-    }
-
-    private static func isCased(_ value: UInt32) -> Bool {
-        scalar(value).properties.isCased
-    }
-
-    private static func isCaseIgnorable(_ value: UInt32) -> Bool {
-        scalar(value).properties.isCaseIgnorable
+        let isIgnorable = { scalar($0).properties.isCaseIgnorable }
+        let before = text[..<index].last { !isIgnorable($0) }
+        let after = text[(index + 1)...].first { !isIgnorable($0) }
+        func isCased(_ value: UInt32?) -> Bool {
+            value.map { scalar($0).properties.isCased } == true
+        }
+        return isCased(before) && !isCased(after)
     }
 }

@@ -76,7 +76,7 @@ public struct ClipTokenizer: Tokenizer {
     public func encode(_ text: String, contextLength: Int = 77) -> Tokens {
         let room = max(contextLength, 2) - 1
         let scalars = TextCleaning.openAI.clean(text.unicodeScalars.map(\.value))
-        var splitter = WordSplitter(scalars, markers)
+        var splitter = WordSplitter(text: scalars, markers: markers)
         var ids = [Self.startOfText]
         // What follows the context changes nothing, so it need not be encoded.
         while ids.count <= room, let word = splitter.next() {
@@ -113,14 +113,9 @@ struct WordSplitter {
         case letter, number, separator, other
     }
 
-    private let text: Scalars
-    private let markers: ClipTokenizer.Markers
-    private var position = 0
-
-    init(_ text: Scalars, _ markers: ClipTokenizer.Markers) {
-        self.text = text
-        self.markers = markers
-    }
+    let text: Scalars
+    let markers: ClipTokenizer.Markers
+    var position = 0
 
     mutating func next() -> Word? {
         while position < text.count {
@@ -306,12 +301,11 @@ extension Vocabulary {
         // the queue that disagrees with it is out of date.
         var merged = [UInt16](repeating: 0, count: count)
         var queue = MinimumQueue()
-        for position in 0..<(count - 1) {
-            merged[position] = merge(symbols[position], symbols[position + 1])
-            if merged[position] != 0 {
-                queue.insert(UInt64(merged[position]) << 32 | UInt64(position))
-            }
+        func offer(_ left: Int, _ right: Int) {
+            merged[left] = merge(symbols[left], symbols[right])
+            if merged[left] != 0 { queue.insert(UInt64(merged[left]) << 32 | UInt64(left)) }
         }
+        for position in 0..<(count - 1) { offer(position, position + 1) }
 
         while let first = queue.popMinimum() {
             let position = Int(first & 0xFFFF_FFFF)
@@ -325,18 +319,10 @@ extension Vocabulary {
             merged[position] = 0
             if after < count {
                 previous[after] = Int32(position)
-                merged[position] = merge(id, symbols[after])
-                if merged[position] != 0 {
-                    queue.insert(UInt64(merged[position]) << 32 | UInt64(position))
-                }
+                offer(position, after)
             }
             let before = Int(previous[position])
-            if before >= 0 {
-                merged[before] = merge(symbols[before], id)
-                if merged[before] != 0 {
-                    queue.insert(UInt64(merged[before]) << 32 | UInt64(before))
-                }
-            }
+            if before >= 0 { offer(before, position) }
         }
 
         var position = 0

@@ -19,21 +19,21 @@ package enum TextCleaning: Equatable, Sendable {
         case .none: return text
         case .openAI:
             return CharacterRules.lowercased(
-                Self.strip(Self.collapse(Self.basic(text), CharacterRules.isWhiteSpace)))
+                Self.words(Self.basic(text), CharacterRules.isWhiteSpace))
         case .openCLIP(let kind):
-            let basic = Scalars(Self.basic(text))
+            let basic = Self.basic(text)
             switch kind {
             case .canonicalize:
                 let plain = basic.compactMap {
                     $0 == 0x5F ? 0x20 : Self.isPunctuation($0) ? nil : $0
                 }
-                return Self.words(CharacterRules.lowercased(plain))
+                return Self.words(CharacterRules.lowercased(plain)[...])
             case .lower: return CharacterRules.lowercased(Self.words(basic))
             case .whitespace: return Self.words(basic)
             }
         case .sigLIP:
             return Self.words(
-                CharacterRules.lowercased(text).filter { !Self.isPunctuation($0) })
+                CharacterRules.lowercased(text).filter { !Self.isPunctuation($0) }[...])
         case .lowercase:
             // Character by character, so that no sigma is a final one.
             return text.flatMap { $0 == 0x3A3 ? [0x3C3] : CharacterRules.lowercased([$0]) }
@@ -44,12 +44,17 @@ package enum TextCleaning: Equatable, Sendable {
     private static func basic(_ text: Scalars) -> ArraySlice<UInt32> {
         let fixed = TextRepair.fixText(text)
         let plain = CharacterReferences.unescape(CharacterReferences.unescape(fixed))
-        return strip(plain[...])
+        guard let first = plain.firstIndex(where: { !CharacterRules.isPythonSpace($0) }),
+            let last = plain.lastIndex(where: { !CharacterRules.isPythonSpace($0) })
+        else { return [] }
+        return plain[first...last]
     }
 
-    /// `" ".join(text.split())`.
-    private static func words(_ text: Scalars) -> Scalars {
-        strip(collapse(text[...], CharacterRules.isPythonSpace))
+    /// `" ".join(text.split())`, which is `re.sub(r"\s+", " ", text)` for a text that is stripped.
+    private static func words(
+        _ text: ArraySlice<UInt32>, _ isSpace: (UInt32) -> Bool = CharacterRules.isPythonSpace
+    ) -> Scalars {
+        Scalars(text.split(whereSeparator: isSpace).joined(separator: [0x20]))
     }
 
     /// Python's `string.punctuation`.
@@ -60,45 +65,7 @@ package enum TextCleaning: Equatable, Sendable {
         }
     }
 
-    /// `str.strip`.
-    private static func strip(_ text: ArraySlice<UInt32>) -> ArraySlice<UInt32> {
-        guard let first = text.firstIndex(where: { !CharacterRules.isPythonSpace($0) }),
-            let last = text.lastIndex(where: { !CharacterRules.isPythonSpace($0) })
-        else { return [] }
-        return text[first...last]
-    }
-
-    private static func strip(_ text: Scalars) -> Scalars { Scalars(strip(text[...])) }
-
-    /// Replaces each run of white space by one space.
-    private static func collapse(
-        _ text: ArraySlice<UInt32>, _ isSpace: (UInt32) -> Bool
-    ) -> Scalars {
-        var result = Scalars()
-        result.reserveCapacity(text.count)
-        var isInside = false
-        for value in text {
-            if isSpace(value) {
-                if !isInside { result.append(0x20) }
-                isInside = true
-            } else {
-                result.append(value)
-                isInside = false
-            }
-        }
-        return result
-    }
-
     static func utf8(_ text: ArraySlice<UInt32>) -> [UInt8] {
-        var result: [UInt8] = []
-        result.reserveCapacity(text.count)
-        for value in text {
-            if value < 0x80 {
-                result.append(UInt8(value))
-            } else {
-                result.append(contentsOf: CharacterRules.scalar(value).utf8)
-            }
-        }
-        return result
+        text.flatMap { CharacterRules.scalar($0).utf8 }
     }
 }

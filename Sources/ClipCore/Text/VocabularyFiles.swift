@@ -7,7 +7,7 @@ enum VocabularyFiles {
     ///   part of the program.
     /// - Throws: ``CheckpointError`` when one of them holds another vocabulary than OpenAI's.
     static func check(_ folder: String) throws(CheckpointError) {
-        let readers: [(String, ([[UInt8]], UnsafeRawBufferPointer) -> Bool)] = [
+        let readers: [(String, ([[UInt8]], UnsafeRawBufferPointer) throws -> Bool)] = [
             ("tokenizer.json", isTokenizer), ("vocab.json", isVocabulary),
             ("merges.txt", areMerges),
         ]
@@ -17,7 +17,7 @@ enum VocabularyFiles {
             guard FileManager.default.fileExists(atPath: path) else { continue }
             if spellings.isEmpty { spellings = Vocabulary().spellings }
             let file = try MappedFile(path: path)
-            guard isOpenAI(spellings, file.bytes) else {
+            guard (try? isOpenAI(spellings, file.bytes)) == true else {
                 throw CheckpointError(
                     file: path,
                     fault:
@@ -28,62 +28,54 @@ enum VocabularyFiles {
     }
 
     /// `{"model": {"vocab": …, "merges": …}}`
-    private static func isTokenizer(_ spellings: [[UInt8]], _ bytes: UnsafeRawBufferPointer) -> Bool
-    {
+    private static func isTokenizer(
+        _ spellings: [[UInt8]], _ bytes: UnsafeRawBufferPointer
+    ) throws(JSONScanner.Fault) -> Bool {
         var (vocabulary, merges): (UnsafeRawBufferPointer?, UnsafeRawBufferPointer?)
-        do {
-            var scanner = JSONScanner(bytes)
+        var scanner = JSONScanner(bytes)
+        try scanner.object { (name, scanner) throws(JSONScanner.Fault) in
+            guard name == Array("model".utf8) else {
+                try scanner.value()
+                return
+            }
             try scanner.object { (name, scanner) throws(JSONScanner.Fault) in
-                guard name == Array("model".utf8) else {
-                    try scanner.value()
-                    return
-                }
-                try scanner.object { (name, scanner) throws(JSONScanner.Fault) in
-                    let value = try scanner.value()
-                    if name == Array("vocab".utf8) { vocabulary = value }
-                    if name == Array("merges".utf8) { merges = value }
-                }
+                let value = try scanner.value()
+                if name == Array("vocab".utf8) { vocabulary = value }
+                if name == Array("merges".utf8) { merges = value }
             }
-            guard let vocabulary, let merges, isVocabulary(spellings, vocabulary) else {
-                return false
-            }
-            // "a b" in older files, ["a", "b"] in newer ones.
-            var (next, isEqual) = (Vocabulary.firstMerge, true)
-            scanner = JSONScanner(merges)
-            try scanner.array { (scanner) throws(JSONScanner.Fault) in
-                var merge: [UInt8] = []
-                if try scanner.peek() == UInt8(ascii: "\"") {
-                    merge = try scanner.string()
-                } else {
-                    try scanner.array { (scanner) throws(JSONScanner.Fault) in
-                        merge += try (merge.isEmpty ? [] : [UInt8(ascii: " ")]) + scanner.string()
-                    }
-                }
-                isEqual = isEqual && isMerge(next, spellings, merge[...])
-                next += 1
-            }
-            return isEqual && next == Vocabulary.firstMerge + Vocabulary.mergeCount
-        } catch {
+        }
+        guard let vocabulary, let merges, try isVocabulary(spellings, vocabulary) else {
             return false
         }
+        // "a b" in older files, ["a", "b"] in newer ones.
+        var (next, isEqual) = (Vocabulary.firstMerge, true)
+        scanner = JSONScanner(merges)
+        try scanner.array { (scanner) throws(JSONScanner.Fault) in
+            var merge: [UInt8] = []
+            if try scanner.peek() == UInt8(ascii: "\"") {
+                merge = try scanner.string()
+            } else {
+                try scanner.array { (scanner) throws(JSONScanner.Fault) in
+                    merge += try (merge.isEmpty ? [] : [UInt8(ascii: " ")]) + scanner.string()
+                }
+            }
+            isEqual = isEqual && isMerge(next, spellings, merge[...])
+            next += 1
+        }
+        return isEqual && next == Vocabulary.firstMerge + Vocabulary.mergeCount
     }
 
     /// `{"!": 0, …}`
-    private static func isVocabulary(_ spellings: [[UInt8]], _ bytes: UnsafeRawBufferPointer)
-        -> Bool
-    {
+    private static func isVocabulary(
+        _ spellings: [[UInt8]], _ bytes: UnsafeRawBufferPointer
+    ) throws(JSONScanner.Fault) -> Bool {
         var (count, isEqual) = (0, true)
-        do {
-            var scanner = JSONScanner(bytes)
-            try scanner.object { (name, scanner) throws(JSONScanner.Fault) in
-                let id = Int(exactly: try scanner.number())
-                isEqual =
-                    isEqual
-                    && id.map { spellings.indices.contains($0) && spellings[$0] == name } == true
-                count += 1
-            }
-        } catch {
-            return false
+        var scanner = JSONScanner(bytes)
+        try scanner.object { (name, scanner) throws(JSONScanner.Fault) in
+            let id = Int(exactly: try scanner.number())
+            let isToken = id.map { spellings.indices.contains($0) && spellings[$0] == name }
+            isEqual = isEqual && isToken == true
+            count += 1
         }
         return isEqual && count == spellings.count
     }

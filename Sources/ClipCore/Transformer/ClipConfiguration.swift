@@ -206,49 +206,40 @@ public struct ClipConfiguration: Sendable, Equatable {
     /// The vision tower's tensors by OpenAI's names, with their shapes.
     package var visionTensors: [(name: String, shape: [Int])] {
         let width = vision.width
-        if architecture == .sigLIP {
-            return [
-                ("visual.conv1.weight", [width, 3, patchSize, patchSize]),
-                ("visual.conv1.bias", [width]),
-                ("visual.positional_embedding", [imageSequenceLength, width]),
-            ] + Self.blocks("visual.transformer", vision) + [
-                ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
-                ("visual.attn_pool.latent", [width]),
+        let pool = Self.block(vision).filter { !$0.name.hasPrefix("ln_1.") }
+        let ends: [(name: String, shape: [Int])] =
+            architecture == .clip
+            ? [
+                ("visual.class_embedding", [width]), ("visual.ln_pre.weight", [width]),
+                ("visual.ln_pre.bias", [width]), ("visual.proj", [width, embeddingDimension]),
             ]
-                + Self.block(vision).filter { !$0.0.hasPrefix("ln_1.") }
-                .map { ("visual.attn_pool.\($0.0)", $0.1) }
-        }
+            : [("visual.conv1.bias", [width]), ("visual.attn_pool.latent", [width])]
+                + pool.map { ("visual.attn_pool.\($0.name)", $0.shape) }
         return [
             ("visual.conv1.weight", [width, 3, patchSize, patchSize]),
-            ("visual.class_embedding", [width]),
             ("visual.positional_embedding", [imageSequenceLength, width]),
-            ("visual.ln_pre.weight", [width]), ("visual.ln_pre.bias", [width]),
-        ] + Self.blocks("visual.transformer", vision) + [
             ("visual.ln_post.weight", [width]), ("visual.ln_post.bias", [width]),
-            ("visual.proj", [width, embeddingDimension]),
-        ]
+        ] + ends + Self.blocks("visual.transformer", vision)
     }
 
     /// The text tower's tensors by OpenAI's names, with their shapes.
     package var textTensors: [(name: String, shape: [Int])] {
         let width = text.width
+        let projection: [(name: String, shape: [Int])] =
+            architecture == .clip
+            ? [("text_projection", [width, embeddingDimension])]
+            : [
+                ("text_projection.weight", [embeddingDimension, width]),
+                ("text_projection.bias", [embeddingDimension]),
+            ]
         return [
             ("token_embedding.weight", [vocabularySize, width]),
             ("positional_embedding", [contextLength, width]),
-        ] + Self.blocks("transformer", text) + [
             ("ln_final.weight", [width]), ("ln_final.bias", [width]),
-        ]
-            + (architecture == .clip
-                ? [("text_projection", [width, embeddingDimension])]
-                : !projectsTexts
-                    ? []
-                    : [
-                        ("text_projection.weight", [embeddingDimension, width]),
-                        ("text_projection.bias", [embeddingDimension]),
-                    ])
+        ] + (projectsTexts ? projection : []) + Self.blocks("transformer", text)
     }
 
-    private static func block(_ tower: Transformer) -> [(String, [Int])] {
+    private static func block(_ tower: Transformer) -> [(name: String, shape: [Int])] {
         let (width, hidden) = (tower.width, tower.hiddenWidth)
         return [
             ("ln_1.weight", [width]), ("ln_1.bias", [width]),
@@ -264,7 +255,7 @@ public struct ClipConfiguration: Sendable, Equatable {
         _ prefix: String, _ tower: Transformer
     ) -> [(name: String, shape: [Int])] {
         (0..<tower.layers).flatMap { layer in
-            block(tower).map { ("\(prefix).resblocks.\(layer).\($0.0)", $0.1) }
+            block(tower).map { ("\(prefix).resblocks.\(layer).\($0.name)", $0.shape) }
         }
     }
 }

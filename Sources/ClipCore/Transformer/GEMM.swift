@@ -2,32 +2,13 @@ import CKernels
 import COpenBLAS
 import Dispatch
 
-/// What a linear layer does with its product `y = x Wᵀ + b`.
-enum Epilogue: Equatable {
-    /// `out = y`
-    case store
-    /// `out += y`: the end of a residual branch.
-    case add
-    /// `out = activation(y)`
-    case activate(Activation)
-
-    var kernel: ck_epilogue {
-        switch self {
-        case .store: CK_STORE
-        case .add: CK_ADD
-        case .activate(.quickGELU): CK_APPLY_QUICK_GELU
-        case .activate(.gelu): CK_APPLY_GELU
-        case .activate(.geluTanh): CK_APPLY_GELU_TANH
-        }
-    }
-}
-
 extension Activation {
-    var kernel: ck_activation {
+    /// What a linear layer does with its product `y = x Wᵀ + b`: `out = activation(y)`.
+    var epilogue: ck_epilogue {
         switch self {
-        case .quickGELU: CK_QUICK_GELU
-        case .gelu: CK_GELU
-        case .geluTanh: CK_GELU_TANH
+        case .quickGELU: CK_APPLY_QUICK_GELU
+        case .gelu: CK_APPLY_GELU
+        case .geluTanh: CK_APPLY_GELU_TANH
         }
     }
 }
@@ -52,7 +33,7 @@ enum GEMM {
     /// - Parameter int8: room for the activations, for layers whose weights are int8.
     static func linear(
         _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
-        to out: UnsafeMutablePointer<Float>, epilogue: Epilogue = .store,
+        to out: UnsafeMutablePointer<Float>, epilogue: ck_epilogue = CK_STORE,
         int8: Int8Scratch? = nil
     ) {
         switch layer.weight {
@@ -66,7 +47,7 @@ enum GEMM {
         case .float(let weight):
             linear(
                 x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
-                accumulate: epilogue == .add)
+                accumulate: epilogue == CK_ADD)
         case .half(let weight, let threads):
             // Whole tiles of outputs, and no part too small to be worth waking a thread.
             let part =
@@ -78,15 +59,10 @@ enum GEMM {
                 ck_linear_half(
                     x, rows, weight + 2 * start * layer.inputs, layer.inputs,
                     min(part, layer.outputs - start), out + start, layer.outputs,
-                    epilogue == .add, ck_isa_in_use())
+                    epilogue == CK_ADD, ck_isa_in_use())
             }
         }
-        guard let bias = layer.bias else { return }
-        switch epilogue {
-        case .store, .add: ck_add_bias(out, rows, layer.outputs, bias)
-        case .activate(let activation):
-            ck_bias_activation(out, rows, layer.outputs, bias, activation.kernel)
-        }
+        if let bias = layer.bias { ck_bias_activation(out, rows, layer.outputs, bias, epilogue) }
     }
 
     /// A linear layer after a layer norm.
@@ -94,7 +70,7 @@ enum GEMM {
     static func linear(
         norm: NormWeights, _ x: UnsafePointer<Float>, rows: Int, _ layer: LinearWeights,
         normed: UnsafeMutablePointer<Float>, to out: UnsafeMutablePointer<Float>,
-        epilogue: Epilogue = .store, int8: Int8Scratch? = nil
+        epilogue: ck_epilogue = CK_STORE, int8: Int8Scratch? = nil
     ) {
         if case .int8(let matrix) = layer.weight, let int8 {
             matrix.linear(
@@ -113,8 +89,7 @@ enum GEMM {
         cblas_sgemm(
             CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows), blasint(outputs),
             blasint(inputs), 1, x, blasint(inputs), weight, blasint(inputs), accumulate ? 1 : 0,
-            out,
-            blasint(outputs))
+            out, blasint(outputs))
     }
 
     /// `out = x P`. x: `[rows, inputs]`  P: `[inputs, outputs]`  out: `[rows, outputs]`

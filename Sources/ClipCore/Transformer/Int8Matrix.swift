@@ -54,7 +54,7 @@ struct Int8Matrix: @unchecked Sendable {
     /// - Parameter norm: the layer norm that goes before it, if one does.
     func linear(
         _ x: UnsafePointer<Float>, rows: Int, norm: NormWeights? = nil,
-        bias: UnsafePointer<Float>?, to out: UnsafeMutablePointer<Float>, epilogue: Epilogue,
+        bias: UnsafePointer<Float>?, to out: UnsafeMutablePointer<Float>, epilogue: ck_epilogue,
         _ scratch: Int8Scratch
     ) {
         precondition(matrix.inputs <= scratch.width)
@@ -73,7 +73,7 @@ struct Int8Matrix: @unchecked Sendable {
                     }
                     ck_int8_linear(
                         activations, count, matrix, bias, out + start * outputs,
-                        epilogue.kernel)
+                        epilogue)
                 }
             }
         }
@@ -131,9 +131,5 @@ package enum Outliers {
         // Normalised values rarely exceed three deviations.
         let reach = (0..<width).map { 3 * abs(weight[$0]) + abs(bias[$0]) }.sorted()
         return reach[width - 1] > factor * reach[width / 2]
-    }
-
-    static func areBehind(_ norm: NormWeights, width: Int) -> Bool {
-        areBehind(weight: norm.weight, bias: norm.bias, width: width)
     }
 }

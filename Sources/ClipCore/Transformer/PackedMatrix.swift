@@ -55,13 +55,13 @@ struct PackedMatrix: @unchecked Sendable {
     /// x: `[rows, inputs]`, dense  bias: `[outputs]`  out: `[rows, outputs]`
     func linear(
         _ x: UnsafePointer<Float>, rows: Int, bias: UnsafePointer<Float>?,
-        to out: UnsafeMutablePointer<Float>, epilogue: Epilogue
+        to out: UnsafeMutablePointer<Float>, epilogue: ck_epilogue
     ) {
         withUnsafePointer(to: matrix) { matrix in
             for start in stride(from: 0, to: rows, by: Self.rowsAtOnce) {
                 ck_float_linear(
                     x + start * self.matrix.inputs, min(Self.rowsAtOnce, rows - start), matrix,
-                    bias, out + start * self.matrix.outputs, epilogue.kernel)
+                    bias, out + start * self.matrix.outputs, epilogue)
             }
         }
     }

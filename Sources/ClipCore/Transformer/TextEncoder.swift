@@ -103,17 +103,12 @@ public final class TextEncoder: Sendable {
                 ? tokens.count <= configuration.contextLength
                 : tokens.count == configuration.contextLength
         else {
-            throw CheckpointError(
-                file: checkpoint.path,
-                fault:
-                    "has room for \(configuration.contextLength) tokens, the text has \(tokens.count)"
-            )
+            throw failure(
+                "has room for \(configuration.contextLength) tokens, the text has \(tokens.count)")
         }
         guard Int(highest) < configuration.vocabularySize else {
-            throw CheckpointError(
-                file: checkpoint.path,
-                fault:
-                    "has a vocabulary of \(configuration.vocabularySize) tokens, the text has the token \(highest); it was trained with another tokenizer"
+            throw failure(
+                "has a vocabulary of \(configuration.vocabularySize) tokens, the text has the token \(highest); it was trained with another tokenizer"
             )
         }
 
@@ -143,10 +138,12 @@ public final class TextEncoder: Sendable {
             }
         }[0]
         guard ck_all_finite(embedding, embedding.count) else {
-            throw CheckpointError(
-                file: checkpoint.path,
-                fault: "is corrupt: its weights give an embedding that is not finite")
+            throw failure("is corrupt: its weights give an embedding that is not finite")
         }
         return embedding
+    }
+
+    private func failure(_ fault: String) -> CheckpointError {
+        CheckpointError(file: checkpoint.path, fault: fault)
     }
 }

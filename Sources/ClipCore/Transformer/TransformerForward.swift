@@ -27,7 +27,10 @@ enum TransformerForward {
             GEMM.linear(
                 norm: block.ln1, scratch.x, rows: rows, block.inProj, normed: scratch.normed,
                 to: scratch.qkv, int8: scratch.int8)
-            attention(tower, sequences: sequences, length: length, causal: causal, scratch)
+            attend(
+                scratch.qkv, queryStride: 3 * tower.width, count: length,
+                keys: scratch.qkv + tower.width, stride: 3 * tower.width, tower,
+                sequences: sequences, length: length, causal: causal, scratch)
             finish(block, tower, rows: rows, scratch)
         }
         if let pooled, let last = blocks.last {
@@ -47,14 +50,14 @@ enum TransformerForward {
             let x = scratch.x + start * tower.width
             let normed = scratch.normed + start * tower.width
             GEMM.linear(
-                normed, rows: count, block.outProj, to: x, epilogue: .add,
+                normed, rows: count, block.outProj, to: x, epilogue: CK_ADD,
                 int8: scratch.int8)
             GEMM.linear(
                 norm: block.ln2, x, rows: count, block.cFc, normed: normed,
-                to: scratch.hidden, epilogue: .activate(tower.activation),
+                to: scratch.hidden, epilogue: tower.activation.epilogue,
                 int8: scratch.int8)
             GEMM.linear(
-                scratch.hidden, rows: count, block.cProj, to: x, epilogue: .add,
+                scratch.hidden, rows: count, block.cProj, to: x, epilogue: CK_ADD,
                 int8: scratch.int8)
         }
     }
@@ -75,7 +78,9 @@ enum TransformerForward {
         GEMM.linear(
             norm: block.ln1, scratch.x, rows: sequences, block.inProj.outputs(0..<width),
             normed: scratch.normed, to: queries, int8: scratch.int8)
-        attendOnce(queries, stride: width, tower, sequences: sequences, length: length, scratch)
+        attend(
+            queries, queryStride: width, count: 1, keys: scratch.qkv, stride: 2 * width, tower,
+            sequences: sequences, length: length, causal: false, scratch)
         finish(block, tower, rows: sequences, scratch)
     }
 
@@ -99,7 +104,9 @@ enum TransformerForward {
         GEMM.linear(
             latent, rows: 1, block.inProj.outputs(0..<width), to: query,
             int8: scratch.int8)
-        attendOnce(query, stride: 0, tower, sequences: sequences, length: length, scratch)
+        attend(
+            query, queryStride: 0, count: 1, keys: scratch.qkv, stride: 2 * width, tower,
+            sequences: sequences, length: length, causal: false, scratch)
         // No residual goes into the pooled token.
         scratch.x.update(repeating: 0, count: sequences * width)
         finish(block, tower, rows: sequences, scratch)
@@ -116,54 +123,31 @@ enum TransformerForward {
             to: scratch.qkv, int8: scratch.int8)
     }
 
-    /// Attention of one query for each sequence to `scratch.normed`, `[sequences, width]`.
-    /// queries: `[sequences, width]`, `stride` elements between rows
-    private static func attendOnce(
-        _ queries: UnsafePointer<Float>, stride: Int, _ tower: ClipConfiguration.Transformer,
-        sequences: Int, length: Int, _ scratch: TransformerScratch
-    ) {
-        let width = tower.width
-        let shape = ck_attention_shape(
-            count: 1, length: length, width: tower.headWidth, query_stride: stride,
-            stride: 2 * width, out_stride: width, causal: false, isa: ck_isa_in_use())
-        for sequence in 0..<sequences {
-            let keys = scratch.qkv + sequence * length * 2 * width
-            attend(
-                shape, tower, queries: queries + sequence * stride, keys: keys,
-                values: keys + width, to: scratch.normed + sequence * width, scratch)
-        }
-    }
-
-    /// All heads of one sequence; each has its columns of queries, keys, values and `out`.
+    /// Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2) of `count` queries a
+    /// sequence, to `scratch.normed`, `[sequences × count, width]`. Each head has its columns of all.
+    /// queries: `[sequences × count, width]`, `queryStride` elements between rows
+    /// keys: `[sequences × length, 2 × width]`, keys and values, `stride` elements between rows
     private static func attend(
-        _ shape: ck_attention_shape, _ tower: ClipConfiguration.Transformer,
-        queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
-        to out: UnsafeMutablePointer<Float>, _ scratch: TransformerScratch
-    ) {
-        withUnsafePointer(to: shape) { shape in
-            for column in stride(from: 0, to: tower.width, by: tower.headWidth) {
-                ck_attention(
-                    shape, queries + column, keys + column, values + column, scratch.attention,
-                    out + column)
-            }
-        }
-    }
-
-    /// Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2), from `scratch.qkv`
-    /// to `scratch.normed`. A row of `qkv` holds queries, keys and values, each head by head.
-    private static func attention(
-        _ tower: ClipConfiguration.Transformer, sequences: Int, length: Int, causal: Bool,
-        _ scratch: TransformerScratch
+        _ queries: UnsafePointer<Float>, queryStride: Int, count: Int,
+        keys: UnsafePointer<Float>, stride: Int, _ tower: ClipConfiguration.Transformer,
+        sequences: Int, length: Int, causal: Bool, _ scratch: TransformerScratch
     ) {
         let width = tower.width
         let shape = ck_attention_shape(
-            count: length, length: length, width: tower.headWidth, query_stride: 3 * width,
-            stride: 3 * width, out_stride: width, causal: causal, isa: ck_isa_in_use())
-        for sequence in 0..<sequences {
-            let queries = scratch.qkv + sequence * length * 3 * width
-            attend(
-                shape, tower, queries: queries, keys: queries + width, values: queries + 2 * width,
-                to: scratch.normed + sequence * length * width, scratch)
+            count: count, length: length, width: tower.headWidth, query_stride: queryStride,
+            stride: stride, out_stride: width, causal: causal, isa: ck_isa_in_use())
+        withUnsafePointer(to: shape) { shape in
+            for sequence in 0..<sequences {
+                let queries = queries + sequence * count * queryStride
+                let keys = keys + sequence * length * stride
+                let out = scratch.normed + sequence * count * width
+                for head in 0..<tower.heads {
+                    let column = head * tower.headWidth
+                    ck_attention(
+                        shape, queries + column, keys + column, keys + width + column,
+                        scratch.attention, out + column)
+                }
+            }
         }
     }
 }

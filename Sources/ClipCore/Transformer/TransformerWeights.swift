@@ -1,35 +1,17 @@
 import CKernels
 
-/// Weights of one tower in fp32, in one allocation. Immutable once loaded, so threads share it.
+/// Weights of one tower in fp32. Immutable once loaded, so threads share it.
 ///
 /// A matrix is kept as upstream keeps it, `W: [out, in]` row-major, and used as `y = x Wᵀ + b`.
 final class WeightBuffer: Sendable {
-    private nonisolated(unsafe) let storage: UnsafeMutableBufferPointer<Float>
-    private nonisolated(unsafe) var used = 0
+    private nonisolated(unsafe) var tensors: [PackedStorage] = []
 
-    /// - Parameter count: fp32 elements.
-    init(count: Int) {
-        // 64 bytes: a cache line, and the widest SIMD register.
-        let raw = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: max(count, 1) * 4, alignment: 64)
-        storage = raw.bindMemory(to: Float.self)
-    }
-
-    deinit {
-        storage.deallocate()
-    }
-
-    /// Elements that a tensor takes here: the next one starts on a cache line again.
-    fileprivate static func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 }
-
-    /// Loads a tensor behind those loaded before.
     fileprivate func append(_ tensor: Tensor) throws(CheckpointError) -> UnsafePointer<Float> {
-        let count = tensor.count
-        precondition(used + count <= storage.count)
-        let part = UnsafeMutableBufferPointer(rebasing: storage[used..<used + count])
-        try tensor.copy(to: part)
-        used += Self.padded(count)
-        return UnsafePointer(part.baseAddress!)
+        let storage = PackedStorage(byteCount: 4 * tensor.count)
+        let floats = storage.base.bindMemory(to: Float.self, capacity: tensor.count)
+        try tensor.copy(to: UnsafeMutableBufferPointer(start: floats, count: tensor.count))
+        tensors.append(storage)
+        return UnsafePointer(floats)
     }
 }
 
@@ -107,9 +89,9 @@ enum MatrixStorage {
     case integers(ck_int8_kind)
 }
 
-/// Loads the tensors of a tower in order into one buffer.
+/// Loads the tensors of a tower.
 struct WeightLoader {
-    let buffer: WeightBuffer
+    let buffer = WeightBuffer()
     private let tensors: [String: Tensor]
     private let storage: MatrixStorage
     private let epsilon: Float
@@ -127,17 +109,12 @@ struct WeightLoader {
         storage: MatrixStorage
     ) throws(CheckpointError) {
         var tensors: [String: Tensor] = [:]
-        var capacity = 0
         for (name, shape) in shapes {
-            let tensor = try checkpoint.tensor(name, shape: shape)
-            capacity += WeightBuffer.padded(tensor.count)
-            tensors[name] = tensor
+            tensors[name] = try checkpoint.tensor(name, shape: shape)
         }
         self.tensors = tensors
         self.epsilon = epsilon
         self.storage = storage
-        // Memory that is allocated but never written to costs nothing.
-        buffer = WeightBuffer(count: capacity)
     }
 
     /// Loads one of the tensors that were asked for.
@@ -213,8 +190,8 @@ struct WeightLoader {
         let (width, hidden) = (tower.width, tower.hiddenWidth)
         let ln1 = try norm(ln1)
         let ln2 = try norm("\(name).ln_2")
-        let isWide1 = Outliers.areBehind(ln1, width: width)
-        let isWide2 = Outliers.areBehind(ln2, width: width)
+        let isWide1 = Outliers.areBehind(weight: ln1.weight, bias: ln1.bias, width: width)
+        let isWide2 = Outliers.areBehind(weight: ln2.weight, bias: ln2.bias, width: width)
         return BlockWeights(
             ln1: ln1,
             inProj: try linear(

@@ -3,6 +3,13 @@ import ClipCore
 /// The rule of ``Resampler`` in the fewest words: the whole picture, a sample at a time. It is the
 /// algorithmic reference that the production path is tested against, and is used nowhere else.
 enum NaiveResampler {
+    /// Half a unit of a sample makes the shift round.
+    private static let half: Int32 = 1 << (BicubicWeights.fractionBits - 1)
+
+    private static func byte(_ sum: Int32) -> UInt8 {
+        UInt8(min(max(sum >> BicubicWeights.fractionBits, 0), 255))
+    }
+
     static func resize(_ image: PixelImage, width: Int, height: Int) -> PixelImage {
         Resampler(width: width, height: height).isVerticalFirst(from: image.shape)
             ? resizeRows(of: resizeColumns(of: image, to: height), to: width)
@@ -14,13 +21,13 @@ enum NaiveResampler {
         let weights = BicubicWeights(
             inputSize: image.width, outputSize: width, window: 0..<width)
         return make(width, image.height, image.mode) { x, y, channel in
-            var sum = BicubicWeights.half
+            var sum = half
             for (tap, source) in weights.sources[x].enumerated() {
                 let sample = image.pixels[
                     (y * image.width + source) * image.mode.channels + channel]
                 sum += Int32(sample) * weights.weights[x * weights.stride + tap]
             }
-            return BicubicWeights.sample(sum)
+            return byte(sum)
         }
     }
 
@@ -29,13 +36,13 @@ enum NaiveResampler {
         let weights = BicubicWeights(
             inputSize: image.height, outputSize: height, window: 0..<height)
         return make(image.width, height, image.mode) { x, y, channel in
-            var sum = BicubicWeights.half
+            var sum = half
             for (tap, source) in weights.sources[y].enumerated() {
                 let sample = image.pixels[
                     (source * image.width + x) * image.mode.channels + channel]
                 sum += Int32(sample) * weights.weights[y * weights.stride + tap]
             }
-            return BicubicWeights.sample(sum)
+            return byte(sum)
         }
     }
 

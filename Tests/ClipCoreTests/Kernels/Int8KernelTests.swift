@@ -284,9 +284,8 @@ private final class Operands {
                         value += bias.map { Double($0[place % outputs]) } ?? 0
                         switch end {
                         case CK_ADD: value += Double(start[place])
-                        case CK_APPLY_QUICK_GELU: value = Reference.activation(value, CK_QUICK_GELU)
-                        case CK_APPLY_GELU: value = Reference.activation(value, CK_GELU)
-                        case CK_APPLY_GELU_TANH: value = Reference.activation(value, CK_GELU_TANH)
+                        case CK_APPLY_QUICK_GELU, CK_APPLY_GELU, CK_APPLY_GELU_TANH:
+                            value = Reference.activation(value, end)
                         default: break
                         }
                         largest = max(largest, abs(Double(ours[place]) - value))

@@ -4,6 +4,7 @@ import Testing
 
 /// The vectorised passes against ``Reference``, at odd sizes.
 @Suite struct KernelTests {
+    static let applied = [CK_APPLY_QUICK_GELU, CK_APPLY_GELU, CK_APPLY_GELU_TANH]
     static let rows = [1, 3, 17]
     static let widths = [1, 5, 16, 50, 64, 77, 768, 3072]
 
@@ -118,10 +119,11 @@ import Testing
                 }
                 for (end, expected) in [
                     (CK_STORE, products), (CK_ADD, zip(products, start).map { $0 + Double($1) }),
-                    (CK_APPLY_QUICK_GELU, products.map { Reference.activation($0, CK_QUICK_GELU) }),
-                    (CK_APPLY_GELU, products.map { Reference.activation($0, CK_GELU) }),
-                    (CK_APPLY_GELU_TANH, products.map { Reference.activation($0, CK_GELU_TANH) }),
-                ] {
+                ]
+                    + Self.applied.map { end in
+                        (end, products.map { Reference.activation($0, end) })
+                    }
+                {
                     let ours = linear(x, start, bias, end)
                     largest = max(
                         largest, worst(ours, expected.map { Float($0) }, Float(inputs).squareRoot())
@@ -170,8 +172,8 @@ import Testing
         #expect(largest < (kind == .largeMean ? 5e-3 : 1e-5))
     }
 
-    @Test(arguments: Kind.allCases, [CK_QUICK_GELU, CK_GELU, CK_GELU_TANH])
-    func activations(_ kind: Kind, _ activation: ck_activation) {
+    @Test(arguments: Kind.allCases, applied)
+    func activations(_ kind: Kind, _ activation: ck_epilogue) {
         var largest: Float = 0
         for rows in Self.rows {
             for width in Self.widths {
@@ -190,8 +192,8 @@ import Testing
     }
 
     /// At every hundredth from -12 to 12, and with values of the scalar formula in fp32.
-    @Test(arguments: [CK_QUICK_GELU, CK_GELU, CK_GELU_TANH])
-    func activationsAlongTheLine(_ activation: ck_activation) {
+    @Test(arguments: applied)
+    func activationsAlongTheLine(_ activation: ck_epilogue) {
         let x = (-1200...1200).map { Float($0) / 100 }
         var ours = x
         ck_bias_activation(&ours, 1, x.count, [Float](repeating: 0, count: x.count), activation)
@@ -246,7 +248,7 @@ import Testing
         for width in [1, 16, 50] {
             var soft = [Float](repeating: 1, count: width)
             soft[width - 1] = .nan
-            for activation in [CK_QUICK_GELU, CK_GELU, CK_GELU_TANH] {
+            for activation in Self.applied {
                 var active = soft
                 ck_bias_activation(
                     &active, 1, width, [Float](repeating: 0, count: width), activation)

@@ -37,10 +37,10 @@ enum Reference {
     }
 
     /// `torch.nn.GELU`, its tanh approximation, and OpenAI's QuickGELU.
-    static func activation(_ v: Double, _ kind: ck_activation) -> Double {
+    static func activation(_ v: Double, _ kind: ck_epilogue) -> Double {
         switch kind {
-        case CK_GELU: v * erfc(-v / 2.0.squareRoot()) / 2
-        case CK_GELU_TANH:
+        case CK_APPLY_GELU: v * erfc(-v / 2.0.squareRoot()) / 2
+        case CK_APPLY_GELU_TANH:
             v / 2 * (1 + tanh((2 / Double.pi).squareRoot() * (v + 0.044715 * v * v * v)))
         default: v / (1 + exp(-1.702 * v))
         }

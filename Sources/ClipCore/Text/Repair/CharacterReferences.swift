@@ -18,19 +18,7 @@ enum CharacterReferences {
     /// - Parameter reference: where the one that begins at an ampersand ends, and what it stands for.
     private static func replace(_ text: Scalars, _ reference: (Int) -> (Int, Scalars)?) -> Scalars {
         guard text.contains(ampersand) else { return text }
-        var result = Scalars()
-        result.reserveCapacity(text.count)
-        var position = 0
-        while position < text.count {
-            if text[position] == ampersand, let (end, value) = reference(position) {
-                result.append(contentsOf: value)
-                position = end
-            } else {
-                result.append(text[position])
-                position += 1
-            }
-        }
-        return result
+        return text.replacingMatches { text[$0] == ampersand ? reference($0) : nil }
     }
 
     /// `&#?[0-9A-Za-z]{1,24};`, if it stands for something.

@@ -21,15 +21,12 @@ struct Encoding: Equatable {
 
     /// The bytes that would be read as this text, or nil if there are none.
     func encode(_ text: Scalars) -> [UInt8]? {
+        if index == 0 {
+            let bytes = text.compactMap { UInt8(exactly: $0) }
+            return bytes.count == text.count ? bytes : nil
+        }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
-        if index == 0 {
-            for value in text {
-                guard let byte = UInt8(exactly: value) else { return nil }
-                bytes.append(byte)
-            }
-            return bytes
-        }
         // 0 for characters that no byte above 0x7F stands for.
         var reverse = [UInt8](repeating: 0, count: 0x10000)
         for byte in UInt8(0x80)...0xFF { reverse[Int(scalar(of: byte))] = byte }
@@ -101,29 +98,11 @@ enum UTF8Variants {
         position == bytes.count || (position == bytes.count - 1 && bytes[position] == 0x0A)
     }
 
-    /// One character of two to four bytes, by table 3-7 of the Unicode Standard.
+    /// One character of two to four bytes.
     private static func multibyte(_ bytes: [UInt8], at start: Int) -> (UInt32, Int)? {
-        let first = bytes[start]
-        let length: Int
-        var second: ClosedRange<UInt8> = 0x80...0xBF
-        switch first {
-        case 0xC2...0xDF: length = 2
-        case 0xE0...0xEF:
-            length = 3
-            if first == 0xE0 { second = 0xA0...0xBF }
-            if first == 0xED { second = 0x80...0x9F }
-        case 0xF0...0xF4:
-            length = 4
-            if first == 0xF0 { second = 0x90...0xBF }
-            if first == 0xF4 { second = 0x80...0x8F }
-        default: return nil
-        }
-        guard start + length <= bytes.count, second.contains(bytes[start + 1]) else { return nil }
-        var value = UInt32(first) & (0x7F >> UInt32(length))
-        for byte in bytes[(start + 1)..<(start + length)] {
-            guard byte & 0xC0 == 0x80 else { return nil }
-            value = value << 6 | UInt32(byte & 0x3F)
-        }
-        return (value, length)
+        var decoder = UTF8()
+        var rest = bytes[start...].makeIterator()
+        guard case .scalarValue(let scalar) = decoder.decode(&rest) else { return nil }
+        return (scalar.value, UTF8.width(scalar))
     }
 }

@@ -94,29 +94,20 @@ enum Mojibake {
         guard bytes.indices.contains(where: { alteredLength(bytes, at: $0) != nil })
         else { return bytes }
         // "Ã la" was "à la": there the space is kept as well.
-        var words: [UInt8] = []
-        words.reserveCapacity(bytes.count)
-        for (position, byte) in bytes.enumerated() {
-            words.append(byte)
-            if byte == 0xC3, isWordOfAGrave(bytes, at: position) { words.append(0xA0) }
+        let words = bytes.replacingMatches { position in
+            isWordOfAGrave(bytes, at: position) ? (position + 1, [0xC3, 0xA0]) : nil
         }
-        var position = 0
-        while position < words.count {
-            if let length = alteredLength(words, at: position) {
-                for offset in position..<(position + length) where words[offset] == 0x20 {
-                    words[offset] = 0xA0
-                }
-                position += length
-            } else {
-                position += 1
+        return words.replacingMatches { position in
+            alteredLength(words, at: position).map { length in
+                let end = position + length
+                return (end, words[position..<end].map { $0 == 0x20 ? 0xA0 : $0 })
             }
         }
-        return words
     }
 
     /// `\xc3 (?! |quele|quela|quilo|s )`: "à" as a word, except Portuguese "às" and "àquele".
     private static func isWordOfAGrave(_ bytes: [UInt8], at position: Int) -> Bool {
-        guard position + 1 < bytes.count, bytes[position + 1] == 0x20 else { return false }
+        guard bytes[position...].starts(with: [0xC3, 0x20]) else { return false }
         let rest = bytes[(position + 2)...]
         return ![" ", "quele", "quela", "quilo", "s "].contains { rest.starts(with: $0.utf8) }
     }
@@ -152,19 +143,9 @@ enum Mojibake {
 
     /// `replace_lossy_sequences`: UTF-8 in which 1A stands for a lost byte means U+FFFD.
     private static func replaceLossySequences(_ bytes: [UInt8]) -> [UInt8] {
-        var result: [UInt8] = []
-        result.reserveCapacity(bytes.count)
-        var position = 0
-        while position < bytes.count {
-            if let length = lossyLength(bytes, at: position) {
-                result.append(contentsOf: [0xEF, 0xBF, 0xBD])
-                position += length
-            } else {
-                result.append(bytes[position])
-                position += 1
-            }
+        bytes.replacingMatches { position in
+            lossyLength(bytes, at: position).map { (position + $0, [0xEF, 0xBF, 0xBD]) }
         }
-        return result
     }
 
     /// `LOSSY_UTF8_RE`: the length of a sequence that has lost a byte.

@@ -56,18 +56,14 @@ enum TextRepair {
     private static func standardiseCharacters(_ text: Scalars) -> Scalars {
         // The first character that any of them replaces.
         guard text.contains(where: { $0 >= 0x132 }) else { return text }
-        var result = Scalars()
-        result.reserveCapacity(text.count)
-        for value in text {
-            if value < 0x132 {
-                result.append(value)
-            } else if let replacement = MojibakeTables.shared.replacement(of: value) {
-                result.append(contentsOf: replacement.map(straightQuote))
-            } else {
-                result.append(straightQuote(value))
-            }
+        return text.replacingMatches { position in
+            let value = text[position]
+            guard value >= 0x132 else { return nil }
+            let replacement = MojibakeTables.shared.replacement(of: value)
+            if let replacement { return (position + 1, replacement.map(straightQuote)) }
+            let quote = straightQuote(value)
+            return quote == value ? nil : (position + 1, [quote])
         }
-        return result
     }
 
     private static func straightQuote(_ value: UInt32) -> UInt32 {
@@ -80,35 +76,18 @@ enum TextRepair {
 
     /// `fix_line_breaks`: CR LF, CR, U+0085, U+2028 and U+2029 become LF.
     private static func standardiseLineBreaks(_ text: Scalars) -> Scalars {
-        guard text.contains(where: { [0x0D, 0x85, 0x2028, 0x2029].contains($0) })
-        else { return text }
-        var result = Scalars()
-        result.reserveCapacity(text.count)
-        for (index, value) in text.enumerated() {
-            switch value {
-            case 0x0D where index + 1 < text.count && text[index + 1] == 0x0A: continue
-            case 0x0D, 0x85, 0x2028, 0x2029: result.append(0x0A)
-            default: result.append(value)
-            }
+        text.replacingMatches { position in
+            guard [0x0D, 0x85, 0x2028, 0x2029].contains(text[position]) else { return nil }
+            let isPair = text[position...].starts(with: [0x0D, 0x0A])
+            return (position + (isPair ? 2 : 1), [0x0A])
         }
-        return result
     }
 
     /// `ESC [`, digits of any script and semicolons, an ASCII letter.
     private static func removeTerminalEscapes(_ text: Scalars) -> Scalars {
-        guard text.contains(0x1B) else { return text }
-        var result = Scalars()
-        result.reserveCapacity(text.count)
-        var position = 0
-        while position < text.count {
-            if let end = terminalEscapeEnd(text, at: position) {
-                position = end
-            } else {
-                result.append(text[position])
-                position += 1
-            }
+        text.replacingMatches { position in
+            terminalEscapeEnd(text, at: position).map { ($0, []) }
         }
-        return result
     }
 
     private static func terminalEscapeEnd(_ text: Scalars, at start: Int) -> Int? {

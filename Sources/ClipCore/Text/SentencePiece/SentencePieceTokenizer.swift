@@ -73,16 +73,13 @@ struct SentencePieceTokenizer: Tokenizer {
             let ids = [Int32](unsafeUninitializedCapacity: limit) { buffer, filled in
                 count = text.withUnsafeBytes {
                     csp_encode(
-                        model, $0.bindMemory(to: CChar.self).baseAddress ?? Self.empty, $0.count,
+                        model, $0.bindMemory(to: CChar.self).baseAddress, $0.count,
                         buffer.baseAddress, limit)
                 }
                 filled = max(0, min(count, limit))
             }
             return (ids, max(0, count))
         }
-
-        private nonisolated(unsafe) static let empty = UnsafePointer(
-            UnsafeMutablePointer<CChar>.allocate(capacity: 1))
 
         /// FNV-1a of all pieces, in hexadecimal.
         var checksum: String {

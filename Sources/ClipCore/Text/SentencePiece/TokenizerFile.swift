@@ -89,23 +89,15 @@ struct TokenizerFile {
         } catch {
             throw CheckpointError(file: path, fault: "is damaged: its vocabulary cannot be read")
         }
-        let unknown: Int?
-        if isUnigram {
-            if case .number(let id) = value(model["unk_id"]) {
-                unknown = Int(exactly: id)
-            } else {
-                unknown = nil
-            }
-        } else {
-            if case .string(let piece) = value(model["unk_token"]) {
-                unknown = pieces.id(Array(piece.utf8))
-            } else {
-                unknown = nil
-            }
-            guard value(model["fuse_unk"]) == .bool(true) else {
-                throw refusal("model.fuse_unk = false")
-            }
+        guard isUnigram || value(model["fuse_unk"]) == .bool(true) else {
+            throw refusal("model.fuse_unk = false")
         }
+        let unknown: Int? =
+            switch value(model[isUnigram ? "unk_id" : "unk_token"]) {
+            case .number(let id) where isUnigram: Int(exactly: id)
+            case .string(let piece) where !isUnigram: pieces.id(Array(piece.utf8))
+            default: nil
+            }
         guard let unknown, types.indices.contains(unknown) else {
             throw refusal("a vocabulary without an unknown token")
         }
@@ -141,7 +133,6 @@ struct TokenizerFile {
     private mutating func readUnigram(_ vocabulary: UnsafeRawBufferPointer?) throws {
         guard let vocabulary else { throw JSONScanner.Fault() }
         var scanner = JSONScanner(vocabulary)
-        var read: [([UInt8], Float)] = []
         try scanner.array { (scanner) throws(JSONScanner.Fault) in
             var piece: [UInt8]?
             var score: Float?
@@ -153,9 +144,8 @@ struct TokenizerFile {
                 }
             }
             guard let piece, let score else { throw JSONScanner.Fault() }
-            read.append((piece, score))
+            append(piece, score)
         }
-        for (piece, score) in read { append(piece, score) }
     }
 
     /// A piece's score is the rank of the merges that make it, negated: SentencePiece merges whatever

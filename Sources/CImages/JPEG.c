@@ -1,4 +1,4 @@
-#include "CJPEG.h"
+#include "CImages.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ struct cjpeg_decoder {
     int saving;           // as requested, where it is possible; until all pixels are there
     uint8_t *line;        // what libjpeg writes a line into
     size_t line_offset;   // bytes from there to the first wanted sample
-    cjpeg_status status;  // why failed was jumped to
+    cimages_status status;  // why failed was jumped to
     char message[JMSG_LENGTH_MAX];
 };
 
@@ -38,7 +38,7 @@ static cjpeg_decoder *owner(j_common_ptr jpeg) {
     return jpeg->client_data;
 }
 
-static void fail(cjpeg_decoder *decoder, cjpeg_status status) {
+static void fail(cjpeg_decoder *decoder, cimages_status status) {
     decoder->status = status;
     longjmp(decoder->failed, 1);
 }
@@ -47,17 +47,17 @@ static void error_exit(j_common_ptr jpeg) {
     cjpeg_decoder *decoder = owner(jpeg);
     switch (jpeg->err->msg_code) {
     case JERR_OUT_OF_MEMORY:
-        fail(decoder, CJPEG_NO_MEMORY);
+        fail(decoder, CIMAGES_NO_MEMORY);
         break;
     case JERR_NO_BACKING_STORE:  // beyond max_memory_to_use
-        fail(decoder, CJPEG_TOO_MUCH_MEMORY);
+        fail(decoder, CIMAGES_TOO_MUCH_MEMORY);
         break;
     case JERR_CANT_SUSPEND:  // only arithmetic decoding says so, and it is shown all bytes at once
-        fail(decoder, CJPEG_TRUNCATED);
+        fail(decoder, CIMAGES_TRUNCATED);
         break;
     default:
         jpeg->err->format_message(jpeg, decoder->message);
-        fail(decoder, CJPEG_CORRUPT);
+        fail(decoder, CIMAGES_CORRUPT);
     }
 }
 
@@ -72,7 +72,7 @@ static void emit_message(j_common_ptr jpeg, int level) {
         return;
     jpeg->err->num_warnings++;
     if (owner(jpeg)->saving)
-        fail(owner(jpeg), CJPEG_DAMAGED);
+        fail(owner(jpeg), CIMAGES_DAMAGED);
 }
 
 static void no_operation(j_decompress_ptr jpeg) {
@@ -82,7 +82,7 @@ static void no_operation(j_decompress_ptr jpeg) {
 static boolean fill_input_buffer(j_decompress_ptr jpeg) {
     cjpeg_decoder *decoder = owner((j_common_ptr)jpeg);
     if (decoder->saving)  // jpeg_skip_scanlines cannot suspend; all bytes have been shown
-        fail(decoder, CJPEG_DAMAGED);
+        fail(decoder, CIMAGES_DAMAGED);
     return FALSE;  // suspend; the caller grows the window and calls again
 }
 
@@ -104,7 +104,7 @@ static void skip_input_data(j_decompress_ptr jpeg, long count) {
 static void progress_monitor(j_common_ptr jpeg) {
     cjpeg_decoder *decoder = owner(jpeg);
     if (decoder->jpeg.input_scan_number > decoder->request.max_scans)
-        fail(decoder, CJPEG_TOO_MANY_SCANS);
+        fail(decoder, CIMAGES_TOO_MANY_SCANS);
 }
 
 // MARK: The window
@@ -160,7 +160,7 @@ const char *cjpeg_message(const cjpeg_decoder *decoder) {
     return decoder->message;
 }
 
-cjpeg_status cjpeg_read_header(cjpeg_decoder *decoder, cjpeg_header *header) {
+cimages_status cjpeg_read_header(cjpeg_decoder *decoder, cjpeg_header *header) {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     if (setjmp(decoder->failed))
         return decoder->status;
@@ -180,12 +180,12 @@ cjpeg_status cjpeg_read_header(cjpeg_decoder *decoder, cjpeg_header *header) {
     int found;
     while ((found = jpeg_read_header(jpeg, FALSE)) != JPEG_HEADER_OK) {
         if (found == JPEG_SUSPENDED && !show_more(decoder))
-            return CJPEG_TRUNCATED;
+            return CIMAGES_TRUNCATED;
     }
     header->width = jpeg->image_width;
     header->height = jpeg->image_height;
     header->components = jpeg->num_components;
-    return CJPEG_OK;
+    return CIMAGES_OK;
 }
 
 // Whether a part of the picture is known to come out as it does in the whole: Huffman-coded,
@@ -209,31 +209,31 @@ static int can_save(const struct jpeg_decompress_struct *jpeg) {
 }
 
 // Next line of the picture into decoder->line.
-static cjpeg_status read_line(cjpeg_decoder *decoder) {
+static cimages_status read_line(cjpeg_decoder *decoder) {
     JSAMPROW row = decoder->line;
     while (jpeg_read_scanlines(&decoder->jpeg, &row, 1) != 1) {
         if (!show_more(decoder))
-            return CJPEG_TRUNCATED;
+            return CIMAGES_TRUNCATED;
     }
-    return CJPEG_OK;
+    return CIMAGES_OK;
 }
 
 // Goes on to a line, at the cost of entropy decoding alone where that can be had. Upsampling looks at
 // the neighbours of a line, so the last ones before it are decoded.
-static cjpeg_status go_to_line(cjpeg_decoder *decoder, JDIMENSION line) {
+static cimages_status go_to_line(cjpeg_decoder *decoder, JDIMENSION line) {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     const JDIMENSION margin = 2 * DCTSIZE;
     if (decoder->saving && line > jpeg->output_scanline + 2 * margin)
         jpeg_skip_scanlines(jpeg, line - margin - jpeg->output_scanline);
     while (jpeg->output_scanline < line) {
-        cjpeg_status status = read_line(decoder);
-        if (status != CJPEG_OK)
+        cimages_status status = read_line(decoder);
+        if (status != CIMAGES_OK)
             return status;
     }
-    return CJPEG_OK;
+    return CIMAGES_OK;
 }
 
-cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request) {
+cimages_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request) {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     if (setjmp(decoder->failed))
         return decoder->status;
@@ -264,7 +264,7 @@ cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request) {
 
     while (!jpeg_start_decompress(jpeg)) {
         if (!show_more(decoder))
-            return CJPEG_TRUNCATED;
+            return CIMAGES_TRUNCATED;
     }
     JDIMENSION first = 0;
     if (decoder->saving) {
@@ -281,15 +281,15 @@ cjpeg_status cjpeg_start(cjpeg_decoder *decoder, const cjpeg_request *request) {
     decoder->line_offset = (request->left - first) * components;
     decoder->line = malloc(jpeg->output_width * components + 64);
     if (!decoder->line)
-        return CJPEG_NO_MEMORY;
+        return CIMAGES_NO_MEMORY;
     memset(decoder->line + jpeg->output_width * components, 0, 64);
     return go_to_line(decoder, request->top);
 }
 
-cjpeg_status cjpeg_read_line(cjpeg_decoder *decoder, const uint8_t **line) {
+cimages_status cjpeg_read_line(cjpeg_decoder *decoder, const uint8_t **line) {
     if (setjmp(decoder->failed))
         return decoder->status;
-    cjpeg_status status = read_line(decoder);
+    cimages_status status = read_line(decoder);
     uint8_t *start = decoder->line + decoder->line_offset;
     if (decoder->jpeg.output_components == 4) {
         size_t count = 4 * (size_t)(decoder->request.right - decoder->request.left);
@@ -299,24 +299,24 @@ cjpeg_status cjpeg_read_line(cjpeg_decoder *decoder, const uint8_t **line) {
     return status;
 }
 
-cjpeg_status cjpeg_finish(cjpeg_decoder *decoder) {
+cimages_status cjpeg_finish(cjpeg_decoder *decoder) {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     if (setjmp(decoder->failed))
         return decoder->status;
     // The last line too: skipping to the end would not even look whether the rest is there.
     if (jpeg->output_height - jpeg->output_scanline > 1) {
-        cjpeg_status status = go_to_line(decoder, jpeg->output_height - 1);
-        if (status != CJPEG_OK)
+        cimages_status status = go_to_line(decoder, jpeg->output_height - 1);
+        if (status != CIMAGES_OK)
             return status;
     }
     while (jpeg->output_scanline < jpeg->output_height) {
-        cjpeg_status status = read_line(decoder);
-        if (status != CJPEG_OK)
+        cimages_status status = read_line(decoder);
+        if (status != CIMAGES_OK)
             return status;
     }
     // All pixels are there. A missing end-of-image marker is forgiven, as by Pillow; damage between
     // here and that marker is an error, again as by Pillow.
     decoder->saving = 0;
     jpeg_finish_decompress(jpeg);
-    return CJPEG_OK;
+    return CIMAGES_OK;
 }

@@ -1,4 +1,4 @@
-#include "CPNG.h"
+#include "CImages.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -26,13 +26,13 @@ struct cpng_decoder {
     uint32_t height;
     int is_interlaced;
 
-    cpng_status status;  // why failed was jumped to
+    cimages_status status;  // why failed was jumped to
     char message[160];
 };
 
 // MARK: What libpng calls
 
-static void fail(cpng_decoder *decoder, cpng_status status) {
+static void fail(cpng_decoder *decoder, cimages_status status) {
     decoder->status = status;
     longjmp(decoder->failed, 1);
 }
@@ -40,7 +40,7 @@ static void fail(cpng_decoder *decoder, cpng_status status) {
 static void on_error(png_structp png, png_const_charp text) {
     cpng_decoder *decoder = png_get_error_ptr(png);
     snprintf(decoder->message, sizeof decoder->message, "%s", text);
-    fail(decoder, strcmp(text, "Out of memory") == 0 ? CPNG_NO_MEMORY : CPNG_CORRUPT);
+    fail(decoder, strcmp(text, "Out of memory") == 0 ? CIMAGES_NO_MEMORY : CIMAGES_CORRUPT);
 }
 
 // A warning is something odd that libpng has a defined way around.
@@ -103,7 +103,7 @@ static void on_read(png_structp png, png_bytep target, size_t size) {
     // A picture may end before its data's checksum (the only thing of 4 bytes after them), as for
     // Pillow.
     if (size > left && size > 4)
-        fail(decoder, CPNG_TRUNCATED);
+        fail(decoder, CIMAGES_TRUNCATED);
     memset(target, 0, size);
     if (size > left)
         size = left;
@@ -135,15 +135,15 @@ const char *cpng_message(const cpng_decoder *decoder) {
     return decoder->message;
 }
 
-cpng_status cpng_read_header(cpng_decoder *decoder, cpng_header *header) {
+cimages_status cpng_read_header(cpng_decoder *decoder, cpng_header *header) {
     if (setjmp(decoder->failed))
         return decoder->status;
     decoder->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, decoder, on_error, on_warning);
     if (!decoder->png)
-        return CPNG_NO_MEMORY;
+        return CIMAGES_NO_MEMORY;
     decoder->info = png_create_info_struct(decoder->png);
     if (!decoder->info)
-        return CPNG_NO_MEMORY;
+        return CIMAGES_NO_MEMORY;
     png_structp png = decoder->png;
     png_set_read_fn(png, decoder, on_read);
     // The caller decides about sizes, knowing what will be held in memory.
@@ -174,10 +174,10 @@ cpng_status cpng_read_header(cpng_decoder *decoder, cpng_header *header) {
     }
     decoder->height = header->height;
     decoder->is_interlaced = header->is_interlaced;
-    return CPNG_OK;
+    return CIMAGES_OK;
 }
 
-cpng_status cpng_start(cpng_decoder *decoder) {
+cimages_status cpng_start(cpng_decoder *decoder) {
     if (setjmp(decoder->failed))
         return decoder->status;
     png_structp png = decoder->png;
@@ -197,21 +197,21 @@ cpng_status cpng_start(cpng_decoder *decoder) {
     decoder->line_bytes = png_get_rowbytes(png, decoder->info);
     size_t lines = decoder->is_interlaced ? decoder->height : 1;
     if (decoder->line_bytes > (SIZE_MAX - line_padding) / lines)
-        return CPNG_NO_MEMORY;
+        return CIMAGES_NO_MEMORY;
     // Zeros, because an interlaced picture comes into being over what was there.
     decoder->line = calloc(1, decoder->line_bytes * lines + line_padding);
     if (!decoder->line)
-        return CPNG_NO_MEMORY;
+        return CIMAGES_NO_MEMORY;
     if (decoder->is_interlaced) {
         for (int pass = 0; pass < passes; pass++) {
             for (size_t line = 0; line < lines; line++)
                 png_read_row(png, decoder->line + line * decoder->line_bytes, NULL);
         }
     }
-    return CPNG_OK;
+    return CIMAGES_OK;
 }
 
-cpng_status cpng_read_line(cpng_decoder *decoder, const uint8_t **line) {
+cimages_status cpng_read_line(cpng_decoder *decoder, const uint8_t **line) {
     if (setjmp(decoder->failed))
         return decoder->status;
     if (decoder->is_interlaced) {
@@ -221,5 +221,5 @@ cpng_status cpng_read_line(cpng_decoder *decoder, const uint8_t **line) {
         *line = decoder->line;
     }
     decoder->next_line++;
-    return CPNG_OK;
+    return CIMAGES_OK;
 }

@@ -1,4 +1,4 @@
-#include "CJPEG.h"
+#include "CImages.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -28,14 +28,9 @@ static void ignore_message(j_common_ptr jpeg) {
     (void)jpeg;  // never on stderr
 }
 
-static void ignore_warning(j_common_ptr jpeg, int level) {
-    (void)jpeg;
-    (void)level;
-}
-
 // The file is written here rather than by libjpeg's jpeg_mem_dest, whose buffer is unknown to the
 // caller between growing and jpeg_finish_compress: an error then would free it twice or never.
-static void start_target(j_compress_ptr jpeg) {
+static void start_or_finish(j_compress_ptr jpeg) {
     (void)jpeg;
 }
 
@@ -56,10 +51,6 @@ static boolean grow_target(j_compress_ptr jpeg) {
     return TRUE;
 }
 
-static void finish_target(j_compress_ptr jpeg) {
-    (void)jpeg;
-}
-
 int cjpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int components, int quality,
                  const uint8_t *profile, size_t profile_count, size_t max_count, uint8_t **bytes,
                  size_t *count) {
@@ -71,7 +62,6 @@ int cjpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int com
     jpeg->client_data = encoder;
     encoder->errors.error_exit = error_exit;
     encoder->errors.output_message = ignore_message;
-    encoder->errors.emit_message = ignore_warning;
     // libjpeg asks for more as soon as the buffer is full.
     encoder->max_count = max_count < SIZE_MAX ? max_count + 1 : max_count;
 
@@ -81,9 +71,9 @@ int cjpeg_encode(const uint8_t *pixels, uint32_t width, uint32_t height, int com
         jpeg->client_data = encoder;
         jpeg->mem->max_memory_to_use = 0;  // overrides the variable JPEGMEM
         jpeg->dest = &encoder->target;
-        encoder->target.init_destination = start_target;
+        encoder->target.init_destination = start_or_finish;
         encoder->target.empty_output_buffer = grow_target;
-        encoder->target.term_destination = finish_target;
+        encoder->target.term_destination = start_or_finish;
         grow_target(jpeg);
         jpeg->image_width = width;
         jpeg->image_height = height;

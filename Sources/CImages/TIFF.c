@@ -1,4 +1,4 @@
-#include "CTIFF.h"
+#include "CImages.h"
 
 #include <stdarg.h>
 #include <stdio.h>
