@@ -131,10 +131,6 @@ static ccodec_status decode(void *opaque, uint8_t *pixels, char *message) {
     return status(api.avifImageYUVToRGB(picture, &rgb), message);
 }
 
-const ccodec *ccodec_avif(void) {
-    static const ccodec codec = {
-        "libavif", SONAME, load, version, open_image, decode, close_image};
-    return &codec;
-}
+DEFINE_CODEC(ccodec_avif, "libavif", SONAME)
 
 #endif

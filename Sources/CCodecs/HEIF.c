@@ -154,10 +154,6 @@ static ccodec_status decode(void *opaque, uint8_t *pixels, char *message) {
     return result;
 }
 
-const ccodec *ccodec_heif(void) {
-    static const ccodec codec = {
-        "libheif", "libheif.so.1", load, version, open_image, decode, close_image};
-    return &codec;
-}
+DEFINE_CODEC(ccodec_heif, "libheif", "libheif.so.1")
 
 #endif

@@ -252,10 +252,6 @@ static ccodec_status decode(void *opaque, uint8_t *pixels, char *message) {
     return CCODEC_OK;
 }
 
-const ccodec *ccodec_jpeg_2000(void) {
-    static const ccodec codec = {
-        "openjpeg", "libopenjp2.so.7", load, version, open_image, decode, close_image};
-    return &codec;
-}
+DEFINE_CODEC(ccodec_jpeg_2000, "openjpeg", "libopenjp2.so.7")
 
 #endif

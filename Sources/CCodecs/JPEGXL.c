@@ -122,10 +122,6 @@ static ccodec_status decode(void *opaque, uint8_t *pixels, char *message) {
     return event == JXL_DEC_FULL_IMAGE ? CCODEC_OK : status(event, message);
 }
 
-const ccodec *ccodec_jpeg_xl(void) {
-    static const ccodec codec = {
-        "libjxl", SONAME, load, version, open_image, decode, close_image};
-    return &codec;
-}
+DEFINE_CODEC(ccodec_jpeg_xl, "libjxl", SONAME)
 
 #endif

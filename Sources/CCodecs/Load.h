@@ -34,6 +34,14 @@
         return is_loaded; \
     }
 
+// The entry point, after the functions that it names.
+#define DEFINE_CODEC(function, name, soname) \
+    const ccodec *function(void) { \
+        static const ccodec codec = { \
+            name, soname, load, version, open_image, decode, close_image}; \
+        return &codec; \
+    }
+
 static inline ccodec_status fail(ccodec_status status, char *message, const char *text) {
     // One line, in which nothing acts on a terminal.
     snprintf(message, ccodec_message_size, "%s", text);

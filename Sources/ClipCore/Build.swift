@@ -16,20 +16,16 @@ public enum Build {
         ImageFormat.allCases.filter(\.isBuiltIn).map(\.rawValue)
     }
 
-    /// The formats, with the library and its version where it is loaded on first use:
+    /// Several lines for `--version`; formats have the library and its version where it is loaded on first use:
     /// `HEIC (libheif 1.15.1)`.
-    private static var formatsWithLibraries: [String] {
-        ImageFormat.allCases.filter(\.isBuiltIn).map { format in
+    public static var summary: String {
+        let formats = ImageFormat.allCases.filter(\.isBuiltIn).map { format in
             format.rawValue + (LibraryImage.library(format).map { " (\($0))" } ?? "")
         }
-    }
-
-    /// Several lines for `--version`.
-    public static var summary: String {
-        """
-        clip-search \(version)\(commit.map { " (\($0))" } ?? "")
-        formats: \(formatsWithLibraries.joined(separator: ", "))
-        instructions: \(InstructionSet.inUse.rawValue)
-        """
+        return """
+            clip-search \(version)\(commit.map { " (\($0))" } ?? "")
+            formats: \(formats.joined(separator: ", "))
+            instructions: \(InstructionSet.inUse.rawValue)
+            """
     }
 }

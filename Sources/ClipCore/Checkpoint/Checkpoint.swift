@@ -26,9 +26,10 @@ public struct Checkpoint: Sendable {
     ///   is truncated, corrupt or hostile, or holds a model that is not understood completely.
     public init(path: String, activation: Activation? = nil) throws(CheckpointError) {
         self.path = path
-        let weights = try Self.weightsFile(path)
-        file = try MappedFile(path: weights)
+        var weights = path
         do throws(CheckpointError) {
+            weights = try Self.weightsFile(path)
+            file = try MappedFile(path: weights)
             let archive = try Self.readTensors(file.bytes)
             try Self.checkExpansion(archive.tensors, fileSize: file.bytes.count)
             let model = try ModelTensors(archive.tensors)
@@ -103,20 +104,15 @@ public struct Checkpoint: Sendable {
         if let name = names.first(where: has) { return "\(path)/\(name)" }
         if let name = transformers.first(where: { has($0 + ".index.json") }) {
             throw CheckpointError(
-                file: path,
-                fault:
-                    "holds a model in several files (\(name).index.json), which is not supported; save it in one"
+                "holds a model in several files (\(name).index.json), which is not supported; save it in one"
             )
         }
         if has(ModelDescription.adapterFile) {
             throw CheckpointError(
-                file: path,
-                fault: "holds an adapter (LoRA) without its model; merge it into the model")
+                "holds an adapter (LoRA) without its model; merge it into the model")
         }
         throw CheckpointError(
-            file: path,
-            fault:
-                "is a directory without a model: none of \(names.joined(separator: ", ")) is there; name the file of weights instead"
+            "is a directory without a model: none of \(names.joined(separator: ", ")) is there; name the file of weights instead"
         )
     }
 
@@ -257,9 +253,6 @@ public struct Checkpoint: Sendable {
             body(name, tensor.shape, tensor.sample(limit: limit))
         }
     }
-
-    /// Names of all tensors, for messages and tests.
-    package var tensorNames: [String] { tensors.keys.sorted() }
 
     /// A tensor of any shape and type, for tests.
     package func tensor(_ name: String) -> Tensor? {

@@ -13,7 +13,7 @@ enum JSONValue: Equatable {
     /// of the two counts.
     init?(_ bytes: UnsafeRawBufferPointer) {
         var scanner = JSONScanner(bytes)
-        guard let value = try? scanner.tree(), scanner.isAtEnd else { return nil }
+        guard let value = try? scanner.tree(), scanner.isAtEnd() else { return nil }
         self = value
     }
 
@@ -56,11 +56,9 @@ struct JSONScanner {
     }
 
     /// Whether nothing but white space is left.
-    var isAtEnd: Bool {
-        mutating get {
-            skipSpace()
-            return position == bytes.count
-        }
+    mutating func isAtEnd() -> Bool {
+        skipSpace()
+        return position == bytes.count
     }
 
     /// Consumes `sign` when it is next.

@@ -55,28 +55,6 @@ struct ConfigurationSection {
     let path: String
     private var values: [String: JSONValue]
 
-    /// Reads a file that holds one JSON object.
-    /// - Returns: nil when there is no such file.
-    init?(file: String) throws(CheckpointError) {
-        guard FileManager.default.fileExists(atPath: file) else { return nil }
-        let mapped = try MappedFile(path: file)
-        if let what = OtherFile.placeholder(mapped.bytes) {
-            throw CheckpointError(file: file, fault: what)
-        }
-        guard mapped.bytes.count <= 4 << 20, case .object(let values)? = JSONValue(mapped.bytes)
-        else {
-            throw CheckpointError(
-                file: file, fault: "is not a JSON object, or one of its objects has a name twice")
-        }
-        self.init(file: file, path: "", values: values)
-    }
-
-    private init(file: String, path: String, values: [String: JSONValue]) {
-        self.file = file
-        self.path = path
-        self.values = values
-    }
-
     func failure(_ fault: String) -> CheckpointError { CheckpointError(file: file, fault: fault) }
 
     private func isWrong(_ name: String, _ value: JSONValue) -> CheckpointError {
@@ -164,5 +142,23 @@ struct ConfigurationSection {
     /// - Throws: ``CheckpointError`` naming a setting that was not taken.
     func finish() throws(CheckpointError) {
         if let (name, value) = values.min(by: { $0.key < $1.key }) { throw isWrong(name, value) }
+    }
+}
+
+extension ConfigurationSection {
+    /// Reads a file that holds one JSON object.
+    /// - Returns: nil when there is no such file.
+    init?(file: String) throws(CheckpointError) {
+        guard FileManager.default.fileExists(atPath: file) else { return nil }
+        let mapped = try MappedFile(path: file)
+        if let what = OtherFile.placeholder(mapped.bytes) {
+            throw CheckpointError(file: file, fault: what)
+        }
+        guard mapped.bytes.count <= 4 << 20, case .object(let values)? = JSONValue(mapped.bytes)
+        else {
+            throw CheckpointError(
+                file: file, fault: "is not a JSON object, or one of its objects has a name twice")
+        }
+        self.init(file: file, path: "", values: values)
     }
 }

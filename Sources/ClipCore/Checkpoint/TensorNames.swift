@@ -105,62 +105,45 @@ struct ModelTensors {
         var isRenamed = true
     }
 
-    /// What precedes `.weight` and `.bias` outside of blocks.
-    private static let layers: [Layout: [String: String]] = [
-        .openAI: [:],
-        .timm: [
-            "visual.trunk.patch_embed.proj": "visual.conv1", "visual.trunk.norm": "visual.ln_post",
-            "visual.trunk.attn_pool.proj": "visual.attn_pool.attn.out_proj",
-            "visual.trunk.attn_pool.norm": "visual.attn_pool.ln_2",
-            "visual.trunk.attn_pool.mlp.fc1": "visual.attn_pool.mlp.c_fc",
-            "visual.trunk.attn_pool.mlp.fc2": "visual.attn_pool.mlp.c_proj",
-        ],
-        .huggingFace: [
-            "vision_model.embeddings.patch_embedding": "visual.conv1",
-            // The misspelling is transformers'.
-            "vision_model.pre_layrnorm": "visual.ln_pre",
-            "vision_model.post_layernorm": "visual.ln_post",
-            "vision_model.head.attention.out_proj": "visual.attn_pool.attn.out_proj",
-            "vision_model.head.layernorm": "visual.attn_pool.ln_2",
-            "vision_model.head.mlp.fc1": "visual.attn_pool.mlp.c_fc",
-            "vision_model.head.mlp.fc2": "visual.attn_pool.mlp.c_proj",
-            "text_model.embeddings.token_embedding": "token_embedding",
-            "text_model.final_layer_norm": "ln_final",
-            "text_model.head": "text_projection",
-        ],
-    ]
-
-    /// Whole names.
-    private static let others: [String: String] = [
+    /// Tensors by their names, and layers by what precedes `.weight` and `.bias`, outside of blocks.
+    private static let names: [String: String] = [
         "visual.trunk.pos_embed": "visual.positional_embedding",
+        "visual.trunk.patch_embed.proj": "visual.conv1",
+        "visual.trunk.norm": "visual.ln_post",
         "visual.trunk.attn_pool.latent": "visual.attn_pool.latent",
+        "visual.trunk.attn_pool.proj": "visual.attn_pool.attn.out_proj",
+        "visual.trunk.attn_pool.norm": "visual.attn_pool.ln_2",
+        "visual.trunk.attn_pool.mlp.fc1": "visual.attn_pool.mlp.c_fc",
+        "visual.trunk.attn_pool.mlp.fc2": "visual.attn_pool.mlp.c_proj",
         "vision_model.embeddings.class_embedding": "visual.class_embedding",
         "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+        "vision_model.embeddings.patch_embedding": "visual.conv1",
+        // The misspelling is transformers'.
+        "vision_model.pre_layrnorm": "visual.ln_pre",
+        "vision_model.post_layernorm": "visual.ln_post",
         "vision_model.head.probe": "visual.attn_pool.latent",
+        "vision_model.head.attention.out_proj": "visual.attn_pool.attn.out_proj",
+        "vision_model.head.layernorm": "visual.attn_pool.ln_2",
+        "vision_model.head.mlp.fc1": "visual.attn_pool.mlp.c_fc",
+        "vision_model.head.mlp.fc2": "visual.attn_pool.mlp.c_proj",
         "text_model.embeddings.position_embedding.weight": "positional_embedding",
+        "text_model.embeddings.token_embedding": "token_embedding",
+        "text_model.final_layer_norm": "ln_final",
+        "text_model.head": "text_projection",
     ]
 
-    /// Where the blocks are, and what precedes `.weight` and `.bias` in them.
-    private static let blocks: [Layout: (towers: [String: String], layers: [String: String])] = [
-        .openAI: ([:], [:]),
-        .timm: (
-            ["visual.trunk.blocks.": "visual.transformer.resblocks."],
-            [
-                "norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj",
-                "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
-            ]
-        ),
-        .huggingFace: (
-            [
-                "vision_model.encoder.layers.": "visual.transformer.resblocks.",
-                "text_model.encoder.layers.": "transformer.resblocks.",
-            ],
-            [
-                "layer_norm1": "ln_1", "layer_norm2": "ln_2",
-                "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
-                "mlp.fc2": "mlp.c_proj",
-            ]
-        ),
+    /// Where the blocks are.
+    private static let towers = [
+        "visual.trunk.blocks.": "visual.transformer.resblocks.",
+        "vision_model.encoder.layers.": "visual.transformer.resblocks.",
+        "text_model.encoder.layers.": "transformer.resblocks.",
+    ]
+
+    /// Layers of a block.
+    private static let layers = [
+        "norm1": "ln_1", "norm2": "ln_2", "attn.proj": "attn.out_proj", "layer_norm1": "ln_1",
+        "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
     ]
 
     /// Layers that are queries, keys and values, or some of them.
@@ -173,7 +156,7 @@ struct ModelTensors {
     private static func renamed(_ name: String, _ layout: Layout) -> Renamed {
         let unchanged = Renamed(name: name, isRenamed: false)
         guard layout != .openAI else { return unchanged }
-        if let other = others[name] { return Renamed(name: other) }
+        if let ours = names[name] { return Renamed(name: ours) }
         if name == "visual_projection.weight" {
             return Renamed(name: "visual.proj", isTransposed: true)
         }
@@ -189,19 +172,19 @@ struct ModelTensors {
             ["weight", "bias"].contains(name[dot...].dropFirst())
         else { return unchanged }
         let (layer, kind) = (String(name[..<dot]), name[dot...].dropFirst())
-        if let ours = layers[layout]?[layer] { return Renamed(name: "\(ours).\(kind)") }
+        if let ours = names[layer] { return Renamed(name: "\(ours).\(kind)") }
         if let part = attention[layer] {
             return Renamed(name: "visual.attn_pool.attn.in_proj_\(kind)", part: part)
         }
-        guard let blocks = blocks[layout],
-            let (theirs, ours) = blocks.towers.first(where: { layer.hasPrefix($0.key) })
-        else { return unchanged }
+        guard let (theirs, ours) = towers.first(where: { layer.hasPrefix($0.key) }) else {
+            return unchanged
+        }
         let parts = layer.dropFirst(theirs.count).split(separator: ".", maxSplits: 1)
         guard parts.count == 2 else { return unchanged }
         if let part = attention[String(parts[1])] {
             return Renamed(name: "\(ours)\(parts[0]).attn.in_proj_\(kind)", part: part)
         }
-        guard let ending = blocks.layers[String(parts[1])] else { return unchanged }
+        guard let ending = layers[String(parts[1])] else { return unchanged }
         return Renamed(name: "\(ours)\(parts[0]).\(ending).\(kind)")
     }
 

@@ -29,7 +29,7 @@ struct GIFReader {
         let flags = descriptor[8]
         if flags & 128 != 0 {
             let local = try self.palette(flags: flags)
-            // Pillow stumbles over this one.
+            // Pillow fails on this one.
             guard local != nil || palette == nil else {
                 throw .unsupportedVariant(.gif, "a grey colour table in place of a coloured one")
             }
@@ -105,7 +105,7 @@ struct GIFReader {
     }
 }
 
-/// The variable-length-code LZW of GIF89a, appendix F, with the liberties that Pillow takes: an end code
+/// The variable-length-code LZW of GIF89a, appendix F, as Pillow reads it: an end code
 /// before the last pixel and empty blocks are skipped.
 private struct GIFDecoder {
     var cursor: ByteCursor

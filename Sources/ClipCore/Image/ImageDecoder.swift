@@ -9,11 +9,6 @@ public struct ImageDecoder: Sendable {
     /// refused then get another chance.
     public static let version = 5
 
-    /// Whether a reader that an image lacked is still not there, on this machine and in this build.
-    ///
-    /// - Parameter reader: as ``ImageError/missingReader`` has it; of a library, any newer version will do.
-    public static func lacks(_ reader: String) -> Bool { LibraryImage.lacks(reader) }
-
     /// What is done about the EXIF orientation of JPEG, PNG and WebP files. TIFF's orientation tag always
     /// applies, as Pillow applies it when it loads the file.
     public enum Orientation: String, CaseIterable, Sendable {

@@ -47,7 +47,7 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// What a codec library reports; nil when it is no error.
+    /// What a codec library reports; nil for success.
     init?(_ status: cimages_status, _ message: @autoclosure () -> String) {
         switch status {
         case CIMAGES_OK: return nil

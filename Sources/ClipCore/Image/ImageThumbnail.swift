@@ -61,26 +61,25 @@ public struct ThumbnailEncoder: Sendable {
     func encode(_ image: PixelImage, profile: [UInt8]) throws(ImageError) -> Thumbnail {
         let image = image.forDisplay
         let profile = image.matches(profile) ? profile : []
-        guard image.mode.hasAlpha else {
-            guard let bytes = JPEGEncoder(quality: quality).encode(image, profile: profile) else {
-                throw .outOfMemory
-            }
-            return Thumbnail(bytes: bytes, format: .jpeg, width: image.width, height: image.height)
-        }
-        var size = 0
-        guard
-            let memory = cwebp_encode(
-                image.pixels, Int32(image.width), Int32(image.height), Float(quality), &size)
-        else { throw .outOfMemory }
-        defer { cwebp_free(memory) }
-        let file = Array(UnsafeBufferPointer(start: memory, count: size))
+        let isWebP = image.mode.hasAlpha
+        let file =
+            isWebP
+            ? webP(image, profile: profile)
+            : JPEGEncoder(quality: quality).encode(image, profile: profile)
+        guard let file else { throw .outOfMemory }
         return Thumbnail(
-            bytes: Self.webP(file, image, profile: profile), format: .webP, width: image.width,
-            height: image.height)
+            bytes: file, format: isWebP ? .webP : .jpeg, width: image.width, height: image.height)
     }
 
-    /// Puts a profile into a WebP with alpha, which has an extended header (RFC 9649, 2.7), or adds that header.
-    private static func webP(_ file: [UInt8], _ image: PixelImage, profile: [UInt8]) -> [UInt8] {
+    /// A WebP with alpha, or nil without memory. A profile goes behind the extended header (RFC 9649, 2.7), which
+    /// is added if it is missing.
+    private func webP(_ image: PixelImage, profile: [UInt8]) -> [UInt8]? {
+        var size = 0
+        let memory = cwebp_encode(
+            image.pixels, Int32(image.width), Int32(image.height), Float(quality), &size)
+        guard let memory else { return nil }
+        defer { cwebp_free(memory) }
+        let file = Array(UnsafeBufferPointer(start: memory, count: size))
         guard !profile.isEmpty else { return file }
         func number(_ value: Int, _ size: Int) -> [UInt8] {
             (0..<size).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }

@@ -17,7 +17,7 @@ final class JPEGReader: LineReader {
     let wholeShape: ImageShape
     /// The image is decoded at one part in this many of its size: 1, 2, 4 or 8.
     private let scale: Int
-    private let handle: OpaquePointer
+    private let handle: DecoderHandle
     private let limits: ImageLimits
     private let isSaving: Bool
     private let scanLimit: Int
@@ -32,36 +32,26 @@ final class JPEGReader: LineReader {
         _ bytes: UnsafeRawBufferPointer, limits: ImageLimits, isSaving: Bool, leastSide: Int? = nil
     ) throws(ImageError) {
         let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        guard let handle = cjpeg_create(start, bytes.count) else { throw .outOfMemory }
-        self.handle = handle
+        handle = try DecoderHandle(cjpeg_create(start, bytes.count), cjpeg_destroy)
         self.limits = limits
         self.isSaving = isSaving
-        do throws(ImageError) {
-            var header = cjpeg_header()
-            let status = cjpeg_read_header(handle, &header)
-            let error = ImageError(status, String(cString: cjpeg_message(handle)))
-            if let error { throw error }
-            let (width, height) = (Int(header.width), Int(header.height))
-            scanLimit = limits.scans(forPixels: try limits.pixels(width: width, height: height))
-            let modes: [Int32: PixelImage.Mode] = [1: .grey, 3: .rgb, 4: .cmyk]
-            guard let mode = modes[header.components] else {
-                throw .unsupportedVariant(.jpeg, "\(header.components) colour components")
-            }
-            wholeShape = ImageShape(width: width, height: height, mode: mode)
-            let most = leastSide.map { min(width, height) / $0 } ?? 1
-            let scale = [8, 4, 2].first { $0 <= most } ?? 1
-            self.scale = scale
-            shape = ImageShape(
-                width: (width + scale - 1) / scale, height: (height + scale - 1) / scale, mode: mode
-            )
-        } catch {
-            cjpeg_destroy(handle)
-            throw error
+        var header = cjpeg_header()
+        let status = cjpeg_read_header(handle.pointer, &header)
+        let error = ImageError(status, String(cString: cjpeg_message(handle.pointer)))
+        if let error { throw error }
+        let (width, height) = (Int(header.width), Int(header.height))
+        scanLimit = limits.scans(forPixels: try limits.pixels(width: width, height: height))
+        let modes: [Int32: PixelImage.Mode] = [1: .grey, 3: .rgb, 4: .cmyk]
+        guard let mode = modes[header.components] else {
+            throw .unsupportedVariant(.jpeg, "\(header.components) colour components")
         }
-    }
-
-    deinit {
-        cjpeg_destroy(handle)
+        wholeShape = ImageShape(width: width, height: height, mode: mode)
+        let most = leastSide.map { min(width, height) / $0 } ?? 1
+        let scale = [8, 4, 2].first { $0 <= most } ?? 1
+        self.scale = scale
+        shape = ImageShape(
+            width: (width + scale - 1) / scale, height: (height + scale - 1) / scale, mode: mode
+        )
     }
 
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
@@ -70,17 +60,17 @@ final class JPEGReader: LineReader {
             left: UInt32(columns.lowerBound), right: UInt32(columns.upperBound),
             max_scans: Int32(clamping: scanLimit), max_memory: max(0, limits.maximumMemory),
             saving: isSaving ? 1 : 0, scale: UInt32(scale))
-        try check(cjpeg_start(handle, &request))
+        try check(cjpeg_start(handle.pointer, &request))
     }
 
     func nextLine() throws(ImageError) -> UnsafePointer<UInt8> {
         var line: UnsafePointer<UInt8>?
-        try check(cjpeg_read_line(handle, &line))
+        try check(cjpeg_read_line(handle.pointer, &line))
         return line!
     }
 
     func finish() throws(ImageError) {
-        try check(cjpeg_finish(handle))
+        try check(cjpeg_finish(handle.pointer))
     }
 
     private func check(_ status: cimages_status) throws(ImageError) {
@@ -89,7 +79,7 @@ final class JPEGReader: LineReader {
         case CIMAGES_TOO_MUCH_MEMORY: throw .tooMuchMemory(limit: limits.maximumMemory)
         case CIMAGES_DAMAGED: throw Self.damage
         default:
-            let error = ImageError(status, String(cString: cjpeg_message(handle)))
+            let error = ImageError(status, String(cString: cjpeg_message(handle.pointer)))
             if let error { throw error }
         }
     }

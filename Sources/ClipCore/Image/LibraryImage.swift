@@ -87,9 +87,13 @@ final class LibraryImage {
         return codec.load() == 0
             ? "\(String(cString: codec.soname)) is not installed" : name(codec)
     }
+}
 
-    /// See ``ImageDecoder/lacks(_:)``.
-    static func lacks(_ reader: String) -> Bool {
+extension ImageDecoder {
+    /// Whether a reader that an image lacked is still not there, on this machine and in this build.
+    ///
+    /// - Parameter reader: as ``ImageError/missingReader`` has it; of a library, any newer version will do.
+    public static func lacks(_ reader: String) -> Bool {
         if let format = ImageFormat(rawValue: reader) {
             return (try? format.checkReader()) == nil
         }
@@ -101,7 +105,7 @@ final class LibraryImage {
             )
         }
         let wanted = parts(reader)
-        return !ImageFormat.allCases.compactMap(library).map(parts).contains {
+        return !ImageFormat.allCases.compactMap(LibraryImage.library).map(parts).contains {
             $0.name == wanted.name && wanted.version.lexicographicallyPrecedes($0.version)
         }
     }

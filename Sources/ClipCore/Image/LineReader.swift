@@ -67,6 +67,23 @@ final class LineBuffer<Sample: FixedWidthInteger> {
     deinit { start.deallocate() }
 }
 
+/// A decoder of a C library; it is destroyed with its reader, also with one whose initialiser throws.
+final class DecoderHandle {
+    let pointer: OpaquePointer
+    private let destroy: (OpaquePointer?) -> Void
+
+    /// - Throws: ``ImageError/outOfMemory`` without a decoder
+    init(
+        _ pointer: OpaquePointer?, _ destroy: @escaping (OpaquePointer?) -> Void
+    ) throws(ImageError) {
+        guard let pointer else { throw .outOfMemory }
+        self.pointer = pointer
+        self.destroy = destroy
+    }
+
+    deinit { destroy(pointer) }
+}
+
 /// A reader of an image that its format, or its decoder, gives only as a whole. It is decoded when lines
 /// are asked for.
 package final class WholeImageReader: LineReader {

@@ -16,7 +16,7 @@ import CImages
 /// default image counts. A line is in memory at a time; of an interlaced image all are.
 final class PNGReader: LineReader {
     let shape: ImageShape
-    private let handle: OpaquePointer
+    private let handle: DecoderHandle
     /// 16 bits of grey and alpha become four samples a pixel.
     private let isWideGreyAlpha: Bool
     private var columns = 0..<0
@@ -28,46 +28,36 @@ final class PNGReader: LineReader {
     init(_ bytes: UnsafeRawBufferPointer, limits: ImageLimits) throws(ImageError) {
         try Self.checkTail(bytes)
         let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        guard let handle = cpng_create(start, bytes.count) else { throw .outOfMemory }
-        do throws(ImageError) {
-            var header = cpng_header()
-            try Self.check(cpng_read_header(handle, &header), handle)
-            let (width, height) = (Int(header.width), Int(header.height))
-            _ = try limits.pixels(width: width, height: height)
-            let isWide = header.bit_depth == 16
-            let mode: PixelImage.Mode =
-                switch header.channels {
-                case 1 where header.has_palette != 0: .palette
-                case 1: isWide ? .grey16 : header.bit_depth == 1 ? .bilevel : .grey
-                case 2: isWide ? .rgba : .greyAlpha
-                case 3: .rgb
-                default: .rgba
-                }
-            // libpng holds two lines as stored, this reader one or all.
-            let stored = Int(header.channels) * (isWide ? 2 : 1)
-            let lines = header.is_interlaced != 0 ? height : 1
-            try limits.checkMemory(width * (2 * stored + lines * min(stored, 4)))
-            shape = ImageShape(
-                width: width, height: height, mode: mode,
-                palette: mode == .palette
-                    ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
-            isWideGreyAlpha = header.channels == 2 && isWide
-            line = LineBuffer(isWideGreyAlpha ? width * 4 : 0)
-            self.handle = handle
-        } catch {
-            cpng_destroy(handle)
-            throw error
-        }
-    }
-
-    deinit {
-        cpng_destroy(handle)
+        handle = try DecoderHandle(cpng_create(start, bytes.count), cpng_destroy)
+        var header = cpng_header()
+        try Self.check(cpng_read_header(handle.pointer, &header), handle)
+        let (width, height) = (Int(header.width), Int(header.height))
+        _ = try limits.pixels(width: width, height: height)
+        let isWide = header.bit_depth == 16
+        let mode: PixelImage.Mode =
+            switch header.channels {
+            case 1 where header.has_palette != 0: .palette
+            case 1: isWide ? .grey16 : header.bit_depth == 1 ? .bilevel : .grey
+            case 2: isWide ? .rgba : .greyAlpha
+            case 3: .rgb
+            default: .rgba
+            }
+        // libpng holds two lines as stored, this reader one or all.
+        let stored = Int(header.channels) * (isWide ? 2 : 1)
+        let lines = header.is_interlaced != 0 ? height : 1
+        try limits.checkMemory(width * (2 * stored + lines * min(stored, 4)))
+        shape = ImageShape(
+            width: width, height: height, mode: mode,
+            palette: mode == .palette
+                ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
+        isWideGreyAlpha = header.channels == 2 && isWide
+        line = LineBuffer(isWideGreyAlpha ? width * 4 : 0)
     }
 
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
         self.columns = columns
         remaining = shape.height - rows.upperBound
-        try Self.check(cpng_start(handle), handle)
+        try Self.check(cpng_start(handle.pointer), handle)
         for _ in 0..<rows.lowerBound { _ = try storedLine() }
     }
 
@@ -90,7 +80,7 @@ final class PNGReader: LineReader {
 
     private func storedLine() throws(ImageError) -> UnsafePointer<UInt8> {
         var line: UnsafePointer<UInt8>?
-        try Self.check(cpng_read_line(handle, &line), handle)
+        try Self.check(cpng_read_line(handle.pointer, &line), handle)
         return line!
     }
 
@@ -126,9 +116,9 @@ final class PNGReader: LineReader {
     }
 
     private static func check(
-        _ status: cimages_status, _ handle: OpaquePointer
+        _ status: cimages_status, _ handle: DecoderHandle
     ) throws(ImageError) {
-        let error = ImageError(status, String(cString: cpng_message(handle)))
+        let error = ImageError(status, String(cString: cpng_message(handle.pointer)))
         if let error { throw error }
     }
 }

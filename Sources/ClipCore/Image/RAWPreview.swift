@@ -5,7 +5,7 @@ import Glibc
 /// Makers lay their files out in different ways, but all keep previews as complete JPEG files inside. So
 /// the bytes are searched for JPEGs, and the one with the most pixels is taken: what libraw selects too.
 /// (libraw itself is not used, since version 0.20 of Debian 12 writes past its buffers when a file's numbers
-/// contradict each other.) Lossless JPEGs hold the sensor's data and are no previews.
+/// contradict each other.) Lossless JPEGs hold the sensor's data, not a preview.
 struct RAWPreview {
     /// From the JPEG's first byte to the end of the raw file.
     let jpeg: UnsafeRawBufferPointer

@@ -24,7 +24,7 @@ final class TIFFReader: LineReader {
     }
 
     let shape: ImageShape
-    private let handle: OpaquePointer
+    private let handle: DecoderHandle
     private let header: ctiff_header
     private var samples: Samples
     /// Samples of a pixel in a stored line: 1 of separate planes.
@@ -61,49 +61,39 @@ final class TIFFReader: LineReader {
         }
         let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
         let memory = min(max(limits.maximumMemory, 1 << 20), Int(Int32.max))
-        guard let handle = ctiff_open(start, bytes.count, memory) else { throw .outOfMemory }
-        do throws(ImageError) {
-            var header = ctiff_header()
-            guard ctiff_read_header(handle, &header) != 0 else {
-                throw Self.failure(handle, "libtiff found no picture")
-            }
-            let (width, height) = (Int(header.width), Int(header.height))
-            _ = try limits.pixels(width: width, height: height)
-            let mode: PixelImage.Mode
-            // libtiff fills in a missing tag.
-            let hasExtraSamples = TIFFDirectory(bytes)?.contains(338) == true
-            (mode, samples) = try Self.kind(header, hasExtraSamples: hasExtraSamples)
-            shape = ImageShape(
-                width: width, height: height, mode: mode,
-                palette: mode == .palette
-                    ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
-            isTiled = header.is_tiled != 0
-            samplesInLine = header.planar == 2 ? 1 : Int(header.samples)
-            let isConverted = if case .converted = samples { true } else { false }
-            // What libtiff will write must be what the header says.
-            let lineWidth = isTiled ? Int(header.tile_width) : width
-            let lineBits = lineWidth * samplesInLine * Int(header.bits)
-            let storedBytes = Int(header.line_bytes)
-            guard isConverted || lineWidth > 0 && storedBytes == (lineBits + 7) / 8
-            else { throw .corrupt("its lines do not fit its width") }
-            pixelBytes = mode.bytesPerPixel
-            lineBytes = width * mode.bytesPerPixel
-            let linesAtOnce = isTiled ? Int(header.tile_height) : 1
-            let (size, overflow) = (storedBytes + lineBytes).multipliedReportingOverflow(
-                by: linesAtOnce)
-            try limits.checkMemory(overflow ? .max : size)
-            stored = LineBuffer(isConverted ? 0 : storedBytes * linesAtOnce)
-            lines = LineBuffer(isConverted ? 0 : lineBytes * linesAtOnce)
-            self.header = header
-            self.handle = handle
-        } catch {
-            ctiff_close(handle)
-            throw error
+        handle = try DecoderHandle(ctiff_open(start, bytes.count, memory), ctiff_close)
+        var header = ctiff_header()
+        guard ctiff_read_header(handle.pointer, &header) != 0 else {
+            throw Self.failure(handle, "libtiff found no picture")
         }
-    }
-
-    deinit {
-        ctiff_close(handle)
+        let (width, height) = (Int(header.width), Int(header.height))
+        _ = try limits.pixels(width: width, height: height)
+        let mode: PixelImage.Mode
+        // libtiff fills in a missing tag.
+        let hasExtraSamples = TIFFDirectory(bytes)?.contains(338) == true
+        (mode, samples) = try Self.kind(header, hasExtraSamples: hasExtraSamples)
+        shape = ImageShape(
+            width: width, height: height, mode: mode,
+            palette: mode == .palette
+                ? withUnsafeBytes(of: &header.palette) { [UInt8]($0) } : [])
+        isTiled = header.is_tiled != 0
+        samplesInLine = header.planar == 2 ? 1 : Int(header.samples)
+        let isConverted = if case .converted = samples { true } else { false }
+        // What libtiff will write must be what the header says.
+        let lineWidth = isTiled ? Int(header.tile_width) : width
+        let lineBits = lineWidth * samplesInLine * Int(header.bits)
+        let storedBytes = Int(header.line_bytes)
+        guard isConverted || lineWidth > 0 && storedBytes == (lineBits + 7) / 8
+        else { throw .corrupt("its lines do not fit its width") }
+        pixelBytes = mode.bytesPerPixel
+        lineBytes = width * mode.bytesPerPixel
+        let linesAtOnce = isTiled ? Int(header.tile_height) : 1
+        let (size, overflow) = (storedBytes + lineBytes).multipliedReportingOverflow(
+            by: linesAtOnce)
+        try limits.checkMemory(overflow ? .max : size)
+        stored = LineBuffer(isConverted ? 0 : storedBytes * linesAtOnce)
+        lines = LineBuffer(isConverted ? 0 : lineBytes * linesAtOnce)
+        self.header = header
     }
 
     // MARK: Lines
@@ -131,7 +121,7 @@ final class TIFFReader: LineReader {
         if isTiled {
             if row % Int(header.tile_height) == 0 { try readTiles() }
         } else {
-            guard ctiff_read_line(handle, UInt32(row), plane, stored.start) != 0 else {
+            guard ctiff_read_line(handle.pointer, UInt32(row), plane, stored.start) != 0 else {
                 throw Self.failure(handle)
             }
         }
@@ -142,7 +132,8 @@ final class TIFFReader: LineReader {
     private func readTiles() throws(ImageError) {
         let (tileWidth, tileHeight) = (Int(header.tile_width), Int(header.tile_height))
         for left in stride(from: 0, to: shape.width, by: tileWidth) {
-            guard ctiff_read_tile(handle, UInt32(left), UInt32(row), plane, stored.start) != 0
+            guard
+                ctiff_read_tile(handle.pointer, UInt32(left), UInt32(row), plane, stored.start) != 0
             else { throw Self.failure(handle) }
             for y in 0..<min(tileHeight, shape.height - row) {
                 unpack(
@@ -154,9 +145,9 @@ final class TIFFReader: LineReader {
     }
 
     private static func failure(
-        _ handle: OpaquePointer, _ unexplained: String = "libtiff found damage"
+        _ handle: DecoderHandle, _ unexplained: String = "libtiff found damage"
     ) -> ImageError {
-        let message = String(cString: ctiff_message(handle))
+        let message = String(cString: ctiff_message(handle.pointer))
         return .corrupt(message.isEmpty ? unexplained : message)
     }
 
@@ -190,7 +181,7 @@ final class TIFFReader: LineReader {
             guard let memory = malloc(count * 4) else { throw .outOfMemory }
             defer { free(memory) }
             let pixels = memory.assumingMemoryBound(to: UInt8.self)
-            guard ctiff_read_rgba(handle, pixels) != 0 else { throw Self.failure(handle) }
+            guard ctiff_read_rgba(handle.pointer, pixels) != 0 else { throw Self.failure(handle) }
             for i in 0..<count {
                 for channel in 0..<3 { canvas[i * 3 + channel] = pixels[i * 4 + channel] }
             }
@@ -203,31 +194,29 @@ final class TIFFReader: LineReader {
         _ source: UnsafeRawPointer, _ columns: Range<Int>, into output: UnsafeMutablePointer<UInt8>
     ) {
         let perPixel = samplesInLine
+        /// The high byte of a sample: libtiff gives samples in the machine's order, low byte first.
+        func byte(_ index: Int, isWide: Bool = false) -> UInt8 {
+            source.load(fromByteOffset: isWide ? index * 2 + 1 : index, as: UInt8.self)
+        }
         switch samples {
         case .first(let bits, let scale, let isInverted):
             let mask = UInt8(truncatingIfNeeded: (1 << bits) - 1)
             for (i, x) in columns.enumerated() {
                 let at = x * perPixel * bits
-                let byte = source.load(fromByteOffset: at >> 3, as: UInt8.self)
-                let sample = (byte >> UInt8(8 - bits - at & 7) & mask) &* scale
+                let sample = (byte(at >> 3) >> UInt8(8 - bits - at & 7) & mask) &* scale
                 output[i] = isInverted ? ~sample : sample
             }
         case .bytes(let count, let isWide):
             for (i, x) in columns.enumerated() {
                 for channel in 0..<count {
-                    let at = x * perPixel + channel
-                    // libtiff gives samples in the machine's order, low byte first.
-                    output[i * count + channel] = source.load(
-                        fromByteOffset: isWide ? at * 2 + 1 : at, as: UInt8.self)
+                    output[i * count + channel] = byte(x * perPixel + channel, isWide: isWide)
                 }
             }
         case .premultiplied(let isWide):
             // Pillow's unpackRGBa and unpackRGBa16L.
             for (i, x) in columns.enumerated() {
                 func sample(_ channel: Int) -> Int {
-                    let at = x * perPixel + channel
-                    return Int(
-                        source.load(fromByteOffset: isWide ? at * 2 + 1 : at, as: UInt8.self))
+                    Int(byte(x * perPixel + channel, isWide: isWide))
                 }
                 let alpha = sample(3)
                 for channel in 0..<3 {
@@ -239,11 +228,9 @@ final class TIFFReader: LineReader {
         case .twelve:
             for (i, x) in columns.enumerated() {
                 let at = x / 2 * 3
-                func byte(_ index: Int) -> UInt16 {
-                    UInt16(source.load(fromByteOffset: at + index, as: UInt8.self))
-                }
+                func word(_ index: Int) -> UInt16 { UInt16(byte(at + index)) }
                 let sample =
-                    x % 2 == 0 ? byte(0) << 4 | byte(1) >> 4 : (byte(1) & 15) << 8 | byte(2)
+                    x % 2 == 0 ? word(0) << 4 | word(1) >> 4 : (word(1) & 15) << 8 | word(2)
                 UnsafeMutableRawPointer(output).storeBytes(
                     of: sample.littleEndian, toByteOffset: i * 2, as: UInt16.self)
             }

@@ -45,9 +45,10 @@ enum GEMM {
             matrix.linear(x, rows: rows, bias: layer.bias, to: out, epilogue: epilogue)
             return
         case .float(let weight):
-            linear(
-                x, rows: rows, weight, inputs: layer.inputs, outputs: layer.outputs, to: out,
-                accumulate: epilogue == CK_ADD)
+            let (inputs, outputs) = (blasint(layer.inputs), blasint(layer.outputs))
+            cblas_sgemm(
+                CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows), outputs, inputs, 1,
+                x, inputs, weight, inputs, epilogue == CK_ADD ? 1 : 0, out, outputs)
         case .half(let weight, let threads):
             // Whole tiles of outputs, and no part too small to be worth waking a thread.
             let part =
@@ -79,17 +80,6 @@ enum GEMM {
         }
         norm(x, rows: rows, width: layer.inputs, to: normed)
         linear(normed, rows: rows, layer, to: out, epilogue: epilogue, int8: int8)
-    }
-
-    /// The same for a matrix in fp32.
-    static func linear(
-        _ x: UnsafePointer<Float>, rows: Int, _ weight: UnsafePointer<Float>, inputs: Int,
-        outputs: Int, to out: UnsafeMutablePointer<Float>, accumulate: Bool = false
-    ) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(rows), blasint(outputs),
-            blasint(inputs), 1, x, blasint(inputs), weight, blasint(inputs), accumulate ? 1 : 0,
-            out, blasint(outputs))
     }
 
     /// `out = x P`. x: `[rows, inputs]`  P: `[inputs, outputs]`  out: `[rows, outputs]`

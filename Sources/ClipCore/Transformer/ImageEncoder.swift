@@ -10,16 +10,12 @@ public final class ImageEncoder: Sendable {
     public let precision: Precision
 
     private let buffer: WeightBuffer
-    private let weights: Weights
-
-    private struct Weights: @unchecked Sendable {
-        /// The patch embedding's convolution as a matrix, `[width, 3 × patch × patch]`.
-        let patches: LinearWeights
-        /// `[tokens, width]`
-        let positions: UnsafePointer<Float>
-        let blocks: [BlockWeights]
-        let ends: Ends
-    }
+    /// The patch embedding's convolution as a matrix, `[width, 3 × patch × patch]`.
+    private let patches: LinearWeights
+    /// `[tokens, width]`
+    private nonisolated(unsafe) let positions: UnsafePointer<Float>
+    private let blocks: [BlockWeights]
+    private nonisolated(unsafe) let ends: Ends
 
     /// What is before and after the blocks.
     private enum Ends {
@@ -39,32 +35,27 @@ public final class ImageEncoder: Sendable {
         let sizes = checkpoint.configuration
         configuration = sizes
         self.precision = precision
-        let width = sizes.vision.width
-        let patch = sizes.patchSize
         let loader = try WeightLoader(
             checkpoint, sizes.visionTensors, epsilon: sizes.vision.epsilon,
             storage: precision == .fp32
                 ? .float : .integers(precision == .int7 ? CK_INT7 : CK_INT8))
         let isClip = sizes.architecture == .clip
-        weights = Weights(
-            patches: try loader.linear(
-                "visual.conv1.weight", isClip ? nil : "visual.conv1.bias",
-                inputs: 3 * patch * patch, outputs: width,
-                // Pixels have 8 bits of their own, and each colour its own scale: 8 bits for all would
-                // round them again, and every later layer builds on them.
-                isWide: true),
-            positions: try loader.tensor("visual.positional_embedding"),
-            blocks: try loader.blocks("visual.transformer", sizes.vision),
-            ends: isClip
-                ? .clip(
-                    classToken: try loader.tensor("visual.class_embedding"),
-                    lnPre: try loader.norm("visual.ln_pre"),
-                    lnPost: try loader.norm("visual.ln_post"),
-                    projection: try loader.tensor("visual.proj"))
-                : .sigLIP(
-                    pool: try loader.block(
-                        "visual.attn_pool", ln1: "visual.ln_post", sizes.vision),
-                    latent: try loader.tensor("visual.attn_pool.latent")))
+        // Pixels have 8 bits of their own, and each colour its own scale: 8 bits for all would round them
+        // again, and every later layer builds on them.
+        patches = try loader.linear(
+            "visual.conv1.weight", isClip ? nil : "visual.conv1.bias", isWide: true)
+        positions = try loader.tensor("visual.positional_embedding")
+        blocks = try loader.blocks("visual.transformer", sizes.vision)
+        ends =
+            isClip
+            ? .clip(
+                classToken: try loader.tensor("visual.class_embedding"),
+                lnPre: try loader.norm("visual.ln_pre"),
+                lnPost: try loader.norm("visual.ln_post"),
+                projection: try loader.tensor("visual.proj"))
+            : .sigLIP(
+                pool: try loader.block("visual.attn_pool", ln1: "visual.ln_post", sizes.vision),
+                latent: try loader.tensor("visual.attn_pool.latent"))
         buffer = loader.buffer
     }
 
@@ -117,17 +108,17 @@ public final class ImageEncoder: Sendable {
             let count = pixels.count / encoder.pixelCount
             precondition(count >= 1 && count <= capacity)
             precondition(pixels.count == count * encoder.pixelCount)
-            let (sizes, weights) = (encoder.configuration, encoder.weights)
+            let (sizes, blocks) = (encoder.configuration, encoder.blocks)
             let (tower, width, length) = (
                 sizes.vision, sizes.vision.width, sizes.imageSequenceLength
             )
             embedPatches(pixels.baseAddress!, count)
-            switch weights.ends {
+            switch encoder.ends {
             case .clip(let classToken, let lnPre, let lnPost, let projection):
                 placePatches(count, after: classToken)
                 lnPre(scratch.x, rows: count * length, width: width, to: scratch.x)
                 TransformerForward.run(
-                    weights.blocks, tower, sequences: count, length: length, pooled: 0,
+                    blocks, tower, sequences: count, length: length, pooled: 0,
                     causal: false, scratch)
                 // The class tokens, [count, width].
                 lnPost(scratch.x, rows: count, width: width, to: scratch.normed)
@@ -139,7 +130,7 @@ public final class ImageEncoder: Sendable {
             case .sigLIP(let pool, let latent):
                 placePatches(count, after: nil)
                 TransformerForward.run(
-                    weights.blocks, tower, sequences: count, length: length, pooled: nil,
+                    blocks, tower, sequences: count, length: length, pooled: nil,
                     causal: false, scratch)
                 TransformerForward.pool(
                     pool, latent: latent, tower, sequences: count, length: length, scratch)
@@ -168,7 +159,7 @@ public final class ImageEncoder: Sendable {
                 }
             }
             GEMM.linear(
-                patchRows.baseAddress!, rows: count * grid * grid, encoder.weights.patches,
+                patchRows.baseAddress!, rows: count * grid * grid, encoder.patches,
                 to: patchEmbeddings.baseAddress!, int8: scratch.int8)
         }
 
@@ -185,7 +176,7 @@ public final class ImageEncoder: Sendable {
                 (x + tokens - patches).update(
                     from: patchEmbeddings.baseAddress! + image * patches, count: patches)
                 // Adding the positions is adding one long bias to one long row.
-                ck_add_bias(x, 1, tokens, encoder.weights.positions)
+                ck_add_bias(x, 1, tokens, encoder.positions)
             }
         }
     }

@@ -89,7 +89,7 @@ final class Int8Scratch {
     let activations: ck_int8_rows
     /// One row in fp32, `[width]`.
     let row: UnsafeMutablePointer<Float>
-    private let storage: UnsafeMutableRawPointer
+    private let storage: PackedStorage
 
     /// - Parameter width: the widest row.
     init(width: Int) {
@@ -97,10 +97,10 @@ final class Int8Scratch {
         self.width = width
         let stride = (width + 63) / 64 * 64
         let byteCount = 4 * stride + rows * (2 * stride + 8)
-        storage = .allocate(byteCount: byteCount, alignment: 64)
+        storage = PackedStorage(byteCount: byteCount)
         // What lies between a row's end and the next group of inputs is multiplied by zero.
-        storage.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-        var next = storage
+        storage.base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+        var next = storage.base
         func take<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
             defer { next += count * MemoryLayout<T>.stride }
             return next.bindMemory(to: T.self, capacity: count)
@@ -110,8 +110,6 @@ final class Int8Scratch {
             stride: stride, values: take(Int16.self, rows * stride),
             scales: take(Float.self, rows), zeros: take(Int32.self, rows))
     }
-
-    deinit { storage.deallocate() }
 }
 
 /// Features that a layer norm makes so large that 8 bits for all of a row would leave too few steps to

@@ -1,6 +1,6 @@
 import CKernels
 
-/// Memory for packed weights, on cache lines.
+/// Memory for weights and between results, on cache lines.
 final class PackedStorage: Sendable {
     nonisolated(unsafe) let base: UnsafeMutableRawPointer
 

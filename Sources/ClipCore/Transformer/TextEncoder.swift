@@ -11,18 +11,14 @@ public final class TextEncoder: Sendable {
     private let buffer: WeightBuffer
     /// Keeps the file mapped, in which the fp16 matrices stay.
     private let checkpoint: Checkpoint
-    private let weights: Weights
+    /// `[context, width]`
+    private nonisolated(unsafe) let positions: UnsafePointer<Float>
+    private let blocks: [BlockWeights]
+    private let lnFinal: NormWeights
+    private nonisolated(unsafe) let projection: Projection
     /// `[vocabulary, width]`, left in the file: a text needs a few rows of 49,408.
     private let tokenEmbedding: Tensor
     private let checksTokens: Bool
-
-    private struct Weights: @unchecked Sendable {
-        /// `[context, width]`
-        let positions: UnsafePointer<Float>
-        let blocks: [BlockWeights]
-        let lnFinal: NormWeights
-        let projection: Projection
-    }
 
     private enum Projection {
         /// `[width, embedding dimension]`, used as `x P`: CLIP.
@@ -61,18 +57,15 @@ public final class TextEncoder: Sendable {
                 try checkpoint.tensor(name, shape: shape).detach()
             }
         }
-        weights = Weights(
-            positions: try loader.tensor("positional_embedding"),
-            blocks: try loader.blocks("transformer", sizes.text),
-            lnFinal: try loader.norm("ln_final"),
-            projection: sizes.architecture == .clip
-                ? .matrix(try loader.tensor("text_projection"))
-                : !sizes.projectsTexts
-                    ? Projection.none
-                    : .linear(
-                        try loader.linear(
-                            "text_projection.weight", "text_projection.bias", inputs: width,
-                            outputs: sizes.embeddingDimension)))
+        positions = try loader.tensor("positional_embedding")
+        blocks = try loader.blocks("transformer", sizes.text)
+        lnFinal = try loader.norm("ln_final")
+        projection =
+            sizes.architecture == .clip
+            ? .matrix(try loader.tensor("text_projection"))
+            : !sizes.projectsTexts
+                ? .none
+                : .linear(try loader.linear("text_projection.weight", "text_projection.bias"))
         buffer = loader.buffer
     }
 
@@ -119,15 +112,15 @@ public final class TextEncoder: Sendable {
                 to: UnsafeMutableBufferPointer(start: scratch.x + position * width, count: width),
                 checked: checksTokens)
         }
-        ck_add_bias(scratch.x, 1, length * width, weights.positions)
+        ck_add_bias(scratch.x, 1, length * width, positions)
         TransformerForward.run(
-            weights.blocks, configuration.text, sequences: 1, length: length, pooled: pooled,
+            blocks, configuration.text, sequences: 1, length: length, pooled: pooled,
             causal: isClip, scratch)
         // The pooled token, [1, width].
-        weights.lnFinal(scratch.x, rows: 1, width: width, to: scratch.normed)
+        lnFinal(scratch.x, rows: 1, width: width, to: scratch.normed)
         let dimension = configuration.embeddingDimension
         let embedding = unitRows(1, dimension) { out in
-            switch weights.projection {
+            switch projection {
             case .matrix(let matrix):
                 GEMM.projection(
                     scratch.normed, rows: 1, matrix, inputs: width, outputs: dimension, to: out)

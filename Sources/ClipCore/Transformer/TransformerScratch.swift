@@ -21,7 +21,7 @@ final class TransformerScratch {
     /// Rows that go through a block's second half together: as many as keep their hidden layer in the
     /// caches, or all where BLAS multiplies.
     let rowsAtOnce: Int
-    private let storage: UnsafeMutableRawPointer
+    private let storage: PackedStorage
 
     /// - Parameters:
     ///   - rows: tokens of all sequences together.
@@ -41,18 +41,12 @@ final class TransformerScratch {
             ck_attention_scratch(length, tower.headWidth),
             max(rowsAtOnce * tower.hiddenWidth, rows / length * width),
         ].map { ($0 + 15) / 16 * 16 }
-        let base = UnsafeMutableRawPointer.allocate(
-            byteCount: counts.reduce(0, +) * 4, alignment: 64)
-        var offset = 0
+        storage = PackedStorage(byteCount: counts.reduce(0, +) * 4)
+        var next = storage.base
         let parts = counts.map { count in
-            defer { offset += count * 4 }
-            return (base + offset).bindMemory(to: Float.self, capacity: count)
+            defer { next += count * 4 }
+            return next.bindMemory(to: Float.self, capacity: count)
         }
-        storage = base
         (x, normed, qkv, attention, hidden) = (parts[0], parts[1], parts[2], parts[3], parts[4])
-    }
-
-    deinit {
-        storage.deallocate()
     }
 }

@@ -119,8 +119,12 @@ struct WeightLoader {
 
     /// Loads one of the tensors that were asked for.
     func tensor(_ name: String) throws(CheckpointError) -> UnsafePointer<Float> {
+        try buffer.append(stored(name))
+    }
+
+    private func stored(_ name: String) -> Tensor {
         guard let tensor = tensors[name] else { preconditionFailure("\(name) was not asked for") }
-        return try buffer.append(tensor)
+        return tensor
     }
 
     func norm(_ name: String) throws(CheckpointError) -> NormWeights {
@@ -134,19 +138,20 @@ struct WeightLoader {
     ///   - isWide: whether its activations get 16 bits, where they are integers.
     ///   - slices: into how many equal parts its outputs are taken apart.
     func linear(
-        _ weight: String, _ bias: String?, inputs: Int, outputs: Int, isWide: Bool = false,
-        slices: Int = 1
+        _ weight: String, _ bias: String?, isWide: Bool = false, slices: Int = 1
     ) throws(CheckpointError) -> LinearWeights {
-        LinearWeights(
+        let source = stored(weight)
+        let outputs = source.shape[0]
+        let inputs = source.count / outputs
+        return LinearWeights(
             weight: try matrix(
-                weight, inputs: inputs, outputs: outputs, isWide: isWide, slices: slices),
+                source, inputs: inputs, outputs: outputs, isWide: isWide, slices: slices),
             bias: try bias.map(tensor), inputs: inputs, outputs: outputs)
     }
 
     private func matrix(
-        _ name: String, inputs: Int, outputs: Int, isWide: Bool, slices: Int
+        _ source: Tensor, inputs: Int, outputs: Int, isWide: Bool, slices: Int
     ) throws(CheckpointError) -> LinearWeights.Matrix {
-        guard let source = tensors[name] else { preconditionFailure("\(name) was not asked for") }
         if case .half(let threads) = storage, let halves = source.mappedHalves {
             return .half(halves, threads: threads)
         }
@@ -165,7 +170,7 @@ struct WeightLoader {
         if let matrix = PackedMatrix(weight, inputs: inputs, outputs: outputs, slices: slices) {
             return .packed(matrix)
         }
-        return .float(try tensor(name))
+        return .float(try buffer.append(source))
     }
 
     /// All blocks of a tower.
@@ -187,25 +192,21 @@ struct WeightLoader {
     func block(
         _ name: String, ln1: String, _ tower: ClipConfiguration.Transformer
     ) throws(CheckpointError) -> BlockWeights {
-        let (width, hidden) = (tower.width, tower.hiddenWidth)
         let ln1 = try norm(ln1)
         let ln2 = try norm("\(name).ln_2")
-        let isWide1 = Outliers.areBehind(weight: ln1.weight, bias: ln1.bias, width: width)
-        let isWide2 = Outliers.areBehind(weight: ln2.weight, bias: ln2.bias, width: width)
+        let isWide1 = Outliers.areBehind(weight: ln1.weight, bias: ln1.bias, width: tower.width)
+        let isWide2 = Outliers.areBehind(weight: ln2.weight, bias: ln2.bias, width: tower.width)
+        func linear(_ layer: String, isWide: Bool) throws(CheckpointError) -> LinearWeights {
+            try self.linear("\(name).\(layer).weight", "\(name).\(layer).bias", isWide: isWide)
+        }
         return BlockWeights(
             ln1: ln1,
-            inProj: try linear(
-                "\(name).attn.in_proj_weight", "\(name).attn.in_proj_bias", inputs: width,
-                outputs: 3 * width, isWide: isWide1, slices: 3),
-            outProj: try linear(
-                "\(name).attn.out_proj.weight", "\(name).attn.out_proj.bias", inputs: width,
-                outputs: width, isWide: isWide1),
+            inProj: try self.linear(
+                "\(name).attn.in_proj_weight", "\(name).attn.in_proj_bias", isWide: isWide1,
+                slices: 3),
+            outProj: try linear("attn.out_proj", isWide: isWide1),
             ln2: ln2,
-            cFc: try linear(
-                "\(name).mlp.c_fc.weight", "\(name).mlp.c_fc.bias", inputs: width,
-                outputs: hidden, isWide: isWide2),
-            cProj: try linear(
-                "\(name).mlp.c_proj.weight", "\(name).mlp.c_proj.bias", inputs: hidden,
-                outputs: width, isWide: isWide2))
+            cFc: try linear("mlp.c_fc", isWide: isWide2),
+            cProj: try linear("mlp.c_proj", isWide: isWide2))
     }
 }

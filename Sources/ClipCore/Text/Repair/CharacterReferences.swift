@@ -4,7 +4,7 @@ enum CharacterReferences {
     private static let semicolon: UInt32 = 0x3B
 
     /// Python's `html.unescape`, which follows HTML 5 (13.2.5.72 and on): references without
-    /// a semicolon count as well, if need be as the longest name that the text starts with.
+    /// a semicolon count as well, as the longest name that the text starts with.
     static func unescape(_ text: Scalars) -> Scalars {
         replace(text) { numericReference(text, at: $0) ?? namedReference(text, at: $0) }
     }

@@ -9,19 +9,18 @@ extension SentencePieceTokenizer {
     ///   - cleaning: what is done to a text before the tokenizer gets it.
     /// - Throws: ``CheckpointError``: a file is missing, damaged or not understood completely.
     init(folder: String, name: String?, _ cleaning: TextCleaning) throws(CheckpointError) {
+        func failure(_ fault: String) -> CheckpointError {
+            CheckpointError(file: folder, fault: fault)
+        }
         guard Model.isAvailable else {
-            throw CheckpointError(
-                file: folder,
-                fault:
-                    "needs SentencePiece for its texts, which this program was built without; build it with the trait SentencePiece"
+            throw failure(
+                "needs SentencePiece for its texts, which this program was built without; build it with the trait SentencePiece"
             )
         }
         guard var config = try ConfigurationSection(file: "\(folder)/tokenizer_config.json") else {
             let from = name.map { " (those of \($0))" } ?? ""
-            throw CheckpointError(
-                file: folder,
-                fault:
-                    "holds no tokenizer_config.json; put the model's tokenizer files\(from) beside the weights"
+            throw failure(
+                "holds no tokenizer_config.json; put the model's tokenizer files\(from) beside the weights"
             )
         }
         let kind = try config.choice(
@@ -50,8 +49,9 @@ extension SentencePieceTokenizer {
         config.ignore(["do_lower_case"])
 
         let (begins, ends) = (try config.flag("add_bos_token"), try config.flag("add_eos_token"))
+        let isGemma = kind == .gemma || kind == .sigLIP2
         let names =
-            kind == .gemma || kind == .sigLIP2
+            isGemma
             ? ["tokenizer.model", "spiece.model"] : ["spiece.model", "tokenizer.model"]
         var special: [String: String] = [:]
         for token in ["pad_token", "bos_token", "eos_token", "unk_token"] {
@@ -73,20 +73,16 @@ extension SentencePieceTokenizer {
                 }
                 return id
             }
-            let isGemma = kind == .gemma || kind == .sigLIP2
             if begins ?? isGemma { rules.prefix = [try id("bos_token", "<bos>")] }
             if ends ?? !isGemma { rules.suffix = [try id("eos_token", isGemma ? "<eos>" : "</s>")] }
         } else {
             guard kind != .sigLIP else {
-                throw CheckpointError(
-                    file: folder, fault: "holds no spiece.model, which SiglipTokenizer needs")
+                throw failure("holds no spiece.model, which SiglipTokenizer needs")
             }
             let file = "\(folder)/tokenizer.json"
             guard FileManager.default.fileExists(atPath: file) else {
-                throw CheckpointError(
-                    file: folder,
-                    fault:
-                        "holds none of tokenizer.json, \(names.joined(separator: ", ")); put the model's tokenizer files beside the weights"
+                throw failure(
+                    "holds none of tokenizer.json, \(names.joined(separator: ", ")); put the model's tokenizer files beside the weights"
                 )
             }
             let converted = try TokenizerFile(
@@ -111,7 +107,7 @@ extension SentencePieceTokenizer {
         rules.padding = id
         rules.padsLeft =
             try config.choice("padding_side", [(.string("left"), true), (.string("right"), false)])
-            ?? (kind == .gemma || kind == .sigLIP2)
+            ?? isGemma
         try config.expect("truncation_side", .string("right"))
         try config.expect("sp_model_kwargs", .object([:]))
         config.ignore(Self.withoutEffect)
