@@ -159,12 +159,6 @@ struct Pages: Sendable {
         let list = state.viewing(nil)
         let place = hits.firstIndex { $0.key.utf8.elementsEqual(key.utf8) }
         let mine = place.map { hits[$0] }
-        func neighbour(_ step: Int) -> String? {
-            guard let other = place.map({ $0 + step }), hits.indices.contains(other) else {
-                return nil
-            }
-            return state.viewing(hits[other]).queryPart
-        }
         let near = place.map {
             hits[max(0, $0 - Self.neighbours)..<min(hits.count, $0 + Self.neighbours + 1)]
         }
@@ -173,6 +167,8 @@ struct Pages: Sendable {
                 name: $0.key, thumbnail: pictures.thumbnail(of: $0.key, $0.facts),
                 address: state.viewing($0).queryPart, isCurrent: $0.rank == mine?.rank)
         }
+        let previous = film.prefix { !$0.isCurrent }.last
+        let next = film.drop { !$0.isCurrent }.dropFirst().first
         let original = pictures.original(of: key)
         let isHere = original?.hasPrefix(PicturePath.original.rawValue) ?? false
         let content = PictureContent(
@@ -183,7 +179,7 @@ struct Pages: Sendable {
             original: isHere ? nil : original, size: bytes.map { ByteCount.text($0) },
             taken: facts.takenAt.map { $0.replacing("T", with: " ").prefix(16) }.map(String.init),
             place: mine?.rank, score: mine.map { Self.threeDecimals($0.score) },
-            previous: neighbour(-1), next: neighbour(1), film: film.count > 1 ? film : [],
+            previous: previous?.address, next: next?.address, film: film.count > 1 ? film : [],
             like: SearchState(like: key).address,
             back: list.isEmpty ? "/" : list.queryPart + "#n\(state.place)",
             backLabel: list.isEmpty ? "Search" : "All pictures")
@@ -212,7 +208,7 @@ struct Pages: Sendable {
         // Adding zero takes the sign off a negative one.
         let text = "\((score * 1_000).rounded() / 1_000 + 0)"
         guard let point = text.firstIndex(of: ".") else { return text }
-        return text + String(repeating: "0", count: 4 - text[point...].count)
+        return text + String(repeating: "0", count: max(0, 4 - text[point...].count))
     }
 }
 
@@ -260,8 +256,7 @@ extension Pages {
         return response
     }
 
-    /// Everything from the site itself, and pictures from where the store's links lead. `blob:` is
-    /// for the preview of a picture that a visitor has chosen.
+    /// Everything from the site itself, and pictures from where the store's links lead.
     private var policy: String {
         let images = (["'self'", "data:"] + [pictures.origin].compactMap(\.self))
             .joined(separator: " ")
