@@ -10,8 +10,8 @@ public struct DirectoryBucket: ObjectStore {
     public let bucket: String
     /// The directory's real, absolute path, without a slash at the end (empty for `/` itself).
     package let root: String
-    /// Device and inode of the directory when it was opened.
-    private let identity: [UInt64]
+    /// Of the directory when it was opened.
+    private let status: stat
 
     /// Below `directory` (absolute path) the directory named `bucket`. Throws `S3Error`.
     public init(directory: String, bucket: String) throws {
@@ -39,7 +39,7 @@ public struct DirectoryBucket: ObjectStore {
         }
         self.bucket = bucket
         self.root = root == "/" ? "" : root
-        identity = Self.identity(status)
+        self.status = status
     }
 
     public var displayName: String { "\(bucket) in \(shownRoot)" }
@@ -62,18 +62,15 @@ public struct DirectoryBucket: ObjectStore {
     /// Throws if the path no longer leads to the directory that was opened, as when its file system was unmounted: its
     /// files are then out of reach, not deleted.
     func checkRoot() throws {
-        var status = stat()
-        guard try openRoot().use({ fstat($0, &status) }) == 0, Self.identity(status) == identity
+        var now = stat()
+        guard try openRoot().use({ fstat($0, &now) }) == 0, now.st_dev == status.st_dev,
+            now.st_ino == status.st_ino
         else {
             throw S3Error(
                 .file(ESTALE),
                 "The bucket's directory \(quoted(shownRoot)) was unmounted or replaced after it was "
                     + "opened: check it and start again.")
         }
-    }
-
-    private static func identity(_ status: stat) -> [UInt64] {
-        [UInt64(status.st_dev), UInt64(status.st_ino)]
     }
 
     // MARK: Objects

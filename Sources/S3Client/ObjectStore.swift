@@ -179,21 +179,14 @@ public func openObjectStore(
 /// The path in `file:///some/dir` or `file://localhost/some/dir` (RFC 8089); nil for another URL.
 package func directory(fromFileURL url: String) throws -> String? {
     guard lowercasedASCII(url.prefix(5)) == "file:" else { return nil }
-    func refusal(_ fault: String) -> S3Error {
-        S3Error(.setting, "The S3 endpoint \(quoted(url)) \(fault).")
-    }
-    var rest = url.dropFirst(5)
-    guard rest.hasPrefix("//") else { throw refusal("must be written file:///DIRECTORY") }
-    rest = rest.dropFirst(2)
-    if lowercasedASCII(rest.prefix(10)) == "localhost/" { rest = rest.dropFirst(9) }
-    guard rest.hasPrefix("/") else {
-        throw refusal("must have an absolute path: file:///DIRECTORY, with three slashes")
-    }
-    guard rest.contains("?") == false, rest.contains("#") == false else {
-        throw refusal("must not have a query or a fragment")
-    }
-    guard let path = PercentEncoding.decode(String(rest)), path.utf8.contains(0) == false else {
-        throw refusal("has a path that is not UTF-8")
+    let match = url.wholeMatch(of: #/file://(?:localhost)?(/[^?#]*)/#.ignoresCase())
+    guard let match, let path = PercentEncoding.decode(String(match.1)),
+        path.utf8.contains(0) == false
+    else {
+        throw S3Error(
+            .setting,
+            "The S3 endpoint \(quoted(url)) must be written file:///DIRECTORY: an absolute path after three slashes, in UTF-8, without a query or a fragment."
+        )
     }
     return path
 }

@@ -22,18 +22,16 @@ package enum Region {
     ///   Vultr `REGION.vultrobjects.com`: each also below a bucket's name.
     package static func derived(fromHost host: String) -> String? {
         let labels = lowercasedASCII(host).split(separator: ".").map(String.init)
-        func ends(_ suffix: String...) -> Bool { labels.suffix(suffix.count) == suffix[...] }
-
-        if ends("amazonaws", "com") || ends("amazonaws", "com", "cn") || ends("amazonaws", "eu") {
-            return amazon(labels.dropLast(ends("amazonaws", "com", "cn") ? 3 : 2))
+        let rest = labels.dropLast(2)
+        switch labels.suffix(2).joined(separator: ".") {
+        case "amazonaws.com", "amazonaws.eu": return amazon(rest)
+        case "com.cn" where rest.last == "amazonaws": return amazon(rest.dropLast())
+        case "cloudflarestorage.com" where !rest.isEmpty: return "auto"
+        case "googleapis.com" where rest.last == "storage": return "auto"
+        case "digitaloceanspaces.com", "linodeobjects.com", "vultrobjects.com":
+            return rest.last.flatMap(plausible)
+        default: break
         }
-        if ends("cloudflarestorage", "com") && labels.count > 2 { return "auto" }
-        if ends("digitaloceanspaces", "com") || ends("linodeobjects", "com")
-            || ends("vultrobjects", "com")
-        {
-            return labels.dropLast(2).last.flatMap(plausible)
-        }
-        if ends("storage", "googleapis", "com") { return "auto" }
         // s3.REGION.DOMAIN.TLD, also BUCKET.s3.REGION.DOMAIN.TLD. Without a label between "s3" and
         // a domain of two there is no region (s3.example.com).
         guard let s3 = labels.firstIndex(of: "s3"), labels.count - s3 >= 4 else {

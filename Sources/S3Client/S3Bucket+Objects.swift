@@ -44,17 +44,21 @@ extension S3Bucket {
             }
             if let first = listed.objects.first?.key {
                 if let last, last.utf8.lexicographicallyPrecedes(first.utf8) == false {
-                    throw stuck("a page begins at or before the end of the page before it")
+                    throw failure(
+                        "does not advance: a page begins at or before the end of the page before it"
+                    )
                 }
                 emptyPages = 0
                 last = listed.objects.last?.key
                 if objects.isEmpty == false { try page(objects) }
             } else {
                 emptyPages += 1
-                guard emptyPages < 1_000 else { throw stuck("page after page is empty") }
+                guard emptyPages < 1_000 else {
+                    throw failure("does not advance: page after page is empty")
+                }
             }
             if let next = listed.continuationToken, next == token {
-                throw stuck("the same continuation token comes again")
+                throw failure("does not advance: the same continuation token comes again")
             }
             token = listed.continuationToken
             isTruncated = listed.isTruncated
@@ -62,11 +66,10 @@ extension S3Bucket {
         return ListingReport()
     }
 
-    private func stuck(_ fault: String) -> S3Error {
+    private func failure(_ fault: String) -> S3Error {
         S3Error(
             .response,
-            "The listing of the bucket \(quoted(bucket)) at \(endpoint.origin) does not advance: "
-                + "\(fault).")
+            "The listing of the bucket \(quoted(bucket)) at \(endpoint.origin) \(fault).")
     }
 
     /// One page.
@@ -76,10 +79,7 @@ extension S3Bucket {
         do {
             return try ListPage(parsing: bytes)
         } catch {
-            throw S3Error(
-                .response,
-                "The listing of the bucket \(quoted(bucket)) at \(endpoint.origin) cannot be read: "
-                    + "\(error).")
+            throw failure("cannot be read: \(error)")
         }
     }
 

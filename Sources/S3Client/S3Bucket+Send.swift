@@ -19,22 +19,20 @@ extension S3Bucket {
             let address = address(of: key, at: endpoint)
             let now = clock()
             let used = try credentials.credentials(at: now)
-            let signed = SigV4.Request(
-                method: method, path: address.path, query: query,
-                headers: [("host", address.hostHeader)]
-                    + (requesterPays ? [("x-amz-request-payer", "requester")] : []),
-                payloadHash: SigV4.sha256(payload ?? []))
             let queryString = SigV4.canonicalQueryString(query)
             var request = HTTPRequest(
                 url: address.origin + address.path + (query.isEmpty ? "" : "?\(queryString)"))
             request.method = method
             request.body = payload
             request.decodesContent = true
-            request.headers =
-                used.map {
-                    SigV4.signedByHeaders(
-                        signed, credentials: $0, scope: SigV4.Scope(now, region: place.region))
-                } ?? signed.headers
+            request.headers = [("host", address.host)]
+            if requesterPays { request.headers.append(("x-amz-request-payer", "requester")) }
+            if let used {
+                request.headers = SigV4.signedByHeaders(
+                    method: method, path: address.path, query: query, headers: request.headers,
+                    payloadHash: SigV4.sha256(payload ?? []), credentials: used,
+                    scope: SigV4.Scope(now, region: place.region))
+            }
 
             var body = body
             var retryAfter: Duration?

@@ -43,15 +43,14 @@ public struct S3Bucket: ObjectStore {
         }
         // A time in the past fetches no new credentials.
         try credentials.credentials(at: .distantPast)?.check()
-        if let region, region.isEmpty == false, Region.isValid(region) == false {
-            throw refusal(
-                "The S3 region \(quoted(region)) is not letters, digits and hyphens.")
+        let region = region.flatMap { $0.isEmpty ? nil : $0 }
+        if let region, Region.isValid(region) == false {
+            throw refusal("The S3 region \(quoted(region)) is not letters, digits and hyphens.")
         }
 
         let given = try endpoint.flatMap { $0.isEmpty ? nil : try Endpoint($0) }
-        let chosen = region.flatMap { $0.isEmpty ? nil : $0 }
         let signed =
-            chosen ?? given.flatMap { Region.derived(fromHost: $0.host) } ?? Region.fallback
+            region ?? given.flatMap { Region.derived(fromHost: $0.host) } ?? Region.fallback
         self.endpoint = given ?? Endpoint(https: Region.amazonHost(for: signed))
         self.bucket = bucket
         self.credentials = credentials
@@ -89,25 +88,20 @@ public struct S3Bucket: ObjectStore {
 
     // MARK: Addresses
 
-    /// Where an object (or with no key the bucket) is.
-    struct Address {
-        let origin: String
-        let hostHeader: String
-        /// Percent-encoded once, never normalised: S3's keys may hold `//`, `.` and `..`.
-        let path: String
-    }
-
-    func address(of key: String?, at endpoint: Endpoint) -> Address {
+    /// Where an object (or with no key the bucket) is. `host` is for the header; `path` is percent-encoded once and never
+    /// normalised: S3's keys may hold `//`, `.` and `..`.
+    func address(
+        of key: String?, at endpoint: Endpoint
+    ) -> (origin: String, host: String, path: String) {
         let object = key.map { "/" + PercentEncoding.encode($0, keepingSlashes: true) }
-        if usesVirtualHost {
-            return Address(
-                origin: "\(endpoint.scheme.rawValue)://\(bucket).\(endpoint.authority)",
-                hostHeader: endpoint.hostHeader(prefixedBy: "\(bucket)."),
-                path: endpoint.pathPrefix + (object ?? "/"))
+        guard usesVirtualHost else {
+            let path = "\(endpoint.pathPrefix)/\(bucket)\(object ?? "")"
+            return (endpoint.origin, endpoint.hostHeader, path)
         }
-        return Address(
-            origin: endpoint.origin, hostHeader: endpoint.hostHeader,
-            path: "\(endpoint.pathPrefix)/\(bucket)\(object ?? "")")
+        return (
+            "\(endpoint.scheme.rawValue)://\(bucket).\(endpoint.authority)",
+            endpoint.hostHeader(prefixedBy: "\(bucket)."), endpoint.pathPrefix + (object ?? "/")
+        )
     }
 
     /// `aws.isVirtualHostableS3Bucket` of AWS's endpoint rules: 3 to 63 lower-case letters, digits
@@ -129,7 +123,7 @@ public struct S3Bucket: ObjectStore {
         let url = address.origin + address.path
         guard let credentials = try credentials.credentials(at: now) else { return url }
         let query = SigV4.presignedQuery(
-            host: address.hostHeader, path: address.path, expiresIn: seconds,
+            host: address.host, path: address.path, expiresIn: seconds,
             credentials: credentials, requesterPays: requesterPays,
             scope: SigV4.Scope(now, region: place.region))
         return "\(url)?\(query)"

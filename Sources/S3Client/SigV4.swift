@@ -6,8 +6,6 @@ import FoundationEssentials
 /// normalised, and every request carries `x-amz-content-sha256`.
 package enum SigV4 {
     package static let algorithm = "AWS4-HMAC-SHA256"
-    /// What a presigned URL has in the place of the payload's hash.
-    package static let unsignedPayload = "UNSIGNED-PAYLOAD"
 
     /// What a signature is good for: one day, region and service.
     package struct Scope: Sendable {
@@ -28,30 +26,6 @@ package enum SigV4 {
         /// `20130524`
         var day: String { String(timestamp.prefix(8)) }
         var text: String { "\(day)/\(region)/\(service)/aws4_request" }
-    }
-
-    /// A request as far as a signature covers it.
-    package struct Request {
-        package var method: String
-        /// Already percent-encoded, as it goes over the wire.
-        package var path: String
-        /// Not yet encoded.
-        package var query: [(name: String, value: String)]
-        /// All of them are signed; `host` must be among them.
-        package var headers: [(name: String, value: String)]
-        /// Lower-case hexadecimal SHA-256 of the body, or `UNSIGNED-PAYLOAD`.
-        package var payloadHash: String
-
-        package init(
-            method: String, path: String, query: [(name: String, value: String)],
-            headers: [(name: String, value: String)], payloadHash: String
-        ) {
-            self.method = method
-            self.path = path
-            self.query = query
-            self.headers = headers
-            self.payloadHash = payloadHash
-        }
     }
 
     // MARK: The stages
@@ -87,16 +61,23 @@ package enum SigV4 {
         canonicalHeaders(headers).map(\.name).joined(separator: ";")
     }
 
-    package static func canonicalRequest(_ request: Request) -> String {
-        let headers = canonicalHeaders(request.headers)
-        return """
-            \(request.method)
-            \(request.path)
-            \(canonicalQueryString(request.query))
-            \(headers.map { "\($0.name):\($0.value)\n" }.joined())
-            \(headers.map(\.name).joined(separator: ";"))
-            \(request.payloadHash)
-            """
+    /// - Parameters:
+    ///   - path: already percent-encoded, as it goes over the wire.
+    ///   - query: not yet encoded.
+    ///   - headers: all of them are signed; `host` must be among them.
+    ///   - payloadHash: lower-case hexadecimal SHA-256 of the body, or `UNSIGNED-PAYLOAD`.
+    package static func canonicalRequest(
+        method: String, path: String, query: [(name: String, value: String)],
+        headers: [(name: String, value: String)], payloadHash: String
+    ) -> String {
+        """
+        \(method)
+        \(path)
+        \(canonicalQueryString(query))
+        \(canonicalHeaders(headers).map { "\($0.name):\($0.value)\n" }.joined())
+        \(signedHeaders(headers))
+        \(payloadHash)
+        """
     }
 
     package static func stringToSign(_ canonicalRequest: String, scope: Scope) -> String {
@@ -114,33 +95,35 @@ package enum SigV4 {
     }
 
     package static func signature(
-        of request: Request, secretKey: String, scope: Scope
+        of canonicalRequest: String, secretKey: String, scope: Scope
     ) -> String {
-        let text = stringToSign(canonicalRequest(request), scope: scope)
+        let text = stringToSign(canonicalRequest, scope: scope)
         let key = signingKey(secretKey: secretKey, scope: scope)
         return Hexadecimal.encode(SHA256.hmac(of: text.utf8, key: key))
     }
 
     // MARK: The two ways to carry a signature
 
-    /// The headers that authenticate `request`, the ones it came with included: `x-amz-date`, for
+    /// The headers that authenticate a request, those given included: `x-amz-date`, for
     /// S3 `x-amz-content-sha256`, `x-amz-security-token` where there is one, `Authorization`.
     package static func signedByHeaders(
-        _ request: Request, credentials: Credentials, scope: Scope
+        method: String, path: String, query: [(name: String, value: String)],
+        headers: [(name: String, value: String)], payloadHash: String, credentials: Credentials,
+        scope: Scope
     ) -> [(name: String, value: String)] {
-        var request = request
-        request.headers.append(("x-amz-date", scope.timestamp))
-        if scope.service == "s3" {
-            request.headers.append(("x-amz-content-sha256", request.payloadHash))
-        }
+        var headers = headers
+        headers.append(("x-amz-date", scope.timestamp))
+        if scope.service == "s3" { headers.append(("x-amz-content-sha256", payloadHash)) }
         if let token = credentials.sessionToken {
-            request.headers.append(("x-amz-security-token", token))
+            headers.append(("x-amz-security-token", token))
         }
+        let request = canonicalRequest(
+            method: method, path: path, query: query, headers: headers, payloadHash: payloadHash)
         let signature = signature(of: request, secretKey: credentials.secretKey, scope: scope)
         let authorization =
             "\(algorithm) Credential=\(credentials.accessKey)/\(scope.text), "
-            + "SignedHeaders=\(signedHeaders(request.headers)), Signature=\(signature)"
-        return request.headers + [("Authorization", authorization)]
+            + "SignedHeaders=\(signedHeaders(headers)), Signature=\(signature)"
+        return headers + [("Authorization", authorization)]
     }
 
     /// The query string that authenticates a GET of `path` at `host` for `seconds`. The order of
@@ -160,9 +143,9 @@ package enum SigV4 {
             query.append(("X-Amz-Security-Token", token))
         }
         if requesterPays { query.append(("x-amz-request-payer", "requester")) }
-        let request = Request(
+        let request = canonicalRequest(
             method: "GET", path: path, query: query, headers: [("host", host)],
-            payloadHash: unsignedPayload)
+            payloadHash: "UNSIGNED-PAYLOAD")
         let signature = signature(of: request, secretKey: credentials.secretKey, scope: scope)
         return query.map {
             "\(PercentEncoding.encode($0.name))=\(PercentEncoding.encode($0.value))&"

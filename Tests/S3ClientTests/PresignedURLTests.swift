@@ -70,9 +70,8 @@ import Testing
                 ? "\(one.bucket).s3.\(one.region).amazonaws.com"
                 : try Endpoint(one.endpoint).hostHeader
             let headers = SigV4.signedByHeaders(
-                SigV4.Request(
-                    method: "GET", path: one.path, query: one.query.map { ($0[0], $0[1]) },
-                    headers: [("host", host)], payloadHash: SigV4.sha256([])),
+                method: "GET", path: one.path, query: one.query.map { ($0[0], $0[1]) },
+                headers: [("host", host)], payloadHash: SigV4.sha256([]),
                 credentials: Credentials(
                     accessKey: "AKIAIOSFODNN7EXAMPLE", secretKey: golden.secret,
                     sessionToken: one.token ? golden.token : nil),
