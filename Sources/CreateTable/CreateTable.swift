@@ -156,7 +156,8 @@ struct CreateTable: ParsableCommand {
     private func change(_ kind: IndexOptions.Kind, _ settings: Settings) throws {
         let uri = try settings.databaseURI()
         let table = try PicturesTable(
-            uri: uri, schema: settings.schema(), builder: "create-table"
+            uri: uri, schema: settings.schema(), applicationName: "create-table",
+            responseTimeout: nil
         ) { notice in
             Console.note("create-table: PostgreSQL says: \(notice)")
         }

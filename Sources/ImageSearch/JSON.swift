@@ -17,51 +17,29 @@ package enum JSON {
     }
 
     package var text: String {
-        var bytes: [UInt8] = []
-        write(to: &bytes)
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    private func write(to bytes: inout [UInt8]) {
         switch self {
-        case .string(let text): Self.write(text, to: &bytes)
-        case .number(let value): bytes += (value.isFinite ? "\(value)" : "null").utf8
-        case .float(let value): bytes += (value.isFinite ? "\(value)" : "null").utf8
-        case .integer(let value): bytes += "\(value)".utf8
-        case .bool(let value): bytes += (value ? "true" : "false").utf8
-        case .null: bytes += "null".utf8
-        case .array(let values):
-            bytes.append(UInt8(ascii: "["))
-            for (index, value) in values.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                value.write(to: &bytes)
-            }
-            bytes.append(UInt8(ascii: "]"))
+        case .string(let text): Self.quoted(text)
+        case .number(let value): value.isFinite ? "\(value)" : "null"
+        case .float(let value): value.isFinite ? "\(value)" : "null"
+        case .integer(let value): "\(value)"
+        case .bool(let value): "\(value)"
+        case .null: "null"
+        case .array(let values): "[" + values.map(\.text).joined(separator: ",") + "]"
         case .object(let members):
-            bytes.append(UInt8(ascii: "{"))
-            for (index, (name, value)) in members.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                Self.write(name, to: &bytes)
-                bytes.append(UInt8(ascii: ":"))
-                value.write(to: &bytes)
-            }
-            bytes.append(UInt8(ascii: "}"))
+            "{" + members.map { "\(Self.quoted($0)):\($1.text)" }.joined(separator: ",") + "}"
         }
     }
 
-    private static let digits = Array("0123456789abcdef".utf8)
-
-    private static func write(_ text: String, to bytes: inout [UInt8]) {
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case 0..<0x20, 0x7F:
-                bytes += "\\u00".utf8
-                bytes += [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            default: bytes.append(byte)
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": result += "\\\(scalar)"
+            case "\0"..<" ", "\u{7F}":
+                result += (scalar.value < 16 ? "\\u000" : "\\u00") + String(scalar.value, radix: 16)
+            default: result.unicodeScalars.append(scalar)
             }
         }
-        bytes.append(UInt8(ascii: "\""))
+        return result + "\""
     }
 }

@@ -93,41 +93,26 @@ package struct ConnectionString {
         keyword.contains("pass") || keyword.contains("secret") || keyword.hasPrefix("scram_")
     }
 
-    private static func afterScheme(_ text: String) -> Substring? {
-        for scheme in ["postgresql://", "postgres://"] where text.hasPrefix(scheme) {
-            return text.dropFirst(scheme.count)
-        }
-        return nil
+    /// A URI's user information, which ends at the first `@` before any `/` (as libpq reads it), and the rest.
+    private static func parts(_ text: String) -> (user: Substring?, rest: Substring)? {
+        let uri = /postgres(?:ql)?:\/\/(?:([^@\/]*)@)?([\s\S]*)/
+        return text.wholeMatch(of: uri).map { ($0.1, $0.2) }
     }
 
-    /// Whether a URI has an `@` between the one that ends its user information (libpq: the first one before any `/`)
-    /// and its query: part of an unencoded password, half of which libpq would look up as a host name.
+    /// Whether a URI has another `@` before its query: part of an unencoded password, half of which libpq would look up
+    /// as a host name.
     private static func hasMisplacedAt(_ text: String) -> Bool {
-        guard let rest = afterScheme(text) else { return false }
-        let end = rest.firstIndex { $0 == "@" || $0 == "/" } ?? rest.endIndex
-        let isUserInformation = end < rest.endIndex && rest[end] == "@"
-        let tail = isUserInformation ? rest[rest.index(after: end)...] : rest
-        return tail.prefix { $0 != "?" }.contains("@")
+        parts(text)?.rest.prefix { $0 != "?" }.contains("@") ?? false
     }
 
     /// The secrets of a URI as they are written, percent-encoding and all.
     private static func rawSecrets(of text: String) -> Set<String> {
-        guard let rest = afterScheme(text) else { return [] }
-        var found: Set<String> = []
-        let authority = rest.prefix { $0 != "/" }
-        if let at = authority.firstIndex(of: "@") {
-            let user = authority[..<at]
-            if let colon = user.firstIndex(of: ":") {
-                found.insert(String(user[user.index(after: colon)...]))
-            }
-        }
-        if let mark = rest.firstIndex(of: "?") {
-            for pair in rest[rest.index(after: mark)...].split(separator: "&") {
-                let parts = pair.split(separator: "=", maxSplits: 1)
-                if parts.count == 2, isSecret(String(parts[0])) { found.insert(String(parts[1])) }
-            }
-        }
-        return found
+        guard let (user, rest) = parts(text) else { return [] }
+        let pairs = rest.drop { $0 != "?" }.dropFirst().split(separator: "&")
+            .map { $0.split(separator: "=", maxSplits: 1).map(String.init) }
+        let found = pairs.filter { $0.count == 2 && isSecret($0[0]) }.map { $0[1] }
+        return Set(
+            found + (user?.split(separator: ":", maxSplits: 1).dropFirst().map(String.init) ?? []))
     }
 
     /// libpq's message about a string that it could not parse, without its quotes, which may be the password. The name
@@ -137,7 +122,7 @@ package struct ConnectionString {
             first < last
         else { return message }
         let quoted = message[message.index(after: first)..<last]
-        let query = afterScheme(text)?.drop { $0 != "?" } ?? ""
+        let query = parts(text)?.rest.drop { $0 != "?" } ?? ""
         let isParameter =
             !query.contains("@")
             && (query.contains("?\(quoted)=") || query.contains("&\(quoted)="))

@@ -20,8 +20,6 @@ struct Connector {
         var port = ""
     }
 
-    private enum Outcome { case connected, failed, timedOut }
-
     /// A handle in state CONNECTION_OK; the caller owns it.
     func connect() throws(PGError) -> OpaquePointer {
         guard !applicationName.utf8.contains(0) else {
@@ -40,32 +38,25 @@ struct Connector {
             notices.attach(to: handle)
             // Verbose messages carry the SQLSTATE, which libpq gives no other way at this stage.
             PQsetErrorVerbosity(handle, PQERRORS_VERBOSE)
-            switch finish(handle, within: limit) {
-            case .connected:
+            let isInTime = finish(handle, within: limit)
+            if isInTime, PQstatus(handle) == CONNECTION_OK {
                 PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
                 return handle
-            case .failed:
-                defer { PQfinish(handle) }
-                throw failure(of: handle)
-            case .timedOut:
-                defer { PQfinish(handle) }
-                // libpq's own loop would go on with the next address; do the same.
-                let current = Target(
-                    host: text(PQhost(handle)), address: text(PQhostaddr(handle)),
-                    port: text(PQport(handle)))
-                let rest = remaining(of: targets ?? listed(current), after: current)
-                guard rest.isEmpty else {
-                    targets = rest
-                    continue
-                }
+            }
+            defer { PQfinish(handle) }
+            guard !isInTime else { throw failure(of: handle) }
+            // libpq's own loop would go on with the next address; do the same.
+            let current = target(of: handle)
+            let rest = remaining(of: targets ?? listed(current), after: current)
+            if rest.isEmpty {
                 let place = current.host.isEmpty ? current.address : current.host
-                let seconds = limit.map { $0.components.seconds } ?? 0
                 throw PGError(
                     .connection,
                     scrubbed(
                         "no answer from the server at \"\(place)\", port \(current.port), "
-                            + "within \(max(1, seconds)) s", of: handle))
+                            + "within \(max(1, limit?.components.seconds ?? 0)) s", of: handle))
             }
+            targets = rest
         }
     }
 
@@ -98,30 +89,28 @@ struct Connector {
         return PQconnectStartParams(keywords, values, 1)
     }
 
-    private func finish(_ handle: OpaquePointer, within limit: Duration?) -> Outcome {
-        guard PQstatus(handle) != CONNECTION_BAD else { return .failed }
-        var place = address(of: handle)
-        var deadline = limit.map { ContinuousClock.now + $0 }
+    /// Goes on until the connection is made or has failed.
+    /// - Returns: false when an address did not answer in time.
+    private func finish(_ handle: OpaquePointer, within limit: Duration?) -> Bool {
+        guard PQstatus(handle) != CONNECTION_BAD else { return true }
+        var place: Target?
+        var deadline: ContinuousClock.Instant?
         var state = PGRES_POLLING_WRITING
-        while true {
-            let readiness: Readiness = state == PGRES_POLLING_WRITING ? .writing : .reading
-            switch wait(PQsocket(handle), for: readiness, until: deadline) {
-            case .ready, .failed: break  // PQconnectPoll finds out what failed
-            case .timedOut: return .timedOut
-            }
+        while state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED {
+            let current = target(of: handle)
+            if current != place { (place, deadline) = (current, limit.map { .now + $0 }) }
+            // PQconnectPoll finds out what failed.
+            let event = state == PGRES_POLLING_WRITING ? POLLOUT : POLLIN
+            guard wait(PQsocket(handle), for: event, until: deadline) else { return false }
             state = PQconnectPoll(handle)
-            if state == PGRES_POLLING_OK { return .connected }
-            if state == PGRES_POLLING_FAILED { return .failed }
-            let now = address(of: handle)
-            if now != place {
-                place = now
-                deadline = limit.map { ContinuousClock.now + $0 }
-            }
         }
+        return true
     }
 
-    private func address(of handle: OpaquePointer) -> [String] {
-        [text(PQhost(handle)), text(PQhostaddr(handle)), text(PQport(handle))]
+    private func target(of handle: OpaquePointer) -> Target {
+        Target(
+            host: text(PQhost(handle)), address: text(PQhostaddr(handle)),
+            port: text(PQport(handle)))
     }
 
     // MARK: - Several addresses
@@ -182,7 +171,7 @@ struct Connector {
         let given =
             string.parameters["connect_timeout"]
             ?? getenv("PGCONNECT_TIMEOUT").map { String(cString: $0) }
-        if let given, let seconds = Int32(given.trimmed) {
+        if let given, let seconds = Int32(oneLine(given, limit: 40)) {
             return seconds > 0 ? .seconds(Int(seconds)) : nil
         }
         return timeout > .zero ? timeout : nil
@@ -241,34 +230,20 @@ package func flatten(_ message: String) -> (text: String, sqlState: String?) {
     return (sentence, sqlState)
 }
 
-extension String {
-    fileprivate var trimmed: String { oneLine(self, limit: 40) }
-}
-
-// MARK: - Waiting for a socket
-
-enum Readiness { case reading, writing }
-enum Waiting { case ready, timedOut, failed }
-
-/// Blocks until the socket is ready, its peer is gone, or the deadline has passed.
-func wait(
-    _ socket: Int32, for readiness: Readiness, until deadline: ContinuousClock.Instant?
-) -> Waiting {
-    guard socket >= 0 else { return .failed }
+/// Blocks until the socket is ready for an event (`POLLIN` or `POLLOUT`), or has failed.
+/// - Returns: false when the deadline has passed.
+func wait(_ socket: Int32, for event: Int32, until deadline: ContinuousClock.Instant?) -> Bool {
+    guard socket >= 0 else { return true }
     while true {
         var milliseconds: Int32 = -1
         if let deadline {
             let left = deadline - ContinuousClock.now
-            if left <= .zero { return .timedOut }
-            let (seconds, attoseconds) = left.components
+            if left <= .zero { return false }
             // Rounded up, so that the last round does not spin; a day at a time at most.
-            milliseconds = Int32(min(seconds, 86_400)) * 1000
-            milliseconds += Int32(attoseconds / 1_000_000_000_000_000) + 1
+            milliseconds = Int32(min(left, .seconds(86_400)) / .milliseconds(1)) + 1
         }
-        let events = Int16(readiness == .reading ? POLLIN : POLLOUT)
-        var descriptor = pollfd(fd: socket, events: events, revents: 0)
+        var descriptor = pollfd(fd: socket, events: Int16(event), revents: 0)
         let count = poll(&descriptor, 1, milliseconds)
-        if count > 0 { return .ready }
-        if count < 0 && errno != EINTR { return .failed }
+        if count > 0 || count < 0 && errno != EINTR { return true }
     }
 }

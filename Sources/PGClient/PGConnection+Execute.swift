@@ -10,8 +10,8 @@ extension PGConnection {
     @discardableResult
     public func execute(_ sql: String, _ parameters: [PGValue] = []) throws(PGError) -> PGResult {
         try send(sql, parameters)
-        guard let storage = try collect(sql, parameters) else { throw lost(sql) }
-        return PGResult(storage)
+        guard let result = try collect(sql, parameters) else { throw lost(sql) }
+        return result
     }
 
     /// Runs any number of statements separated by `;` (simple protocol), in one transaction unless they
@@ -19,7 +19,7 @@ extension PGConnection {
     public func executeScript(_ sql: String) throws(PGError) {
         try checkReady(sql)
         guard PQsendQuery(handle, sql) == 1 else { throw sendingFailed(sql) }
-        _ = try collect(sql, [], isScript: true)
+        _ = try collect(sql, [])
     }
 }
 
@@ -34,11 +34,30 @@ extension PGConnection {
                 .invalidUse,
                 "\(parameters.count) parameters exceed the limit of 65535 per statement")
         }
-        let encoded = try EncodedParameters(parameters, sql: sql)
-        let oids = parameters.map { Oid($0.oid) }
-        let sent = encoded.withPointers { values, lengths, formats in
-            PQsendQueryParams(
-                handle, sql, Int32(parameters.count), oids, values, lengths, formats, 1)
+        var buffer: [UInt8] = []
+        var places: [Range<Int>] = []
+        for (number, value) in parameters.enumerated() {
+            let start = buffer.count
+            do throws(PGError) {
+                try value.encode(into: &buffer, place: "parameter $\(number + 1)")
+            } catch {
+                throw PGError(error.kind, error.message, sql: sql)
+            }
+            guard buffer.count < 1 << 30 else {
+                throw PGError(.invalidUse, "the parameters are too long for PostgreSQL", sql: sql)
+            }
+            places.append(start..<buffer.count)
+        }
+        buffer.append(0)  // gives an empty last value an address
+        let sent = buffer.withUnsafeBytes { bytes in
+            let values = zip(parameters, places).map { value, place in
+                value == .null
+                    ? nil
+                    : (bytes.baseAddress! + place.lowerBound).assumingMemoryBound(to: CChar.self)
+            }
+            return PQsendQueryParams(
+                handle, sql, Int32(parameters.count), parameters.map { Oid($0.oid) }, values,
+                places.map { Int32($0.count) }, [Int32](repeating: 1, count: places.count), 1)
         }
         guard sent == 1 else { throw sendingFailed(sql) }
     }
@@ -51,46 +70,16 @@ extension PGConnection {
     }
 
     func sendingFailed(_ sql: String) -> PGError {
-        let message = scrubber.scrub(flatten(String(cString: PQerrorMessage(handle))).text)
-        if PQstatus(handle) != CONNECTION_OK {
-            return PGError(.connectionLost, message, sql: sql)
-        }
-        return PGError(.protocolViolation, message, sql: sql)
-    }
-}
-
-/// The bytes of all parameters in one buffer.
-private struct EncodedParameters {
-    private var buffer: [UInt8] = []
-    private var ranges: [Range<Int>?] = []
-
-    init(_ parameters: [PGValue], sql: String) throws(PGError) {
-        for (number, value) in parameters.enumerated() {
-            let start = buffer.count
-            do throws(PGError) {
-                try value.encode(into: &buffer, place: "parameter $\(number + 1)")
-            } catch {
-                throw PGError(error.kind, error.message, sql: sql)
-            }
-            guard buffer.count < 1 << 30 else {
-                throw PGError(.invalidUse, "the parameters are too long for PostgreSQL", sql: sql)
-            }
-            ranges.append(value == .null ? nil : start..<buffer.count)
-        }
-        buffer.append(0)  // gives an empty last value an address
+        PGError(kindOfLoss, ownMessage(PQerrorMessage(handle)), sql: sql)
     }
 
-    func withPointers<T>(
-        _ body: ([UnsafePointer<CChar>?], [Int32], [Int32]) -> T
-    ) -> T {
-        buffer.withUnsafeBytes { bytes in
-            let values = ranges.map { range in
-                range.map { bytes.baseAddress!.advanced(by: $0.lowerBound) }?
-                    .assumingMemoryBound(to: CChar.self)
-            }
-            let lengths = ranges.map { Int32($0?.count ?? 0) }
-            return body(values, lengths, [Int32](repeating: 1, count: ranges.count))
-        }
+    private var kindOfLoss: PGError.Kind {
+        PQstatus(handle) == CONNECTION_OK ? .protocolViolation : .connectionLost
+    }
+
+    /// libpq's message on one line, without secrets.
+    private func ownMessage(_ message: UnsafePointer<CChar>) -> String {
+        scrubber.scrub(flatten(String(cString: message)).text)
     }
 }
 
@@ -102,25 +91,23 @@ extension PGConnection {
     /// - Returns: the last result.
     /// - Throws: the first error, after reading the rest, so that the connection is ready for the next
     ///   statement.
-    func collect(_ sql: String, _ parameters: [PGValue], isScript: Bool = false) throws(PGError)
-        -> ResultStorage?
-    {
-        var last: ResultStorage?
+    func collect(_ sql: String, _ parameters: [PGValue]) throws(PGError) -> PGResult? {
+        var last: PGResult?
         var failure: PGError?
         var count = 0
-        while let storage = try nextResult(sql) {
+        while let result = try nextResult(sql) {
             count += 1
-            if count > 1000 && !isScript {
+            if count > 1000 {
                 throw breakOff(.protocolViolation, "the results do not end", sql)
             }
-            switch storage.status {
+            switch result.status {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
-                last = storage
+                last = result
             case PGRES_COPY_IN, PGRES_COPY_OUT:
                 failure = failure ?? PGError(.invalidUse, "COPY is not supported", sql: sql)
-                try abandonCopy(storage.status, sql)
+                try abandonCopy(result.status, sql)
             case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
-                failure = failure ?? error(of: storage, sql, parameters)
+                failure = failure ?? error(of: result.handle, sql, parameters)
             case PGRES_PIPELINE_ABORTED:
                 failure = failure ?? PGError(.server, "a statement before it failed", sql: sql)
             default:
@@ -132,25 +119,17 @@ extension PGConnection {
     }
 
     /// The next result of the running statement; nil after the last one.
-    func nextResult(_ sql: String) throws(PGError) -> ResultStorage? {
-        if let responseTimeout {
-            while PQisBusy(handle) == 1 {
-                let deadline = ContinuousClock.now + responseTimeout
-                switch wait(PQsocket(handle), for: .reading, until: deadline) {
-                case .ready, .failed:
-                    // On failure PQgetResult below says what happened.
-                    guard PQconsumeInput(handle) == 1 else { break }
-                    continue
-                case .timedOut:
-                    throw breakOff(
-                        .timeout,
-                        "PostgreSQL was silent for more than "
-                            + "\(responseTimeout.components.seconds) s", sql)
-                }
-                break
+    func nextResult(_ sql: String) throws(PGError) -> PGResult? {
+        while let limit = responseTimeout, PQisBusy(handle) == 1 {
+            guard wait(PQsocket(handle), for: POLLIN, until: .now + limit) else {
+                throw breakOff(
+                    .timeout,
+                    "PostgreSQL was silent for more than \(limit.components.seconds) s", sql)
             }
+            // On failure PQgetResult below says what happened.
+            guard PQconsumeInput(handle) == 1 else { break }
         }
-        return PQgetResult(handle).map(ResultStorage.init)
+        return PQgetResult(handle).map(PGResult.init)
     }
 
     /// Ends a COPY in either direction.
@@ -173,25 +152,23 @@ extension PGConnection {
     }
 
     func lost(_ sql: String) -> PGError {
-        let message = scrubber.scrub(flatten(String(cString: PQerrorMessage(handle))).text)
+        let message = ownMessage(PQerrorMessage(handle))
         return PGError(
             .connectionLost, message.isEmpty ? "the server sent no answer" : message, sql: sql)
     }
 
     /// The server's error, or libpq's own, which has no error fields.
-    func error(of storage: ResultStorage, _ sql: String, _ parameters: [PGValue] = []) -> PGError {
-        let result = storage.handle
+    private func error(
+        of result: OpaquePointer, _ sql: String, _ parameters: [PGValue]
+    ) -> PGError {
         let sqlState = field(.sqlState, of: result)
         guard let primary = field(.message, of: result) else {
-            let text = scrubber.scrub(flatten(String(cString: PQresultErrorMessage(result))).text)
-            let kind: PGError.Kind =
-                PQstatus(handle) == CONNECTION_OK ? .protocolViolation : .connectionLost
-            return PGError(kind, text, sqlState: sqlState, sql: sql)
+            let message = ownMessage(PQresultErrorMessage(result))
+            return PGError(kindOfLoss, message, sqlState: sqlState, sql: sql)
         }
-        let isAboutConnection =
-            sqlState.map {
-                $0.hasPrefix("08") && $0 != "08P01" || PGError.endOfConnection.contains($0)
-            } ?? false
+        let state = sqlState ?? ""
+        let isEnd = PGError.endOfConnection.contains(state)
+        let isAboutConnection = isEnd || state.hasPrefix("08") && state != "08P01"
         let kind: PGError.Kind =
             if isAboutConnection || primary.hasPrefix("failure on connection"),
                 field(.severity, of: result) == "ERROR"
@@ -199,10 +176,10 @@ extension PGConnection {
                 // This connection would end with FATAL: the server's own to another one has ended. Citus says
                 // "failure on connection" (XX000) when that happens within a transaction.
                 .node
-            } else if let sqlState, PGError.endOfConnection.contains(sqlState) {
+            } else if isEnd {
                 .connectionLost
             } else {
-                sqlState == "57014" ? .cancelled : .server
+                state == "57014" ? .cancelled : .server
             }
         return PGError(
             kind, scrubber.scrub(hideValues(of: parameters, in: primary)),
@@ -273,8 +250,8 @@ extension PGConnection {
         }
         for query in queries.prefix(sent) {
             do throws(PGError) {
-                if let storage = try collect(query.sql, query.parameters) {
-                    answers.append(PGResult(storage))
+                if let result = try collect(query.sql, query.parameters) {
+                    answers.append(result)
                 } else {
                     failure = failure ?? lost(query.sql)
                 }
@@ -295,13 +272,7 @@ extension PGConnection {
             throw isOpen ? broken : lost(first)
         }
         guard let failure else { return answers }
-        if isInTransaction, !wasInTransaction {
-            do {
-                try execute("ROLLBACK")
-            } catch {
-                _ = breakOff(.connectionLost, "ROLLBACK failed", "ROLLBACK")
-            }
-        }
+        if !wasInTransaction { rollBack() }
         throw failure
     }
 }

@@ -29,7 +29,7 @@ extension PGConnection {
         return value
     }
 
-    private func rollBack() {
+    func rollBack() {
         guard isUsable, isInTransaction else { return }
         do {
             try execute("ROLLBACK")

@@ -111,27 +111,9 @@ extension PGError: CustomStringConvertible, CustomDebugStringConvertible, Custom
 /// `text` with runs of whitespace and control characters replaced by one space, so that a server cannot
 /// control the terminal, shortened to `limit` characters.
 package func oneLine(_ text: String, limit: Int) -> String {
-    var line = ""
-    var count = 0
-    var space = false
-    for scalar in text.unicodeScalars {
-        if scalar.properties.isWhitespace || scalar.value < 0x20
-            || (0x7F...0x9F).contains(scalar.value)
-        {
-            space = !line.isEmpty
-            continue
-        }
-        if space {
-            line.unicodeScalars.append(" ")
-            count += 1
-            space = false
-        }
-        if count >= limit {
-            line += "…"
-            break
-        }
-        line.unicodeScalars.append(scalar)
-        count += 1
+    let words = text.unicodeScalars.split {
+        $0.properties.isWhitespace || $0.value < 0x20 || (0x7F...0x9F).contains($0.value)
     }
-    return line
+    let line = words.map { String($0) }.joined(separator: " ").unicodeScalars
+    return line.count > limit ? String(line.prefix(limit)) + "…" : String(line)
 }

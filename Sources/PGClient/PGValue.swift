@@ -76,27 +76,20 @@ extension PGValue {
         case .bytea(let value): buffer.append(contentsOf: value)
         case .text(let value): try Self.encode(value, into: &buffer, place: place())
         case .textArray(let values):
-            try Self.appendHeader(values.count, of: OID.text, to: &buffer, place: place())
-            for value in values {
-                try buffer.appendWithLength(place: place()) { buffer throws(PGError) in
-                    try Self.encode(value, into: &buffer, place: place())
-                }
-            }
+            try Self.encode(values.map(Self.text), of: OID.text, into: &buffer, place: place())
         case .byteaArray(let values):
-            try Self.appendHeader(values.count, of: OID.bytea, to: &buffer, place: place())
-            for value in values {
-                buffer.appendBigEndian(Int32(clamping: value.count))
-                buffer += value
-            }
-        case .vectorArray(let vectors, let elementType):
-            try Self.appendHeader(vectors.count, of: elementType, to: &buffer, place: place())
-            for vector in vectors {
-                try buffer.appendWithLength(place: place()) { buffer throws(PGError) in
-                    try PGValue.vector(vector).encode(into: &buffer, place: place())
-                }
-            }
+            try Self.encode(values.map(Self.bytea), of: OID.bytea, into: &buffer, place: place())
+        case .vectorArray(let vectors, let type):
+            try Self.encode(vectors.map(Self.vector), of: type, into: &buffer, place: place())
         case .vector(let elements):
-            try Self.appendDimensions(elements.count, to: &buffer, place: place())
+            // vector_recv reads two int16: the number of dimensions, then an unused zero.
+            guard let dimensions = Int16(exactly: elements.count) else {
+                throw PGError(
+                    .invalidUse,
+                    "\(place()) is a vector of \(elements.count) dimensions, which is too many")
+            }
+            buffer.appendBigEndian(dimensions)
+            buffer.appendBigEndian(Int16(0))
             // A closure: a key path would be looked up for each element.
             elements.map { $0.bitPattern.bigEndian }.withUnsafeBytes {
                 buffer.append(contentsOf: $0)
@@ -116,54 +109,37 @@ extension PGValue {
         }
     }
 
-    /// array_send: dimensions, "has NULLs", element type; per dimension length and lower bound.
-    /// PostgreSQL's empty array has no dimension at all.
-    private static func appendHeader(
-        _ count: Int, of type: UInt32, to buffer: inout [UInt8], place: String
+    /// array_send: dimensions, "has NULLs", element type; per dimension length and lower bound; then each element after
+    /// its length. PostgreSQL's empty array has no dimension at all, and its values have at most 1 GB.
+    private static func encode(
+        _ elements: [PGValue], of type: UInt32, into buffer: inout [UInt8], place: String
     ) throws(PGError) {
-        guard count <= Int(Int32.max) else { throw tooLong(place) }
-        buffer.appendBigEndian(Int32(count == 0 ? 0 : 1))
+        guard elements.count <= Int(Int32.max) else { throw tooLong(place) }
+        buffer.appendBigEndian(Int32(elements.isEmpty ? 0 : 1))
         buffer.appendBigEndian(Int32(0))
         buffer.appendBigEndian(type)
-        guard count > 0 else { return }
-        buffer.appendBigEndian(Int32(count))
+        guard !elements.isEmpty else { return }
+        buffer.appendBigEndian(Int32(elements.count))
         buffer.appendBigEndian(Int32(1))
-    }
-
-    /// vector_recv reads two int16: the number of dimensions, then an unused zero.
-    private static func appendDimensions(_ count: Int, to buffer: inout [UInt8], place: String)
-        throws(PGError)
-    {
-        guard let dimensions = Int16(exactly: count) else {
-            throw PGError(
-                .invalidUse, "\(place) is a vector of \(count) dimensions, which is too many")
+        for element in elements {
+            let start = buffer.count
+            buffer.appendBigEndian(Int32(0))
+            try element.encode(into: &buffer, place: place)
+            let length = buffer.count - start - 4
+            guard length < 1 << 30 else { throw tooLong(place) }
+            withUnsafeBytes(of: Int32(length).bigEndian) {
+                buffer.replaceSubrange(start..<start + 4, with: $0)
+            }
         }
-        buffer.appendBigEndian(dimensions)
-        buffer.appendBigEndian(Int16(0))
     }
 
-    fileprivate static func tooLong(_ place: String) -> PGError {
+    private static func tooLong(_ place: String) -> PGError {
         PGError(.invalidUse, "\(place) is too long for PostgreSQL")
     }
 }
 
 extension [UInt8] {
-    mutating func appendBigEndian(_ value: some FixedWidthInteger) {
+    fileprivate mutating func appendBigEndian(_ value: some FixedWidthInteger) {
         Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
-    }
-
-    /// Appends what `body` writes after its length as a big-endian int32. PostgreSQL's values have
-    /// at most 1 GB.
-    mutating func appendWithLength(
-        place: @autoclosure () -> String, _ body: (inout [UInt8]) throws(PGError) -> Void
-    ) throws(PGError) {
-        let start = count
-        appendBigEndian(Int32(0))
-        try body(&self)
-        let length = count - start - 4
-        guard length < 1 << 30 else { throw PGValue.tooLong(place()) }
-        for byte in 0..<4 {
-            self[start + byte] = UInt8(truncatingIfNeeded: length >> (24 - 8 * byte))
-        }
     }
 }

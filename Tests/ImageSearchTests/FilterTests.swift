@@ -142,7 +142,7 @@ struct FilterTests {
     @Test func filtersTakeWhatTheySay() throws {
         try withPictures { database, table in
             try check(table, isExact: true, "no index")
-            _ = try PicturesTable(uri: database.uri, builder: "tests") { _ in }
+            _ = try PicturesTable(uri: database.uri, applicationName: "tests", responseTimeout: nil)
                 .changeIndex(IndexOptions(.hnsw, workers: 0), uri: database.uri) { _ in }
             try check(database.table(), isExact: false, "hnsw")
         }

@@ -47,7 +47,7 @@ struct IndexTests {
     private func build(
         _ database: TestDatabase, _ kind: IndexOptions.Kind, memory: Int? = nil
     ) throws -> IndexChange {
-        try PicturesTable(uri: database.uri, builder: "tests") { _ in }
+        try PicturesTable(uri: database.uri, applicationName: "tests", responseTimeout: nil)
             .changeIndex(IndexOptions(kind, memory: memory, workers: 0), uri: database.uri) { _ in }
     }
 

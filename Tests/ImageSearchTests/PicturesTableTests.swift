@@ -154,7 +154,7 @@ struct PicturesTableTests {
     /// The first hundred hits of a table of these rows alone, with their copies.
     private func stacked(
         _ rows: [PicturesTable.Row], nearestTo vector: [Float]
-    ) throws -> PicturesTable.Nearest {
+    ) throws -> SearchResult {
         try TestDatabase.with { database in
             let table = try database.table()
             _ = try table.create()
@@ -260,7 +260,8 @@ struct PicturesTableTests {
             #expect(try table.nearest(to: unitVector(3), limit: 4).map(\.key) == ["a"])
             #expect(try table.embedding(of: "a")?.count == 512)
             #expect(try table.hasPictures())
-            let builder = try PicturesTable(uri: database.uri, builder: "tests") { _ in }
+            let builder = try PicturesTable(
+                uri: database.uri, applicationName: "tests", responseTimeout: nil)
             try builder.connection.execute("SET search_path = pg_temp")
             let change = try builder.changeIndex(IndexOptions(.hnsw), uri: database.uri) { _ in }
             #expect(change.outcome == .built)

@@ -153,10 +153,10 @@ import Testing
         #expect(pool.load == 0)
     }
 
-    @Test func queuesHoldABoundedCostInOrder() async throws {
+    @Test func queuesKeepTheOrder() async throws {
         let queue = BoundedQueue<Int>(capacity: 3)
         try SystemThread.start {
-            for number in 0..<1_000 { queue.push(number, cost: 1 + number % 4) }
+            for number in 0..<1_000 { queue.push(number) }
             queue.finish()
         }
         let taken = try await ThreadPool(threads: 1, waiting: 0).run {

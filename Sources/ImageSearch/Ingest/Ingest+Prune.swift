@@ -78,7 +78,7 @@ extension Ingest {
     ) throws -> IngestProgress {
         let table = try connect()
         _ = try table.dimension()
-        try table.checkSideTablesReadable()
+        try table.checkReadable(["pictures"] + Migrations.sideTables)
         try table.check(bucket)
         let identity = try loadedModel().identity
         let known = try table.models().first { $0.identity.isSame(as: identity) }
@@ -93,7 +93,7 @@ extension Ingest {
         let target: ColumnSet? =
             known.flatMap { $0.isActive ? .current : $0.isNext ? .next : nil }
         var progress = IngestProgress()
-        progress.isAdopting = try table.buckets().isEmpty && !table.isEmpty()
+        progress.isAdopting = try table.buckets().isEmpty && table.hasPictures()
         func tell(_ failure: IngestFailure) {
             progress.count(failure)
             onFailure(failure)
@@ -123,7 +123,7 @@ extension Ingest {
                         [KnownObject](repeating: .changed, count: objects.count)
                     }
                 for (object, known) in zip(objects, answers) {
-                    switch known == .changed ? foreseen(object) : known {
+                    switch known == .changed ? try foreseen(object) : known {
                     case .changed, .incomplete: progress.changed += 1
                     case .unchanged: progress.unchanged += 1
                     case .noPicture: progress.skipped += 1
@@ -157,42 +157,36 @@ extension Ingest {
 
     /// What a run would find out about a new object, as far as that costs no request: a folder's files by
     /// their first bytes, a bucket's objects by their keys.
-    private func foreseen(_ object: ObjectSummary) -> KnownObject {
+    private func foreseen(_ object: ObjectSummary) throws -> KnownObject {
         let name = ObjectFilter.formatName(object.key)
         if name != nil, object.size > options.maximumObjectBytes {
-            let error = KeyError.tooLarge(
+            let error = TooLarge(
                 bytes: Int(clamping: object.size), limit: options.maximumObjectBytes)
             return .refused(reason: "\(error)", format: nil)
         }
-        var answer = KnownObject.changed
-        func check(_ format: String?, _ body: () throws(ImageError) -> Void) {
-            do {
-                try body()
-            } catch {
-                let isPicture = name != nil || error != .notAnImage
-                answer =
-                    isPicture
-                    ? .refused(reason: "\(error)", format: error.unsupportedFormat ?? format)
-                    : .noPicture
-            }
-        }
-        if store is DirectoryBucket {
-            // What cannot be read now is left to the run.
-            _ = try? store.object(object.key, maximumBytes: .max) { start in
-                check(PictureFormat(prefix: start)?.rawValue) { () throws(ImageError) in
-                    try ImageDecoder.format(of: start).checkReader()
+        var format = name
+        do {
+            if store is DirectoryBucket {
+                var start: [UInt8]?
+                _ = try? store.object(object.key, maximumBytes: .max) {
+                    start = Array($0)
+                    return false
                 }
-                return false
-            }
-        } else if let name {
-            check(name) { () throws(ImageError) in
-                guard let format = PictureFormat(rawValue: name) else {
-                    throw .unsupportedFormat(name)
+                // What cannot be read now is left to the run.
+                guard let start else { return .changed }
+                format = PictureFormat(prefix: start)?.rawValue
+                try start.withUnsafeBytes { try ImageDecoder.format(of: $0).checkReader() }
+            } else if let name {
+                guard let known = PictureFormat(rawValue: name) else {
+                    throw ImageError.unsupportedFormat(name)
                 }
-                try format.checkReader()
+                try known.checkReader()
             }
+            return .changed
+        } catch let error as ImageError {
+            guard name != nil || error != .notAnImage else { return .noPicture }
+            return .refused(reason: "\(error)", format: error.unsupportedFormat ?? format)
         }
-        return answer
     }
 
     /// Removes rows whose objects are gone: after a complete listing of its own, in one transaction.
@@ -210,37 +204,27 @@ extension Ingest {
         onNote: (String) -> Void
     ) throws -> IngestProgress {
         var progress = progress
-        guard !progress.hidesKeys else {
-            progress.hasRefusedToPrune = true
-            return progress
-        }
-        do {
-            progress.pruned = try prune(
-                force: force, isAdopting: progress.isAdopting, onPage: onPage, onNote: onNote)
-            progress.hasRefusedToPrune = progress.pruned == nil
-            return progress
-        } catch {
-            throw IngestInterruption(progress: progress, cause: error)
-        }
-    }
-
-    private func prune(
-        force: Bool, isAdopting: Bool, onPage: () -> Void, onNote: (String) -> Void
-    ) throws -> Int? {
         let budget = RetryBudget(
             limit: options.retryFor, isOver: { [isStopping] in isStopping.read { $0 } },
             note: { _ in })
         var outage = Outage()
         while true {
             do {
-                return try pruneOnce(force: force, isAdopting: isAdopting, onPage: onPage)
+                if !progress.hidesKeys {
+                    progress.pruned = try pruneOnce(
+                        force: force, isAdopting: progress.isAdopting, onPage: onPage)
+                }
+                progress.hasRefusedToPrune = progress.pruned == nil
+                return progress
             } catch {
-                if isStopping.read({ $0 }) { throw IngestStop() }
+                let cause: any Error = isStopping.read { $0 } ? IngestStop() : error
                 let isWorthRetrying =
-                    (error as? PGError)?.isWorthRetrying ?? (error as? S3Error)?.isWorthRetrying
-                guard isWorthRetrying == true else { throw error }
-                onNote("\(error): pruning starts over")
-                guard outage.backOff(budget, "") else { throw error }
+                    (cause as? PGError)?.isWorthRetrying ?? (cause as? S3Error)?.isWorthRetrying
+                if isWorthRetrying == true {
+                    onNote("\(error): pruning starts over")
+                    if outage.backOff(budget, nil) { continue }
+                }
+                throw IngestInterruption(progress: progress, cause: cause)
             }
         }
     }

@@ -45,8 +45,9 @@ public struct Ingest: Sendable {
         public init() {}
     }
 
-    var store: any ObjectStore { memory.read { $0.store } }
+    var store: any ObjectStore { openedStore.read { $0 } }
     private let openStore: @Sendable () throws -> any ObjectStore
+    private let openedStore: Monitor<any ObjectStore>
     let bucket: BucketIdentity
     let connect: @Sendable () throws -> PicturesTable
     let modelPath: String
@@ -57,20 +58,8 @@ public struct Ingest: Sendable {
     /// Set by ``stop()``.
     let isStopping = Monitor(false)
 
-    /// What later runs need not do again.
-    private struct Memory {
-        var store: any ObjectStore
-        var model: (identity: ModelIdentity, encoder: LazyEncoder)?
-        var hasNotedFormerRule = false
-
-        /// Whether it is to be noted now.
-        mutating func notesFormerRule() -> Bool {
-            defer { hasNotedFormerRule = true }
-            return !hasNotedFormerRule
-        }
-    }
-
-    private let memory: Monitor<Memory>
+    private let model = Monitor<(identity: ModelIdentity, encoder: LazyEncoder)?>(nil)
+    private let hasNotedFormerRule = Monitor(false)
 
     /// - Parameter modelPath: the model's path, asked for when the settings are known to be usable: finding it may
     ///   take as long as a download.
@@ -79,7 +68,7 @@ public struct Ingest: Sendable {
         options: Options = Options()
     ) throws {
         openStore = { try settings.objectStore() }
-        memory = Monitor(Memory(store: try openStore()))
+        openedStore = Monitor(try openStore())
         bucket = try BucketIdentity(
             endpoint: settings.required("S3_ENDPOINT"), bucket: settings.required("S3_BUCKET_NAME"))
         let (uri, schema) = (try settings.databaseURI(), try settings.schema())
@@ -124,7 +113,7 @@ public struct Ingest: Sendable {
     ) throws -> IngestProgress {
         let loaded = try loadedModel()
         let collection = try prepare(for: loaded.identity)
-        if collection.decoding.isFormer, memory.update({ $0.notesFormerRule() }) {
+        if collection.decoding.isFormer, hasNotedFormerRule.set() {
             onNote(
                 "an earlier version embedded this table's pictures as they are stored, some of them sideways; new ones are embedded alike until process-images --refresh turns them upright"
             )
@@ -134,7 +123,7 @@ public struct Ingest: Sendable {
         var told: Set<String> = []
         // Other programs may store pictures while the model is replaced: then the bucket is listed again.
         for _ in 0..<Self.maximumPasses {
-            let pipeline = IngestPipeline(
+            let pipeline = try IngestPipeline(
                 self, model: collection.model, encoder: loaded.encoder,
                 rule: collection.decoding.rule, isPooled: collection.isPooled)
             try pipeline.start()
@@ -166,20 +155,17 @@ public struct Ingest: Sendable {
     /// A directory that was mounted again is another one.
     func openStoreAgain() throws {
         let store = try openStore()
-        memory.update { $0.store = store }
+        openedStore.update { $0 = store }
     }
 
     /// The model, whose file is opened once.
     func loadedModel() throws -> (identity: ModelIdentity, encoder: LazyEncoder) {
-        try memory.update { memory in
-            if let model = memory.model { return model }
+        try model.value {
             let checkpoint = try Checkpoint(path: modelPath, activation: activation)
-            let model = (
+            return (
                 try ModelIdentity(checkpoint, precision: precision),
                 LazyEncoder(checkpoint, precision)
             )
-            memory.model = model
-            return model
         }
     }
 
@@ -200,9 +186,9 @@ public struct Ingest: Sendable {
         try table.upgrade()
         try table.checkSideTables()
         // A bucket that does not exist, or refuses the keys, must not become the table's.
-        if try table.buckets().isEmpty { try store.probe() }
+        if try table.buckets().isEmpty { _ = try store.firstPage() }
         let isAdopting =
-            try table.adopt(bucket, addsEndpoint: options.addsEndpoint) && !table.isEmpty()
+            try table.adopt(bucket, addsEndpoint: options.addsEndpoint) && table.hasPictures()
         return Collection(
             model: options.replacesModel
                 ? try table.prepareReplacement(by: identity) : try table.adopt(identity),
@@ -214,12 +200,18 @@ public struct Ingest: Sendable {
     private static let maximumPasses = 10
 }
 
-private struct FirstPage: Error {}
+private struct Listed: Error { let page: [ObjectSummary] }
 
 extension ObjectStore {
-    /// Lists the first page only: throws when the bucket cannot be listed.
-    func probe() throws {
-        do { try list { _ in throw FirstPage() } } catch is FirstPage {}
+    /// The first page of a listing, empty without objects.
+    /// - Throws: the store's error when the bucket cannot be listed.
+    func firstPage(prefix: String = "") throws -> [ObjectSummary] {
+        do {
+            try list(prefix: prefix, after: nil) { throw Listed(page: $0) }
+        } catch let first as Listed {
+            return first.page
+        }
+        return []
     }
 }
 
@@ -239,16 +231,12 @@ final class LazyEncoder: Sendable {
 
     /// Converts the weights on first use; concurrent callers wait.
     func get() throws -> ImageEncoder {
-        try result.update { result in
-            let known =
-                result
-                ?? Result {
-                    // A model that cannot embed texts is of no use: find out before any image is stored.
-                    _ = try QueryEmbedder(checkpoint).embed("a photo")
-                    return try ImageEncoder(checkpoint, precision: precision)
-                }
-            result = known
-            return try known.get()
-        }
+        try result.value {
+            Result {
+                // A model that cannot embed texts is of no use: find out before any image is stored.
+                _ = try QueryEmbedder(checkpoint).embed("a photo")
+                return try ImageEncoder(checkpoint, precision: precision)
+            }
+        }.get()
     }
 }

@@ -2,28 +2,7 @@ import ClipCore
 import S3Client
 
 extension IngestPipeline {
-    func startEncoding() throws {
-        for _ in 0..<(options.encoders ?? SystemThread.processorCount) {
-            state.update { $0.encoders += 1 }
-            try SystemThread.start { self.encode() }
-        }
-    }
-
-    private func encode() {
-        do {
-            try encodePictures()
-        } catch {
-            stop(error, canStore: true)
-        }
-        if state.update({
-            $0.encoders -= 1
-            return $0.encoders == 0
-        }) {
-            found.finish()
-        }
-    }
-
-    private func encodePictures() throws {
+    func encodePictures() throws {
         var gathered: EncodingBatch?
         var isFinished = false
         while !isFinished {

@@ -6,14 +6,7 @@ extension IngestPipeline {
     /// Attempts at one object while others come through, before it counts as failed.
     private static let attempts = 5
 
-    func startFetching() throws {
-        for _ in 0..<options.fetchers {
-            state.update { $0.fetchers += 1 }
-            try SystemThread.start { self.fetch() }
-        }
-    }
-
-    private func fetch() {
+    func fetchPictures() {
         while let next = claimed.pop() {
             let object = next.object
             let reserved = reserve(object)
@@ -25,7 +18,7 @@ extension IngestPipeline {
                     continue
                 }
                 refuse(object, reason: nil)
-            } catch let error as KeyError {
+            } catch let error as TooLarge {
                 refuse(object, reason: "\(error)")
             } catch let error as ChangedObject {
                 fail(object, "\(error)", isDoubtful: true)
@@ -39,13 +32,6 @@ extension IngestPipeline {
                 if let error, error.mayBeExpiredKeys { countRefusal(error) }
             }
             release(reserved)
-        }
-        // The last thread closes the queue. Others may not have started yet, but nothing is left for them.
-        if state.update({
-            $0.fetchers -= 1
-            return $0.fetchers == 0
-        }) {
-            fetched.finish()
         }
     }
 
@@ -74,7 +60,7 @@ extension IngestPipeline {
         }
         guard isMany else { return }
         do {
-            try store.probe()
+            _ = try store.firstPage()
         } catch let refusal as S3Error where refusal.mayBeExpiredKeys {
             stop(error, canStore: true)
         } catch {
@@ -114,25 +100,19 @@ extension IngestPipeline {
                     own += 1
                     guard own < Self.attempts else { throw error }
                 }
-                guard outage.backOff(quiet(own == 0, at: now), "\(error) Trying again.") else {
+                // An outage of the store is noted once, not once for every object.
+                let isNews = isStoreLost.update { known in
+                    defer { known = now }
+                    return known != now
+                }
+                let note = own == 0 && isNews ? "\(error) Trying again." : nil
+                guard outage.backOff(budget, note) else {
                     if budget.isOver() { throw IngestStop() }
                     stop(error, canStore: true)
                     throw error
                 }
             }
         }
-    }
-
-    /// A budget that notes each outage of the store once, not once for every object.
-    private func quiet(_ maySpeak: Bool, at successes: Int) -> RetryBudget {
-        let isNews = isStoreLost.update { known in
-            defer { known = successes }
-            return known != successes
-        }
-        let note = budget.note
-        return RetryBudget(
-            limit: budget.limit, isOver: budget.isOver,
-            note: { if maySpeak, isNews { note($0) } })
     }
 
     private func fetch(
@@ -142,7 +122,7 @@ extension IngestPipeline {
         let listedSize = Int(clamping: max(0, object.size))
         guard listedSize <= options.maximumObjectBytes else {
             guard isExpected else { return nil }
-            throw KeyError.tooLarge(bytes: listedSize, limit: options.maximumObjectBytes)
+            throw TooLarge(bytes: listedSize, limit: options.maximumObjectBytes)
         }
         // Room was reserved for what was listed; an object that has grown since waits for the next run.
         return try store.listedObject(
@@ -165,16 +145,12 @@ struct ChangedObject: Error, CustomStringConvertible {
     }
 }
 
-/// Why an object is not fetched at all.
-enum KeyError: Error, CustomStringConvertible {
-    case nul
-    case tooLarge(bytes: Int, limit: Int)
+/// An object that is not fetched.
+struct TooLarge: Error, CustomStringConvertible {
+    let bytes: Int
+    let limit: Int
 
     var description: String {
-        switch self {
-        case .nul: "its key holds a NUL character, which PostgreSQL cannot store"
-        case .tooLarge(let bytes, let limit):
-            "it has \(bytes) bytes, more than the limit of \(limit) (--max-bytes)"
-        }
+        "it has \(bytes) bytes, more than the limit of \(limit) (--max-bytes)"
     }
 }

@@ -4,8 +4,6 @@ import S3Client
 
 /// Listing the bucket, comparing it with the table, and claiming what is to be done.
 extension IngestPipeline {
-    private struct Stopped: Error {}
-
     /// Pictures that are claimed and not yet encoded, at most: enough to keep every thread busy, and
     /// few enough that several machines finish at about the same time.
     private var maximumInHand: Int {
@@ -15,32 +13,10 @@ extension IngestPipeline {
 
     private var claimedAtOnce: Int { max(16, maximumInHand / 4) }
 
-    func startListing() throws {
-        try SystemThread.start { [self] in
-            do {
-                try list()
-            } catch is Stopped {
-            } catch {
-                stop(error, canStore: true)
-            }
-            candidates.finish()
-        }
-        try SystemThread.start { [self] in
-            do {
-                let others = try claimCandidates()
-                try waitForOthers(others)
-            } catch is Stopped {
-            } catch {
-                stop(error, canStore: true)
-            }
-            claimed.finish()
-        }
-    }
-
     // MARK: Listing
 
     /// Lists everything; after an outage of the store from the last key on.
-    private func list() throws {
+    func list() throws {
         var last: String?
         var outage = Outage()
         while true {
@@ -84,7 +60,8 @@ extension IngestPipeline {
             if ObjectFilter.isSkippable(object) {
                 state.update { $0.progress.skipped += 1 }
             } else if object.key.utf8.contains(0) {
-                tell(IngestFailure(key: object.key, reason: "\(KeyError.nul)"))
+                let reason = "its key holds a NUL character, which PostgreSQL cannot store"
+                tell(IngestFailure(key: object.key, reason: reason))
             } else {
                 objects.append(object)
             }
@@ -135,9 +112,9 @@ extension IngestPipeline {
 
     // MARK: Claiming
 
-    /// Claims what was listed and is to be done.
-    /// - Returns: objects that other workers have in hand, and that had no row when last seen.
-    private func claimCandidates() throws -> [ObjectSummary] {
+    /// Claims what was listed and is to be done, then waits for what other workers have in hand.
+    func claimCandidates() throws {
+        // Those that had no row when last seen.
         var others: [ObjectSummary] = []
         var objects: [ObjectSummary] = []
         var isFinished = false
@@ -159,7 +136,7 @@ extension IngestPipeline {
                 limit = max(2_000, 2 * others.count)
             }
         }
-        return others
+        try waitForOthers(others)
     }
 
     /// Claims objects and sends those that it gets on their way.
@@ -213,12 +190,7 @@ extension IngestPipeline {
 
     /// Converts the weights while the first pictures are fetched.
     private func prepareEncoder() throws {
-        guard
-            !isEncoderWanted.update({ wanted in
-                defer { wanted = true }
-                return wanted
-            })
-        else { return }
+        guard isEncoderWanted.set() else { return }
         try SystemThread.start { [encoder] in _ = try? encoder.get() }
     }
 

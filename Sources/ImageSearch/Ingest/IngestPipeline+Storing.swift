@@ -7,19 +7,18 @@ extension IngestPipeline {
     static let rowsAtOnce = 256
     private static let longestWait = Duration.milliseconds(500)
 
-    func startStoring() throws {
-        try SystemThread.start { [self] in
-            do {
-                try storeResults()
-                if options.replacesModel { try finishReplacement() }
-            } catch {
-                stop(error, canStore: false)
-            }
-            // The database may be away now; the leases end in any case.
-            state.update { $0.isOver = true }
-            worker.stop()
-            state.update { $0.isFinished = true }
+    /// Stores everything and ends the run.
+    func storeAll() {
+        do {
+            try storeResults()
+            if options.replacesModel { try finishReplacement() }
+        } catch {
+            stop(error, canStore: false)
         }
+        // The database may be away now; the leases end in any case.
+        state.update { $0.isOver = true }
+        worker.stop()
+        state.update { $0.isFinished = true }
     }
 
     private func storeResults() throws {

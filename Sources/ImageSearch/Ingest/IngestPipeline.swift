@@ -21,9 +21,6 @@ final class IngestPipeline: Sendable {
         var inHand = 0
         /// Pictures that failed although they may be good: the store did not deliver them.
         var doubtful = 0
-        /// Threads of each stage that still run; the last one closes the next stage's queue.
-        var fetchers = 0
-        var encoders = 0
         /// Set once only cleanup remains; outages are no longer waited out.
         var isOver = false
         var isFinished = false
@@ -80,7 +77,7 @@ final class IngestPipeline: Sendable {
     init(
         _ ingest: Ingest, model: Int, encoder: LazyEncoder, rule: ImageDecoder.Rule,
         isPooled: Bool
-    ) {
+    ) throws {
         store = ingest.store
         options = ingest.options
         rules = ingest.rules
@@ -97,7 +94,7 @@ final class IngestPipeline: Sendable {
             limit: ingest.options.retryFor,
             isOver: { isStopping.read { $0 } || state.read { $0.isOver || $0.error != nil } },
             note: { sentence in state.update { $0.notes.append(sentence) } })
-        worker = Worker(connect: ingest.connect, budget: budget)
+        worker = try Worker(connect: ingest.connect, budget: budget)
         // A pool in session mode may have no second connection to give.
         storing =
             isPooled ? worker.table : RetryingTable(budget: budget, connect: ingest.connect)
@@ -118,15 +115,45 @@ final class IngestPipeline: Sendable {
     }
 
     func start() throws {
-        try worker.start()
         // The storing thread ends the run, whatever happens to the others.
-        try startStoring()
+        try SystemThread.start(storeAll)
         do {
-            try startListing()
-            try startFetching()
-            try startEncoding()
+            let encoders = options.encoders ?? SystemThread.processorCount
+            try start(threads: 1, list, then: candidates.finish)
+            try start(threads: 1, claimCandidates, then: claimed.finish)
+            try start(threads: options.fetchers, fetchPictures, then: fetched.finish)
+            try start(threads: encoders, encodePictures, then: found.finish)
         } catch {
             stop(error, canStore: false)
+        }
+    }
+
+    /// Thrown by a stage that another one has stopped.
+    struct Stopped: Error {}
+
+    /// Starts a stage.
+    /// - Parameter last: called by the last of the threads, to close the next stage's queue. Others may not have started
+    ///   yet, but nothing is left for them.
+    private func start(
+        threads: Int, _ stage: @escaping @Sendable () throws -> Void,
+        then last: @escaping @Sendable () -> Void
+    ) throws {
+        let running = Monitor(0)
+        for _ in 0..<threads {
+            running.update { $0 += 1 }
+            try SystemThread.start { [self] in
+                do {
+                    try stage()
+                } catch is Stopped {
+                } catch {
+                    stop(error, canStore: true)
+                }
+                let left = running.update { running in
+                    running -= 1
+                    return running
+                }
+                if left == 0 { last() }
+            }
         }
     }
 

@@ -3,17 +3,13 @@ import S3Client
 /// Which objects of the bucket a run takes: those whose keys begin with `prefix`, without those that match
 /// one of `excluded`. The others are as if they were in another bucket: their rows stay, whatever happens.
 public struct ObjectScope: Sendable, Equatable {
-    public var prefix: String
-    /// In a pattern `*` stands for any characters, `/` among them, and `?` for one character; everything
-    /// else stands for itself. A pattern must match the whole key.
-    public var excluded: [String] {
-        didSet { patterns = excluded.map { Array($0.unicodeScalars) } }
-    }
-    private var patterns: [[Unicode.Scalar]]
+    let prefix: String
+    private let patterns: [[Unicode.Scalar]]
 
+    /// - Parameter excluded: patterns, which must match the whole key. `*` stands for any characters, `/` among them,
+    ///   and `?` for one character; everything else stands for itself.
     public init(prefix: String = "", excluded: [String] = []) {
         self.prefix = prefix
-        self.excluded = excluded
         patterns = excluded.map { Array($0.unicodeScalars) }
     }
 

@@ -45,9 +45,10 @@ package struct Outage {
     package init() {}
 
     /// Counts a failure and waits before the next attempt.
+    /// - Parameter sentence: noted when the outage begins; nil for nothing.
     /// - Returns: false when the budget is spent.
-    mutating func backOff(_ budget: RetryBudget, _ sentence: @autoclosure () -> String) -> Bool {
-        if failures == 0, budget.limit > .zero { budget.note(sentence()) }
+    mutating func backOff(_ budget: RetryBudget, _ sentence: String?) -> Bool {
+        if let sentence, failures == 0, budget.limit > .zero { budget.note(sentence) }
         guard let delay = delayAfterFailure(at: .now, limit: budget.limit) else { return false }
         return budget.wait(delay)
     }
@@ -69,12 +70,7 @@ package struct Outage {
 /// A connection to the pictures table that is replaced after an outage of the database. Several
 /// threads may use it, one after the other.
 final class RetryingTable: Sendable {
-    /// The connection is only touched with the monitor held.
-    private final class Box: @unchecked Sendable {
-        var table: PicturesTable?
-    }
-
-    private let box = Monitor(Box())
+    private let table = Monitor(PicturesTable?.none)
     private let connect: @Sendable () throws -> PicturesTable
     private let budget: RetryBudget
 
@@ -86,31 +82,27 @@ final class RetryingTable: Sendable {
     /// Runs `body`, again and again during an outage until the budget is spent. It may have been carried
     /// out although it failed, so repeating it must be harmless.
     func run<T>(_ body: (PicturesTable) throws -> T) throws -> T {
-        try box.update { box in try run(&box.table, body) }
-    }
-
-    private func run<T>(_ table: inout PicturesTable?, _ body: (PicturesTable) throws -> T) throws
-        -> T
-    {
-        var outage = Outage()
-        while true {
-            do {
-                if table?.isUsable != true { table = try connect() }
-                guard let table else { throw TableError.noTable }
-                let value = try body(table)
-                if outage.failures > 0 { budget.note("the database is back") }
-                return value
-            } catch let error as PGError {
-                guard error.isWorthRetrying else { throw error }
-                if error.isConnectionLost || error.kind == .connection { table = nil }
-                guard outage.backOff(budget, "\(error): trying again") else { throw error }
+        try table.update { table in
+            var outage = Outage()
+            while true {
+                do {
+                    let usable = try table.flatMap { $0.isUsable ? $0 : nil } ?? connect()
+                    table = usable
+                    let value = try body(usable)
+                    if outage.failures > 0 { budget.note("the database is back") }
+                    return value
+                } catch let error as PGError {
+                    guard error.isWorthRetrying else { throw error }
+                    if error.isConnectionLost || error.kind == .connection { table = nil }
+                    guard outage.backOff(budget, "\(error): trying again") else { throw error }
+                }
             }
         }
     }
 
     /// Closes the connection.
     func close() {
-        box.update { $0.table = nil }
+        table.update { $0 = nil }
     }
 }
 

@@ -1,4 +1,4 @@
-import Glibc
+import FoundationEssentials
 import PGClient
 import S3Client
 
@@ -15,30 +15,20 @@ final class Worker: Sendable {
     let table: RetryingTable
     /// Host, process and a random number: unique, and readable for people who look into the table.
     let owner: String
+    /// When this worker began, by the database's clock, in seconds since 1970.
+    let startTime: Double
     private let isGone = Monitor(false)
-    private let started = Monitor(0.0)
-
-    init(connect: @escaping @Sendable () throws -> PicturesTable, budget: RetryBudget) {
-        table = RetryingTable(budget: budget, connect: connect)
-        owner = "\(Self.hostName):\(getpid()):\(String(UInt32.random(in: 0 ... .max), radix: 16))"
-    }
-
-    private static var hostName: String {
-        var host = [CChar](repeating: 0, count: 256)
-        guard gethostname(&host, host.count - 1) == 0 else { return "unknown" }
-        return String(decoding: host.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    /// When ``start()`` was called, by the database's clock, in seconds since 1970.
-    var startTime: Double { started.read { $0 } }
 
     /// Begins to renew claims.
-    func start() throws {
-        let now = try table.run { table in
+    init(connect: @escaping @Sendable () throws -> PicturesTable, budget: RetryBudget) throws {
+        table = RetryingTable(budget: budget, connect: connect)
+        let (process, number) = (ProcessInfo.processInfo, UInt32.random(in: 0 ... .max))
+        owner =
+            "\(process.hostName):\(process.processIdentifier):\(String(number, radix: 16))"
+        startTime = try table.run { table in
             try table.forgetEndedClaims()
             return try table.now()
         }
-        started.update { $0 = now }
         try SystemThread.start { [self] in
             let milliseconds = Int(Self.renewal / .milliseconds(1))
             while isGone.wait(milliseconds: milliseconds, { $0 ? true : nil }) == nil {

@@ -36,7 +36,7 @@ struct ModelDownload {
                 waiting()
                 operation = LOCK_EX
             } else if errno != EINTR {
-                throw cannotWrite(lock)
+                throw ModelFileError(cannotWrite: lock)
             }
         }
         if FileManager.default.fileExists(atPath: path) { return }
@@ -53,10 +53,14 @@ struct ModelDownload {
             }
             unlink(part)
             // The part may have been another file's beginning.
-            guard isResumed else { throw ModelFileError.wrongContent(url: url) }
+            guard isResumed else {
+                throw ModelFileError(
+                    "the file at \(url) is not the one that was published: its size or SHA-256 differs; the download was deleted, try again"
+                )
+            }
             isResumed = false
         }
-        guard rename(part, path) == 0 else { throw cannotWrite(path) }
+        guard rename(part, path) == 0 else { throw ModelFileError(cannotWrite: path) }
         unlink(lock)
     }
 
@@ -65,17 +69,14 @@ struct ModelDownload {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true)
         } catch {
-            throw ModelFileError.cannotWrite(
-                path: path, reason: "the directory cannot be created")
+            throw ModelFileError(cannotWrite: path, "the directory cannot be created")
         }
     }
 
     /// SHA-256 of a regular file in hexadecimal, read piece by piece.
     static func digest(of path: String) throws -> String {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard file >= 0 else {
-            throw ModelFileError.cannotRead(path: path, reason: String(cString: strerror(errno)))
-        }
+        guard file >= 0 else { throw ModelFileError(cannotRead: path) }
         defer { close(file) }
         let hash = SHA256()
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
@@ -84,8 +85,7 @@ struct ModelDownload {
             if count == 0 { break }
             guard count > 0 else {
                 if errno == EINTR { continue }
-                throw ModelFileError.cannotRead(
-                    path: path, reason: String(cString: strerror(errno)))
+                throw ModelFileError(cannotRead: path)
             }
             buffer.withUnsafeBytes { hash.update(.init(rebasing: $0[..<count])) }
         }
@@ -95,17 +95,13 @@ struct ModelDownload {
     /// Opens a regular file; links and pipes are refused.
     private func openRegular(_ path: String, _ flags: Int32) throws -> Int32 {
         let file = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o644)
-        guard file >= 0 else { throw cannotWrite(path) }
+        guard file >= 0 else { throw ModelFileError(cannotWrite: path) }
         var status = stat()
         guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             close(file)
-            throw ModelFileError.cannotWrite(path: path, reason: "it is not a regular file")
+            throw ModelFileError(cannotWrite: path, "it is not a regular file")
         }
         return file
-    }
-
-    private func cannotWrite(_ path: String) -> ModelFileError {
-        .cannotWrite(path: path, reason: String(cString: strerror(errno)))
     }
 }
 

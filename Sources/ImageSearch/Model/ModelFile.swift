@@ -62,7 +62,7 @@ public struct ModelFile: Sendable {
         if let model = settings["CLIP_MODEL"] {
             if FileManager.default.fileExists(atPath: model) { return model }
             guard let hub = try ModelHub(model, settings) else {
-                throw ModelFileError.missing(path: model)
+                throw ModelFileError("there is no model file at \(model), which CLIP_MODEL names")
             }
             return try hub.locate(waiting: waiting, progress: progress)
         }
@@ -79,9 +79,9 @@ public struct ModelFile: Sendable {
                 digest: source.digest, size: source.size
             ).run(waiting: waiting, progress: progress)
         } catch let failure as S3Error {
-            throw ModelFileError.download(
-                url: source.url, reason: failure.description,
-                remedy: "try again to resume, or put the file at models/\(source.name)")
+            throw ModelFileError(
+                download: source.url, failure.description,
+                "try again to resume, or put the file at models/\(source.name)")
         }
         return cached
     }
@@ -101,7 +101,9 @@ public struct ModelFile: Sendable {
         var lines = known?.split(separator: "\n").map(String.init) ?? []
         if lines.contains(stamp) { return }
         guard try ModelDownload.digest(of: path) == source.digest else {
-            throw ModelFileError.damaged(path: path)
+            throw ModelFileError(
+                "the model file \(path) is damaged: it has the size of OpenAI's ViT-B-32.pt, but not its SHA-256; delete it, and it is downloaded again"
+            )
         }
         lines = lines.suffix(20) + [stamp]
         // Without a place to write, the file is read again next time.
@@ -115,32 +117,23 @@ extension Settings {
     var home: String { self["HOME"] ?? FileManager.default.homeDirectoryForCurrentUser.path }
 }
 
-/// Why there is no model to use.
-public enum ModelFileError: Error, Equatable, CustomStringConvertible {
-    case missing(path: String)
-    case cannotWrite(path: String, reason: String)
-    case cannotRead(path: String, reason: String)
-    case damaged(path: String)
-    case wrongContent(url: String)
-    case download(url: String, reason: String, remedy: String)
-    /// A sentence about a model of the hub.
-    case hub(String)
+/// Why there is no model to use, in one sentence.
+public struct ModelFileError: Error, CustomStringConvertible {
+    public let description: String
 
-    public var description: String {
-        switch self {
-        case .missing(let path):
-            "there is no model file at \(path), which CLIP_MODEL names"
-        case .cannotWrite(let path, let reason):
-            "the model file cannot be written to \(path): \(reason)"
-        case .cannotRead(let path, let reason):
-            "the model file \(path) cannot be read: \(reason)"
-        case .damaged(let path):
-            "the model file \(path) is damaged: it has the size of OpenAI's ViT-B-32.pt, but not its SHA-256; delete it, and it is downloaded again"
-        case .wrongContent(let url):
-            "the file at \(url) is not the one that was published: its size or SHA-256 differs; the download was deleted, try again"
-        case .download(let url, let reason, let remedy):
-            "the model cannot be downloaded from \(url): \(reason.hasSuffix(".") ? String(reason.dropLast()) : reason); \(remedy)"
-        case .hub(let sentence): sentence
-        }
+    init(_ description: String) { self.description = description }
+
+    init(cannotWrite path: String, _ reason: String = String(cString: strerror(errno))) {
+        description = "the model file cannot be written to \(path): \(reason)"
+    }
+
+    /// Of a file, for the reason that the system gives.
+    init(cannotRead path: String) {
+        description = "the model file \(path) cannot be read: \(String(cString: strerror(errno)))"
+    }
+
+    init(download url: String, _ reason: String, _ remedy: String) {
+        let reason = reason.hasSuffix(".") ? String(reason.dropLast()) : reason
+        description = "the model cannot be downloaded from \(url): \(reason); \(remedy)"
     }
 }

@@ -27,17 +27,20 @@ struct ModelHub {
     /// - Returns: nil when `model` is not such a name, but a path.
     /// - Throws: ``ModelFileError`` for an endpoint that is not an address.
     init?(_ model: String, _ settings: Settings) throws {
-        let parts = model.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
-        let names = parts[0].split(separator: "/", omittingEmptySubsequences: false)
         let suffixes = [
             "bin", "ckpt", "gguf", "jit", "json", "onnx", "pt", "pth", "safetensors", "zip",
         ]
-        guard names.count == 2, names.allSatisfy(Self.isName), names[1].count <= 96,
-            !suffixes.contains(where: { names[1].lowercased().hasSuffix("." + $0) }),
-            parts.count == 1 || Self.isRevision(parts[1])
+        let pattern =
+            #/
+            ([A-Za-z0-9_][A-Za-z0-9_.\-]*) / ([A-Za-z0-9_][A-Za-z0-9_.\-]{0,95})
+            (?: @ ([A-Za-z0-9_.\-][A-Za-z0-9_.\-/]*) )?
+            /#
+        guard let (_, owner, name, revision) = model.wholeMatch(of: pattern)?.output,
+            !owner.contains("--"), !name.contains("--"), !model.contains(".."),
+            !suffixes.contains(where: { name.lowercased().hasSuffix("." + $0) })
         else { return nil }
-        (owner, name) = (String(names[0]), String(names[1]))
-        revision = parts.count == 2 ? String(parts[1]) : "main"
+        (self.owner, self.name) = (String(owner), String(name))
+        self.revision = revision.map(String.init) ?? "main"
 
         func expanded(_ path: String) -> String {
             path.hasPrefix("~/") ? settings.home + path.dropFirst(1) : path
@@ -51,7 +54,7 @@ struct ModelHub {
         guard endpoint.hasPrefix("https://") || endpoint.hasPrefix("http://"),
             (try? Endpoint(endpoint)) != nil
         else {
-            throw ModelFileError.hub(
+            throw ModelFileError(
                 "HF_ENDPOINT must be https://HOST or http://HOST, the address of a Hugging Face hub"
             )
         }
@@ -63,26 +66,6 @@ struct ModelHub {
         let file = expanded(settings["HF_TOKEN_PATH"] ?? "\(home)/token")
         let stored = settings["HF_TOKEN"] ?? Self.text(of: file)
         token = stored.flatMap { $0.isEmpty ? nil : $0 }
-    }
-
-    private static func isName(_ text: Substring) -> Bool {
-        text.utf8.first.map { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "-") } == true
-            && text.utf8.allSatisfy { isAlphanumeric($0) || "-_.".utf8.contains($0) }
-            && !text.contains("--") && !text.contains("..")
-    }
-
-    private static func isRevision(_ text: Substring) -> Bool {
-        !text.isEmpty && text.first != "/" && !text.contains("..")
-            && text.utf8.allSatisfy { isAlphanumeric($0) || "-_./".utf8.contains($0) }
-    }
-
-    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        default: false
-        }
     }
 
     private static func text(of path: String) -> String? {
@@ -99,14 +82,14 @@ struct ModelHub {
         let known = Self.isCommit(revision) ? revision : Self.text(of: "\(folder)/refs/\(revision)")
         if let known, Self.isCommit(known), isComplete(known) { return snapshot(known) }
         guard !isOffline else {
-            throw ModelFileError.hub(
+            throw ModelFileError(
                 "the model \(repository) (revision \(revision)) is not complete in \(cache), and HF_HUB_OFFLINE forbids downloading it; unset it, or name a file or directory in CLIP_MODEL"
             )
         }
         let listing = try list()
         let all = Set(listing.siblings.map(\.rfilename))
         guard let (config, weights) = Self.choose(all) else {
-            throw ModelFileError.hub(unusable(all))
+            throw ModelFileError(unusable(all))
         }
         let commit = listing.sha
         func download(_ file: String) throws {
@@ -121,8 +104,13 @@ struct ModelHub {
         }
         try download(weights)
         if revision != commit {
-            try ModelDownload.makeDirectory("\(folder)/refs/\(revision)".directory)
-            try write(commit, to: "\(folder)/refs/\(revision)")
+            let path = "\(folder)/refs/\(revision)"
+            try ModelDownload.makeDirectory(path.directory)
+            do {
+                try Data(commit.utf8).write(to: URL(filePath: path), options: .atomic)
+            } catch {
+                throw ModelFileError(cannotWrite: path, "\(error)")
+            }
         }
         return snapshot(commit)
     }
@@ -183,14 +171,8 @@ struct ModelHub {
             "\(repository) has no CLIP model that can be used: neither \(Self.openCLIP) with open_clip_model.safetensors or open_clip_pytorch_model.bin, nor \(Self.transformers) and \(Self.processors[0]) with model.safetensors or pytorch_model.bin"
     }
 
-    private static func isCommit(_ text: String) -> Bool { isHexadecimal(text, 40) }
-
-    private static func isHexadecimal(_ text: String, _ count: Int) -> Bool {
-        text.utf8.count == count
-            && text.utf8.allSatisfy {
-                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
-                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
-            }
+    private static func isCommit(_ text: String) -> Bool {
+        text.wholeMatch(of: /[0-9a-f]{40}/) != nil
     }
 
     // MARK: - Downloading
@@ -203,20 +185,17 @@ struct ModelHub {
 
     /// The commit that the revision stands for, and its files.
     private func list() throws -> Listing {
-        let url = "\(endpoint)/api/models/\(repository)/revision/\(escaped(revision))"
+        let revision = revision.replacing("/", with: "%2F")
+        let url = "\(endpoint)/api/models/\(repository)/revision/\(revision)"
         let (head, body) = try send("GET", url)
         try check(head, url)
         guard let listing = try? JSONDecoder().decode(Listing.self, from: Data(body)),
             Self.isCommit(listing.sha)
         else {
-            throw ModelFileError.hub(
+            throw ModelFileError(
                 "\(url) does not answer as a Hugging Face hub does; check HF_ENDPOINT")
         }
         return listing
-    }
-
-    private func escaped(_ revision: String) -> String {
-        revision.split(separator: "/", omittingEmptySubsequences: false).joined(separator: "%2F")
     }
 
     /// Downloads one file into `blobs` and links it into the snapshot.
@@ -232,10 +211,8 @@ struct ModelHub {
         var tag = head["x-linked-etag"] ?? head["etag"] ?? ""
         if tag.hasPrefix("W/") { tag.removeFirst(2) }
         tag = tag.trimmed { $0 == "\"" }
-        guard !tag.isEmpty,
-            tag.utf8.allSatisfy({ Self.isAlphanumeric($0) || $0 == UInt8(ascii: "-") })
-        else {
-            throw ModelFileError.hub(
+        guard tag.wholeMatch(of: /[A-Za-z0-9\-]+/) != nil else {
+            throw ModelFileError(
                 "\(url) has no usable ETag, which names the file in the cache; check HF_ENDPOINT")
         }
         let isRedirect = (300..<400).contains(head.status)
@@ -247,25 +224,16 @@ struct ModelHub {
                 url: url, headers: headers, transport: transport, path: blob,
                 part: "\(blob).incomplete",
                 lock: "\(cache)/.locks/models--\(owner)--\(name)/\(tag).lock",
-                digest: Self.isHexadecimal(tag, 64) ? tag : nil, size: size
+                digest: tag.wholeMatch(of: /[0-9a-f]{64}/) == nil ? nil : tag, size: size
             ).run(waiting: waiting, progress: progress)
         } catch let failure as S3Error {
-            throw ModelFileError.download(
-                url: url, reason: failure.description, remedy: "try again to resume")
+            throw ModelFileError(download: url, failure.description, "try again to resume")
         }
         try ModelDownload.makeDirectory(link.directory)
         // What is there is a link whose blob was missing, or another process made it just now.
         unlink(link)
         guard symlink("../../blobs/\(tag)", link) == 0 || errno == EEXIST else {
-            throw ModelFileError.cannotWrite(path: link, reason: String(cString: strerror(errno)))
-        }
-    }
-
-    private func write(_ text: String, to path: String) throws {
-        do {
-            try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
-        } catch {
-            throw ModelFileError.cannotWrite(path: path, reason: "\(error)")
+            throw ModelFileError(cannotWrite: link)
         }
     }
 
@@ -293,9 +261,9 @@ struct ModelHub {
                     return body.count <= 16 << 20
                 }
             } catch let failure as S3Error {
-                throw ModelFileError.download(
-                    url: url, reason: failure.description,
-                    remedy: "try again, or name a file in CLIP_MODEL")
+                throw ModelFileError(
+                    download: url, failure.description,
+                    "try again, or name a file in CLIP_MODEL")
             }
             // A redirect that already has the file's tag is an answer too.
             guard (300..<400).contains(head.status), let next = head["location"],
@@ -305,7 +273,7 @@ struct ModelHub {
             else { return (head, body) }
             target = next.hasPrefix("/") ? address.origin + next : next
         }
-        throw ModelFileError.hub("\(url) redirects in a circle; check HF_ENDPOINT")
+        throw ModelFileError("\(url) redirects in a circle; check HF_ENDPOINT")
     }
 
     private func check(_ head: HTTPHead, _ url: String) throws {
@@ -322,6 +290,6 @@ struct ModelHub {
                 "CLIP_MODEL names \(repository), which is neither a path here nor a model at \(endpoint) that may be read \(token == nil ? "without a token; if it is private, set HF_TOKEN" : "with this HF_TOKEN")"
             default: "\(url) answers with HTTP status \(head.status); try again later"
             }
-        throw ModelFileError.hub(sentence)
+        throw ModelFileError(sentence)
     }
 }

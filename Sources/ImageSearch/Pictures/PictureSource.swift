@@ -53,21 +53,15 @@ public protocol PictureSource: Sendable {
 
 extension Searcher: PictureSource {
     public func size(of key: String) throws -> Int? {
-        // A key sorts before all longer keys that begin with it, so it is the first of its listing.
-        struct Found: Error {}
-        var size: Int?
         do {
-            try store.list(prefix: key, after: nil) { page in
-                if let first = page.first, first.key.utf8.elementsEqual(key.utf8) {
-                    size = Int(exactly: first.size)
-                }
-                throw Found()
-            }
-        } catch is Found {
+            // A key sorts before all longer keys that begin with it, so it is the first of its listing.
+            guard let first = try store.firstPage(prefix: key).first,
+                first.key.utf8.elementsEqual(key.utf8)
+            else { return nil }
+            return Int(exactly: first.size)
         } catch {
             throw PictureSourceError.unavailable("\(error)")
         }
-        return size
     }
 
     public func bytes(of key: String, maximumBytes: Int) throws -> [UInt8] {

@@ -145,17 +145,13 @@ extension PicturesTable {
     ) throws -> [(String, String)] {
         let index = try searchState().index
         let type = index.map { $0.holdsVectors ? "" : "::\(names.vectorSchema).\($0.type)" } ?? ""
-        let nearer = names.vectorOperator(index?.distance.sqlOperator ?? "<=>")
+        let nearer = names.vectorOperator(index?.sqlOperator ?? "<=>")
         let cosine = names.vectorOperator("<=>")
-        var settings: [PGQuery] = []
-        if let index {
-            settings = names.settingsReachEveryServer + [PGQuery("SET LOCAL enable_seqscan = off")]
-            if index.method == .hnsw {
-                // As small as finds them: a picture is in the index itself, and copies are its neighbours there.
-                let width = max(32, 2 * neighbours)
-                settings.append(PGQuery("SET LOCAL hnsw.ef_search = \(width)"))
-            }
-        }
+        // As small as finds them: a picture is in the index itself, and copies are its neighbours there.
+        let width = "hnsw.ef_search = \(max(32, 2 * neighbours))"
+        let settings = names.settings(
+            (index == nil ? [] : ["enable_seqscan = off"]) + (index?.method == .hnsw ? [width] : [])
+        )
         if names.isDistributed {
             // Citus joins rows of the same server only: each picture's neighbours are asked for by itself.
             let pictures = try read(
@@ -174,9 +170,8 @@ extension PicturesTable {
                     LIMIT \(neighbours)
                     """, [.vector(picture.embedding)])
             }
-            let before = beginReading + settings
-            let answers = try connection.pipeline(before + searches + [PGQuery("COMMIT")])
-            return try zip(pictures, answers[before.count...]).flatMap { picture, rows in
+            let answers = try readAll(searches, settings: settings)
+            return try zip(pictures, answers).flatMap { picture, rows in
                 try rows.filter { try $0.double(1) >= minimumScore }.map { try $0.string(0) }
                     .filter { !$0.utf8.elementsEqual(picture.key.utf8) }.map { (picture.key, $0) }
             }
@@ -195,28 +190,21 @@ extension PicturesTable {
                 AND near.filename <> picture.filename
                 AND 1 - (near.embedding \(cosine) picture.embedding) >= $2
             """, [.textArray(keys), .double(minimumScore)])
-        let queries = beginReading + settings + [search]
-        return try connection.pipeline(queries + [PGQuery("COMMIT")])[queries.count - 1].map {
+        return try readAll([search], settings: settings)[0].map {
             (try $0.string(0), try $0.string(1))
         }
     }
 
     /// The copies with what their rows know of them, best first.
     fileprivate func copies(_ keys: [String]) throws -> [StoredPicture] {
-        let hasFacts = try searchState().hasFacts
-        let order =
-            hasFacts
-            ? "width::bigint * height DESC NULLS LAST, taken_at NULLS LAST, " : ""
+        let state = try searchState()
+        let order = "width::bigint * height DESC NULLS LAST, taken_at NULLS LAST, "
         return try read(
             """
-            SELECT filename\(hasFacts ? ", \(PictureFacts.columns)" : "") FROM \(names.pictures)
+            SELECT filename, \(state.facts) FROM \(names.pictures)
             WHERE filename = ANY ($1::text[])
-            ORDER BY \(order)filename
+            ORDER BY \(state.hasFacts ? order : "")filename
             """, [.textArray(keys)]
-        ).map { row in
-            StoredPicture(
-                key: try row.string(0),
-                facts: hasFacts ? try PictureFacts(row, from: 1) : PictureFacts())
-        }
+        ).map { try StoredPicture($0) }
     }
 }

@@ -26,40 +26,29 @@ public final class QueryEmbedder: Sendable {
 
     private let checkpoint: Checkpoint
     private let precision: Precision
-    private let limits: ImageLimits
     private let tokenizer: any Tokenizer
     private let textEncoder = Monitor(TextEncoder?.none)
     private let imageEncoder = Monitor(ImageEncoder?.none)
-    /// Embeddings of recent texts, by tokens: `A  Cat` and `a cat` are the same.
-    private let cache: ComputedCache<[Int32], [Float]>
+    /// Embeddings of recent texts, about 2.5 kB each, by tokens: `A  Cat` and `a cat` are the same.
+    private let cache = ComputedCache<[Int32], [Float]>(capacity: 10_000)
     private let threads: ThreadPool<Void>
 
     /// - Parameters:
     ///   - path: the model's file or directory.
     ///   - activation: see `Checkpoint`.
     ///   - precision: that of the stored pictures' embeddings.
-    ///   - limits: bounds on decoding one picture.
-    ///   - cachedTexts: embeddings of texts to keep, about 2.5 kB each.
     /// - Throws: `CheckpointError`, one sentence that names the file and the fault.
     public convenience init(
-        modelPath path: String, activation: Activation? = nil, precision: Precision = .fp32,
-        limits: ImageLimits = .query, cachedTexts: Int = 10_000
+        modelPath path: String, activation: Activation? = nil, precision: Precision = .fp32
     ) throws {
-        try self.init(
-            Checkpoint(path: path, activation: activation), precision: precision, limits: limits,
-            cachedTexts: cachedTexts)
+        try self.init(Checkpoint(path: path, activation: activation), precision: precision)
     }
 
-    init(
-        _ checkpoint: Checkpoint, precision: Precision = .fp32, limits: ImageLimits = .query,
-        cachedTexts: Int = 10_000
-    ) throws {
+    init(_ checkpoint: Checkpoint, precision: Precision = .fp32) throws {
         self.checkpoint = checkpoint
         tokenizer = try checkpoint.tokenizer()
         identity = try ModelIdentity(checkpoint, precision: .fp32)
         self.precision = precision
-        self.limits = limits
-        cache = ComputedCache(capacity: cachedTexts)
         threads = ThreadPool(
             threads: SystemThread.processorCount, waiting: 256, longestWait: .seconds(10))
     }
@@ -69,23 +58,11 @@ public final class QueryEmbedder: Sendable {
     public func loadTexts(detached: Bool = false) throws { _ = try texts(detached: detached) }
 
     private func texts(detached: Bool = false) throws -> TextEncoder {
-        try Self.loaded(textEncoder) {
+        try textEncoder.value {
             // A process that runs for long has other texts for its processors.
             try TextEncoder(
                 checkpoint, detached: detached,
                 threads: detached ? 1 : SystemThread.processorCount)
-        }
-    }
-
-    /// The encoder; concurrent callers wait while it is loaded.
-    private static func loaded<Encoder>(
-        _ encoder: Monitor<Encoder?>, load: () throws -> Encoder
-    ) throws -> Encoder {
-        try encoder.update { encoder in
-            if let encoder { return encoder }
-            let new = try load()
-            encoder = new
-            return new
         }
     }
 
@@ -97,7 +74,7 @@ public final class QueryEmbedder: Sendable {
     }
 
     private func embed(_ tokens: [Int32]) throws -> [Float] {
-        try EmbeddingError.check(try texts().encode(tokens))
+        try EmbeddingError.check(texts().encode(tokens))
     }
 
     /// A text's embedding, from the cache or computed on a thread of this embedder's.
@@ -125,14 +102,13 @@ public final class QueryEmbedder: Sendable {
             throw SearchError.pictureTooLarge(
                 bytes: file.count, limit: SearchQuery.maximumPictureBytes)
         }
-        let encoder = try Self.loaded(imageEncoder) {
+        let encoder = try imageEncoder.value {
             try ImageEncoder(checkpoint, precision: precision)
         }
-        let preprocessor = ImagePreprocessor(encoder.configuration)
         let pixels: [Float]
         do {
-            pixels = try preprocessor.values(
-                encoded: file, decoder: ImageDecoder(limits: limits, rule: rule))
+            pixels = try ImagePreprocessor(encoder.configuration).values(
+                encoded: file, decoder: ImageDecoder(limits: .query, rule: rule))
         } catch {
             throw SearchError(error)
         }
@@ -144,16 +120,13 @@ public final class QueryEmbedder: Sendable {
     func embedTexts(
         of terms: [SearchQuery.Term]
     ) async throws -> (terms: [SearchQuery.Term], isTruncated: Bool) {
-        var embedded: [SearchQuery.Term] = []
+        var embedded = terms
         var isTruncated = false
-        for term in terms {
-            guard case .text(let text) = term.content else {
-                embedded.append(term)
-                continue
-            }
+        for (index, term) in terms.enumerated() {
+            guard case .text(let text) = term.content else { continue }
             let embedding = try await cachedEmbedding(of: text)
             isTruncated = isTruncated || embedding.isTruncated
-            embedded.append(.init(.embedding(embedding.vector), weight: term.weight))
+            embedded[index] = .init(.embedding(embedding.vector), weight: term.weight)
         }
         return (embedded, isTruncated)
     }
@@ -190,7 +163,14 @@ enum QueryVector {
             case .embedding(let embedding): vector = embedding
             case .key(let key):
                 guard let found = try stored(key) else { throw SearchError.unknownKey(key) }
-                vector = try unit(found, key: key)
+                // Another program may have stored a vector that is not normalised.
+                let length = norm(of: found.lazy.map(Double.init))
+                guard length > 0, length.isFinite else {
+                    throw SearchError.invalid(
+                        "the stored embedding of \(quoted(key)) is zero: embed the picture again with process-images"
+                    )
+                }
+                vector = found.map { Float(Double($0) / length) }
             }
             if let first = parts.first, first.vector.count != vector.count {
                 throw TableError.differentDimension(
@@ -221,22 +201,11 @@ enum QueryVector {
         return sum.map { Float($0 / length) }
     }
 
-    /// Another program may have stored a vector that is not normalised.
-    private static func unit(_ vector: [Float], key: String) throws(SearchError) -> [Float] {
-        let length = norm(of: vector.lazy.map(Double.init))
-        guard length > 0, length.isFinite else {
-            throw .invalid(
-                "the stored embedding of \(quoted(key)) is zero: embed the picture again with process-images"
-            )
-        }
-        return vector.map { Float(Double($0) / length) }
-    }
-
     private static func norm(of vector: some Sequence<Double>) -> Double {
         vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
     }
 
-    /// - Returns: the vector with length 1.
+    /// The vector with length 1.
     static func direction(of vector: [Float]) -> [Float] {
         let length = dot(vector, vector).squareRoot()
         return vector.map { $0 / length }
@@ -266,9 +235,7 @@ enum QueryVector {
 
 /// The model produced an embedding without a direction.
 public struct EmbeddingError: Error, CustomStringConvertible {
-    public let description: String
-
-    init() { description = "the model gives an embedding that is zero or not finite" }
+    public let description = "the model gives an embedding that is zero or not finite"
 
     /// - Returns: the embedding, which is finite and not zero.
     static func check(_ embedding: [Float]) throws(EmbeddingError) -> [Float] {

@@ -32,16 +32,16 @@ public struct SearchResult: Sendable, Equatable {
     /// Nearest first.
     public let hits: [SearchHit]
     /// Whether a text was longer than the model's context and was cut.
-    public let isTruncated: Bool
+    public internal(set) var isTruncated: Bool
     /// Whether there is a picture at `offset + pictureCount`.
-    public let hasMore: Bool
+    public internal(set) var hasMore: Bool
     /// The least cosine between a hit and its copies, in a stacked search.
     public let stackScore: Double
     /// Hits and their copies.
     public var pictureCount: Int { hits.reduce(0) { $0 + 1 + $1.copies.count } }
 
     public init(
-        hits: [SearchHit], isTruncated: Bool, hasMore: Bool = false,
+        hits: [SearchHit], isTruncated: Bool = false, hasMore: Bool = false,
         stackScore: Double = SearchQuery.stackScore
     ) {
         self.hits = hits
@@ -186,11 +186,10 @@ public final class Searcher: PictureSearch {
                     var table = table
                     table.searchModel = embedder?.identity
                     let vector = try QueryVector.of(terms) { try table.embedding(of: $0) }
-                    let nearest = try table.nearest(to: vector, query)
-                    self.decoding.update { $0 = table.knownDecoding ?? $0 }
-                    return SearchResult(
-                        hits: nearest.hits, isTruncated: isTruncated, hasMore: nearest.hasMore,
-                        stackScore: nearest.stackScore)
+                    var result = try table.nearest(to: vector, query)
+                    result.isTruncated = isTruncated
+                    self.decoding.update { $0 = table.session.searchState?.decoding ?? $0 }
+                    return result
                 }
             }
         } catch {

@@ -16,204 +16,95 @@ package enum DotEnv {
     ) -> [String: String] {
         // A name without a value also removes the value that it had.
         var values: [String: String?] = [:]
-        var scanner = Scanner(Array(text.unicodeScalars))
-        while let binding = scanner.nextBinding(onUnreadable) {
-            guard let (name, raw) = binding else { continue }
-            let value = raw.map {
-                interpolate($0) { environment[$0].map(Optional.some) ?? values[$0] }
+        let reference = /\$\{([^}:]*)(?::-([^}]*))?\}/.matchingSemantics(.unicodeScalar)
+        var scanner = Scanner(text)
+        while let line = scanner.nextLine() {
+            do {
+                guard let (name, raw) = try scanner.binding() else { continue }
+                let value = raw?.replacing(reference) { match in
+                    let name = String(match.1)
+                    let known = environment[name].map(Optional.some) ?? values[name]
+                    // A name that is known but has no value is empty, whatever the default.
+                    return (known ?? match.2.map(String.init)) ?? ""
+                }
+                values.updateValue(value, forKey: name)
+            } catch {
+                onUnreadable(line)
+                scanner.skipLine()
             }
-            values.updateValue(value, forKey: name)
         }
         return values.compactMapValues { $0 }
     }
-
-    /// Replaces `${NAME}` and `${NAME:-default}`; an unknown name without default is empty, and so is
-    /// one that is known but has no value.
-    private static func interpolate(_ raw: String, _ lookUp: (String) -> String??) -> String {
-        var result = ""
-        var rest = raw[...]
-        while let start = rest.firstRange(of: "${"),
-            let end = rest[start.upperBound...].firstIndex(of: "}")
-        {
-            let inside = rest[start.upperBound..<end]
-            let name: Substring
-            let fallback: Substring?
-            if let separator = inside.firstIndex(of: ":") {
-                guard inside[separator...].hasPrefix(":-") else {
-                    // Not a reference, such as `${A:B}`: left as it is.
-                    result += rest[..<start.upperBound]
-                    rest = rest[start.upperBound...]
-                    continue
-                }
-                name = inside[..<separator]
-                fallback = inside[separator...].dropFirst(2)
-            } else {
-                name = inside
-                fallback = nil
-            }
-            result += rest[..<start.lowerBound]
-            result += (lookUp(String(name)) ?? fallback.map(String.init)) ?? ""
-            rest = rest[rest.index(after: end)...]
-        }
-        return result + rest
-    }
 }
 
+/// Reads one line's name and value after the other.
 private struct Scanner {
-    private let scalars: [Unicode.Scalar]
-    private var position = 0
+    private let text: String
+    private var rest: Substring
 
-    init(_ scalars: [Unicode.Scalar]) { self.scalars = scalars }
+    init(_ text: String) {
+        self.text = text
+        rest = text[...]
+    }
 
     private struct Malformed: Error {}
 
-    /// The next line's name and value: nil at the end of the file, `.some(nil)` for a comment or a
-    /// line that cannot be read.
-    mutating func nextBinding(_ onUnreadable: (Int) -> Void) -> (name: String, value: String?)?? {
-        skip { $0.properties.isWhitespace }
-        guard position < scalars.count else { return nil }
-        let start = position
-        do {
-            return .some(try binding())
-        } catch {
-            onUnreadable(lineNumber(of: start))
-            skip { !Self.isLineEnd($0) }
-            return .some(nil)
+    /// Takes what matches here, scalar by scalar; nil if nothing does.
+    @discardableResult
+    private mutating func take<Output>(_ regex: Regex<Output>) -> Output? {
+        let match = rest.prefixMatch(of: regex.matchingSemantics(.unicodeScalar))
+        if let match { rest = rest[match.range.upperBound...] }
+        return match?.output
+    }
+
+    private var next: Unicode.Scalar? { rest.unicodeScalars.first }
+
+    /// Goes to the next line that is not empty.
+    /// - Returns: its number from 1, with `\n`, `\r` and `\r\n` each ending a line; nil at the end of the file.
+    mutating func nextLine() -> Int? {
+        take(/\s*/)
+        guard !rest.isEmpty else { return nil }
+        return text[..<rest.startIndex].count { ["\n", "\r", "\r\n"].contains($0) } + 1
+    }
+
+    mutating func skipLine() { take(/[^\r\n]*/) }
+
+    /// The line's name and value; nil for a comment.
+    mutating func binding() throws -> (name: String, value: String?)? {
+        take(/export[^\S\r\n]+/)
+        var name: Substring?
+        if next != "#" {
+            name = next == "'" ? take(/'([^']+)'/)?.1 : take(/[^=#\s]+/)
+            if name == nil { throw Malformed() }
         }
-    }
-
-    /// From 1; `\n`, `\r` and `\r\n` each end a line.
-    private func lineNumber(of position: Int) -> Int {
-        scalars[..<position].indices.count { index in
-            scalars[index] == "\n" && (index == 0 || scalars[index - 1] != "\r")
-                || scalars[index] == "\r"
-        } + 1
-    }
-
-    private mutating func binding() throws -> (name: String, value: String?)? {
-        skipExport()
-        let name = try name()
-        skipBlanks()
+        take(/[^\S\r\n]*/)
         var value: String?
-        if peek == "=", name != nil {
-            position += 1
-            skipBlanks()
-            value = try self.value()
-        }
-        skipBlanks()
-        if peek == "#" { skip { !Self.isLineEnd($0) } }
-        skipBlanks()
-        guard peek.map(Self.isLineEnd) ?? true else { throw Malformed() }
-        return name.map { ($0, value) }
+        if name != nil, take(/=[^\S\r\n]*/) != nil { value = try self.value() }
+        take(/[^\S\r\n]*(?:#[^\r\n]*)?/)
+        guard next == nil || next == "\n" || next == "\r" else { throw Malformed() }
+        return name.map { (String($0), value) }
     }
 
-    private mutating func skipExport() {
-        let word = Array("export".unicodeScalars)
-        guard scalars[position...].starts(with: word),
-            position + word.count < scalars.count,
-            Self.isBlank(scalars[position + word.count])
-        else { return }
-        position += word.count
-        skipBlanks()
-    }
-
-    private mutating func name() throws -> String? {
-        if peek == "#" { return nil }
-        if peek == "'" {
-            let start = position
-            position += 1
-            let name = take { $0 != "'" }
-            guard !name.isEmpty, peek == "'" else {
-                position = start
-                throw Malformed()
-            }
-            position += 1
-            return name
-        }
-        let name = take { $0 != "=" && $0 != "#" && !$0.properties.isWhitespace }
-        guard !name.isEmpty else { throw Malformed() }
-        return name
-    }
-
+    /// A quoted value may go over several lines, and its quote may be escaped. Unknown escapes stay as they are.
     private mutating func value() throws -> String {
-        switch peek {
-        case "'": return try quoted(by: "'", escapes: ["\\": "\\", "'": "'"])
-        case "\"":
-            return try quoted(
-                by: "\"",
-                escapes: [
-                    "\\": "\\", "'": "'", "\"": "\"", "a": "\u{7}", "b": "\u{8}", "f": "\u{C}",
-                    "n": "\n", "r": "\r", "t": "\t", "v": "\u{B}",
-                ])
+        let raw: Substring?
+        let escape: Regex<(Substring, Substring)>
+        switch next {
+        case "'": (raw, escape) = (take(/'((?:\\'|[^'])*)'/)?.1, /\\([\\'])/)
+        case "\"": (raw, escape) = (take(/"((?:\\"|[^"])*)"/)?.1, /\\([\\'"abfnrtv])/)
         default:
-            var line = Array(take { !Self.isLineEnd($0) }.unicodeScalars)
             // A comment begins at a # behind white space; a # within a word belongs to the value.
-            for index in line.indices.dropFirst()
-            where line[index] == "#" && line[index - 1].properties.isWhitespace {
-                line.removeSubrange(index...)
-                break
-            }
-            while line.last?.properties.isWhitespace == true { line.removeLast() }
-            return String(String.UnicodeScalarView(line))
+            let line = take(/[^\r\n]*/) ?? ""
+            let end = /\s+(?:#[\s\S]*)?\z/.matchingSemantics(.unicodeScalar)
+            return String(line.replacing(end, with: ""))
         }
-    }
-
-    /// A quoted value, which may go over several lines. Unknown escapes stay as they are.
-    private mutating func quoted(
-        by quote: Unicode.Scalar, escapes: [Unicode.Scalar: Unicode.Scalar]
-    ) throws -> String {
-        let start = position
-        position += 1
-        var raw: [Unicode.Scalar] = []
-        while let scalar = peek, scalar != quote {
-            // The quote itself may be escaped; which escapes mean something is settled below.
-            if scalar == "\\", position + 1 < scalars.count, scalars[position + 1] == quote {
-                raw.append(scalar)
-                position += 1
-            }
-            raw.append(scalars[position])
-            position += 1
-        }
-        guard peek == quote else {
-            // Only this line is lost, not everything after the quote.
-            position = start
-            throw Malformed()
-        }
-        position += 1
-
-        var text = String.UnicodeScalarView()
-        var index = 0
-        while index < raw.count {
-            if raw[index] == "\\", index + 1 < raw.count, let meant = escapes[raw[index + 1]] {
-                text.append(meant)
-                index += 2
-            } else {
-                text.append(raw[index])
-                index += 1
-            }
-        }
-        return String(text)
-    }
-
-    private var peek: Unicode.Scalar? { position < scalars.count ? scalars[position] : nil }
-
-    private mutating func skip(while condition: (Unicode.Scalar) -> Bool) {
-        while let scalar = peek, condition(scalar) { position += 1 }
-    }
-
-    private mutating func skipBlanks() { skip(while: Self.isBlank) }
-
-    private mutating func take(while condition: (Unicode.Scalar) -> Bool) -> String {
-        let start = position
-        skip(while: condition)
-        return String(String.UnicodeScalarView(scalars[start..<position]))
-    }
-
-    private static func isLineEnd(_ scalar: Unicode.Scalar) -> Bool {
-        scalar == "\n" || scalar == "\r"
-    }
-
-    private static func isBlank(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.properties.isWhitespace && !isLineEnd(scalar)
+        guard let raw else { throw Malformed() }
+        let meanings: [Substring: String] = [
+            "a": "\u{7}", "b": "\u{8}", "f": "\u{C}", "n": "\n", "r": "\r", "t": "\t", "v": "\u{B}",
+        ]
+        return String(
+            raw.replacing(escape.matchingSemantics(.unicodeScalar)) {
+                meanings[$0.1] ?? String($0.1)
+            })
     }
 }

@@ -12,28 +12,22 @@ public struct BucketIdentity: Sendable, Equatable, CustomStringConvertible {
     public let endpoint: String
     public let bucket: String
 
+    public var description: String {
+        "\"\(printable(bucket, limit: 200))\" \(kind == .s3 ? "at" : "in") \(printable(endpoint, limit: 300))"
+    }
+}
+
+extension BucketIdentity {
     /// - Parameter endpoint: as in `S3_ENDPOINT`.
     /// - Throws: `S3Error` for an endpoint that cannot be read.
     public init(endpoint: String, bucket: String) throws {
-        self.bucket = bucket
         if let directory = try directory(fromFileURL: endpoint) {
-            kind = .directory
-            self.endpoint = Self.realPath(directory)
+            self.init(kind: .directory, endpoint: Self.realPath(directory), bucket: bucket)
         } else {
-            kind = .s3
             let endpoint = try Endpoint(endpoint)
-            self.endpoint = Self.canonical(endpoint.hostHeader) + endpoint.pathPrefix
+            let host = Self.canonical(endpoint.hostHeader) + endpoint.pathPrefix
+            self.init(kind: .s3, endpoint: host, bucket: bucket)
         }
-    }
-
-    init(kind: Kind, endpoint: String, bucket: String) {
-        self.kind = kind
-        self.endpoint = endpoint
-        self.bucket = bucket
-    }
-
-    public var description: String {
-        "\"\(printable(bucket, limit: 200))\" \(kind == .s3 ? "at" : "in") \(printable(endpoint, limit: 300))"
     }
 
     /// AWS's global, regional, dual-stack, FIPS and accelerated hosts reach the same buckets: their names
@@ -104,18 +98,19 @@ extension PicturesTable {
     /// - Returns: whether the table had no bucket before.
     /// - Throws: as ``check(_:)``.
     func adopt(_ bucket: BucketIdentity, addsEndpoint: Bool) throws -> Bool {
+        let values = [bucket.kind.rawValue, bucket.endpoint, bucket.bucket].map(PGValue.text)
         let adopted = try connection.execute(
             """
             INSERT INTO \(names["picture_collection"]) (kind, endpoints, bucket)
             VALUES ($1, ARRAY[$2], $3) ON CONFLICT (id) DO NOTHING
-            """, [.text(bucket.kind.rawValue), .text(bucket.endpoint), .text(bucket.bucket)])
+            """, values)
         if adopted.affectedRows > 0 { return true }
         if addsEndpoint {
             try connection.execute(
                 """
                 UPDATE \(names["picture_collection"]) SET endpoints = array_append(endpoints, $2)
                 WHERE kind = $1 AND bucket = $3 AND NOT endpoints @> ARRAY[$2]
-                """, [.text(bucket.kind.rawValue), .text(bucket.endpoint), .text(bucket.bucket)])
+                """, values)
         }
         try check(bucket)
         return false

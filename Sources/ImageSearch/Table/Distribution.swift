@@ -80,10 +80,9 @@ extension PicturesTable {
                 }.joined(separator: ", "))
             FROM run_command_on_shards(\(names.regclass()), $1)
             """, [.text(command)])
-        guard let row = rows.first else { throw names.noTable }
-        guard try row.bool(1) else { throw TableError.nodeDown(try row.string(2)) }
+        guard try rows[0].bool(1) else { throw TableError.nodeDown(try rows[0].string(2)) }
         return TableSizes(
-            shards: try row.int(0), rows: try row.int(3), table: try row.int(4),
-            indexes: try row.int(5), outOfLine: try row.int(6))
+            shards: try rows[0].int(0), rows: try rows[0].int(3), table: try rows[0].int(4),
+            indexes: try rows[0].int(5), outOfLine: try rows[0].int(6))
     }
 }

@@ -1,95 +1,80 @@
 import PGClient
 
-/// Builds one index over the table or over each of its partitions.
-struct IndexBuilder {
-    let connection: PGConnection
-    let names: TableNames
-    /// The index's name, and what follows a partition's name in that of its part.
-    let name: String
-    let partSuffix: String
-    /// What follows `CREATE INDEX … ON table`.
-    let definition: String
-
-    /// - Parameter begin: called for each part, with how many there are.
+extension PicturesTable {
+    /// Builds one index over the table or over each of its partitions.
+    ///
+    /// - Parameters:
+    ///   - partSuffix: what follows a partition's name in that of its part.
+    ///   - definition: what follows `CREATE INDEX … ON table`.
+    ///   - begin: called for each part, with how many there are.
     /// - Returns: whether an invalid index was removed first.
-    func build(_ begin: (Int, Int) -> Void) throws -> Bool {
-        let partitions = try partitions()
+    @discardableResult
+    func buildIndex(
+        _ name: String, partSuffix: String, _ definition: String,
+        begin: (Int, Int) -> Void = { _, _ in }
+    ) throws -> Bool {
         var removed = false
-        guard !partitions.isEmpty else {
-            if try state(of: name) == true { return false }
-            removed = try dropInvalid(name)
-            begin(1, 1)
-            try create("CONCURRENTLY \(quotedName(name)) ON \(names.pictures)")
+        func build(_ name: String, on table: String, _ number: Int, _ count: Int) throws {
+            let isValid = try isValid(index: name)
+            if isValid == true { return }
+            if isValid == false {
+                try connection.execute(
+                    "DROP INDEX CONCURRENTLY IF EXISTS \(names[quotedName(name)])")
+                removed = true
+            }
+            begin(number, count)
+            try connection.execute(
+                "CREATE INDEX CONCURRENTLY \(quotedName(name)) ON \(table) \(definition)")
+        }
+        let partitions = try partitions()
+        if partitions.isEmpty {
+            try build(name, on: names.pictures, 1, 1)
             return removed
         }
         // The parent's index is nothing but the list of its parts: it becomes valid with the last.
-        if try state(of: name) == nil {
-            try create("\(quotedName(name)) ON ONLY \(names.pictures)")
-        }
-        for (number, partition) in partitions.enumerated() {
-            let part = "\(partition)_\(partSuffix)"
-            if try state(of: part) == true { continue }
-            removed = try dropInvalid(part) || removed
-            begin(number + 1, partitions.count)
-            try create("CONCURRENTLY \(quotedName(part)) ON \(names[quotedName(partition)])")
-        }
-        for partition in partitions {
-            let part = names[quotedName("\(partition)_\(partSuffix)")]
+        if try isValid(index: name) == nil {
             try connection.execute(
-                "ALTER INDEX \(names[quotedName(name)]) ATTACH PARTITION \(part)")
+                "CREATE INDEX \(quotedName(name)) ON ONLY \(names.pictures) \(definition)")
+        }
+        let parts = partitions.map { "\($0)_\(partSuffix)" }
+        for (number, (part, table)) in zip(parts, partitions).enumerated() {
+            try build(part, on: names[quotedName(table)], number + 1, parts.count)
+        }
+        for part in parts {
+            try connection.execute(
+                "ALTER INDEX \(names[quotedName(name)]) ATTACH PARTITION \(names[quotedName(part)])"
+            )
         }
         return removed
     }
 
-    private func create(_ target: String) throws {
-        try connection.execute("CREATE INDEX \(target) \(definition)")
-    }
-
-    private func dropInvalid(_ name: String) throws -> Bool {
-        guard try state(of: name) == false else { return false }
-        try connection.execute("DROP INDEX CONCURRENTLY IF EXISTS \(names[quotedName(name)])")
-        return true
-    }
-
     /// Whether the index of a name is valid; nil when there is none.
-    private func state(of name: String) throws -> Bool? {
+    func isValid(index name: String) throws -> Bool? {
         try connection.execute(
             "SELECT indisvalid FROM pg_index WHERE indexrelid = \(names.regclass(quotedName(name)))"
         ).first?.bool(0)
     }
 
-    private func partitions() throws -> [String] {
-        let rows = try connection.execute(
+    /// The names of the table's partitions.
+    func partitions() throws -> [String] {
+        try connection.execute(
             """
             SELECT relname::text FROM pg_partition_tree(\(names.regclass())) AS tree
                 JOIN pg_class ON pg_class.oid = tree.relid
             WHERE isleaf AND level > 0 ORDER BY length(relname), relname
-            """)
-        return try rows.map { try $0.string(0) }
+            """
+        ).map { try $0.string(0) }
     }
 }
 
 /// Asks on a connection of its own how far another one is with building an index.
 final class IndexWatch: Sendable {
-    private struct State {
-        var isOver = false
-        var isDone = false
-        var part = 1
-        var parts = 1
-    }
+    private let state = Monitor((part: 1, parts: 1, isOver: false, isDone: false))
 
-    /// Where the build can be seen.
-    enum Place: Sendable {
-        /// The server process that builds.
-        case process(Int)
-        /// The servers of a Citus cluster, each of which builds the index of its shards.
-        case shards(table: String, index: String, schema: String)
-    }
-
-    private let state = Monitor(State())
-
+    /// - Parameter query: see ``PicturesTable/progressQuery(of:)``.
     init(
-        uri: String, _ place: Place, _ report: @escaping @Sendable (IndexProgress) -> Void
+        uri: String, _ query: @escaping @Sendable (_ part: Int, _ parts: Int) -> PGQuery,
+        _ report: @escaping @Sendable (IndexProgress) -> Void
     ) throws {
         try SystemThread.start { [state] in
             // The build goes on without progress if this connection fails.
@@ -98,14 +83,9 @@ final class IndexWatch: Sendable {
             while let connection, connection.isUsable {
                 let isOver = state.wait(milliseconds: 500) { $0.isOver ? true : nil } ?? false
                 if isOver { break }
-                let (part, parts) = state.read { ($0.part, $0.parts) }
-                let progress =
-                    switch place {
-                    case .process(let number): try? Self.ask(connection, number, part, parts)
-                    case .shards(let table, let index, let schema):
-                        try? Self.askServers(connection, table, index, schema)
-                    }
-                if let progress { report(progress) }
+                let query = state.read { query($0.part, $0.parts) }
+                let row = try? connection.execute(query.sql, query.parameters).first
+                if let progress = try? row.map(IndexProgress.init) { report(progress) }
             }
             state.update { $0.isDone = true }
         }
@@ -120,32 +100,32 @@ final class IndexWatch: Sendable {
         state.update { $0.isOver = true }
         _ = state.wait { $0.isDone ? true : nil }
     }
+}
 
-    private static func ask(
-        _ connection: PGConnection, _ process: Int, _ part: Int, _ parts: Int
-    ) throws -> IndexProgress? {
-        let rows = try connection.execute(
-            """
-            SELECT phase, tuples_done, tuples_total, blocks_done, blocks_total
-            FROM pg_stat_progress_create_index WHERE pid = $1
-            """, [.int32(Int32(clamping: process))])
-        guard let row = rows.first else { return nil }
-        return try progress(row, part, parts)
-    }
-
-    /// Shards whose index is complete, and how far the others are.
-    private static func askServers(
-        _ connection: PGConnection, _ table: String, _ index: String, _ schema: String
-    ) throws -> IndexProgress? {
+extension PicturesTable {
+    /// For the part that this connection builds and the number of parts, a query of the phase, of tuples and blocks, done
+    /// and altogether, and of the part and the number of parts. On Citus the parts are shards, as their servers tell.
+    func progressQuery(of index: String) -> @Sendable (_ part: Int, _ parts: Int) -> PGQuery {
+        guard names.isDistributed else {
+            let process = PGValue.int32(Int32(clamping: connection.backendProcessID))
+            return { part, parts in
+                PGQuery(
+                    """
+                    SELECT phase, tuples_done, tuples_total, blocks_done, blocks_total,
+                        \(part), \(parts)
+                    FROM pg_stat_progress_create_index WHERE pid = $1
+                    """, [process])
+            }
+        }
         // A shard's index has the name of the whole one and the shard's number.
         let command = """
             SELECT json_build_object('done', (
                 SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-                WHERE relnamespace = to_regnamespace(\(quotedText(schema)))
+                WHERE relnamespace = to_regnamespace(\(quotedText(names.schema)))
                     AND relname ~ \(quotedText("^\(index)_[0-9]+$")) AND indisvalid), 'now', (
                 SELECT coalesce(json_agg(progress), '[]') FROM pg_stat_progress_create_index AS progress))
             """
-        let rows = try connection.execute(
+        let query = PGQuery(
             """
             WITH answer AS (
                 SELECT result::json FROM run_command_on_all_nodes($1) WHERE success
@@ -153,28 +133,28 @@ final class IndexWatch: Sendable {
                 SELECT now.* FROM answer, json_to_recordset(result -> 'now') AS now
                     (phase text, tuples_done bigint, tuples_total bigint, blocks_done bigint,
                     blocks_total bigint)
+            ), shards AS (
+                SELECT count(*)::integer FROM pg_dist_shard WHERE logicalrelid = \(names.regclass())
             )
-            SELECT coalesce((SELECT max(phase) FROM now), 'waiting'),
-                coalesce((SELECT sum(tuples_done) FROM now), 0)::bigint,
-                coalesce((SELECT sum(tuples_total) FROM now), 0)::bigint,
-                coalesce((SELECT sum(blocks_done) FROM now), 0)::bigint,
-                coalesce((SELECT sum(blocks_total) FROM now), 0)::bigint,
-                (SELECT sum((result ->> 'done')::integer) FROM answer)::integer,
-                (SELECT count(*) FROM pg_dist_shard WHERE logicalrelid = \(table)::regclass)::integer
+            SELECT coalesce(max(phase), 'waiting'),
+                coalesce(sum(tuples_done), 0)::bigint, coalesce(sum(tuples_total), 0)::bigint,
+                coalesce(sum(blocks_done), 0)::bigint, coalesce(sum(blocks_total), 0)::bigint,
+                least((SELECT sum((result ->> 'done')::integer) FROM answer)::integer + 1,
+                    (SELECT count FROM shards)), (SELECT count FROM shards)
+            FROM now HAVING EXISTS (SELECT FROM answer)
             """, [.text(command)])
-        guard let row = rows.first, try !row.isNull(5) else { return nil }
-        let shards = try row.int(6)
-        return try progress(row, min(try row.int(5) + 1, shards), shards)
+        return { _, _ in query }
     }
+}
 
-    /// - Parameter row: the phase, then tuples and blocks, done and altogether.
-    private static func progress(_ row: PGRow, _ part: Int, _ parts: Int) throws -> IndexProgress {
+extension IndexProgress {
+    fileprivate init(_ row: PGRow) throws {
         func fraction(_ done: Int, _ total: Int) throws -> Double? {
             let (done, total) = (try row.int(done), try row.int(total))
             return total > 0 ? min(1, Double(done) / Double(total)) : nil
         }
-        return IndexProgress(
+        self.init(
             phase: try row.string(0), fraction: try fraction(1, 2) ?? fraction(3, 4),
-            part: part, parts: parts)
+            part: try row.int(5), parts: try row.int(6))
     }
 }

@@ -41,7 +41,7 @@ extension PicturesTable {
     ) throws -> IndexRecall {
         precondition(!queries.isEmpty, "recall needs queries")
         _ = try dimension()
-        searchStateCache.forget()
+        session.searchState = nil
         guard try searchState().index != nil else { throw TableError.noIndex }
         let clock = ContinuousClock()
         var (found, wanted) = (0, 0)

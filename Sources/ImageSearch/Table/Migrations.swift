@@ -184,7 +184,7 @@ enum Migrations {
 
 extension PicturesTable {
     /// Brings the database up to this version: applies every migration whose number it has not
-    /// recorded, all of them or none. Safe to repeat and to run concurrently. Costs two queries when
+    /// recorded, all of them or none. Safe to repeat and to run concurrently. Costs a few queries when
     /// there is nothing to do.
     ///
     /// - Returns: the numbers that were applied.
@@ -223,9 +223,8 @@ extension PicturesTable {
                 );
                 GRANT SELECT ON \(record) TO PUBLIC;
                 """)
-            let known = try connection.execute("SELECT count(*) FROM \(record)")
-            let isAnotherTable = try known.first?.int(0) != 0 && !isUpgraded()
-            if isAnotherTable { try forgetFormerTable() }
+            let isRecorded = try !connection.execute("SELECT FROM \(record) LIMIT 1").isEmpty
+            if isRecorded, try !isUpgraded() { try forgetFormerTable() }
             for migration in pending {
                 let sql = migration.sql(names)
                 try run(sql.contains("$$") ? [sql] : sql.split(separator: ";\n").map(String.init))
@@ -249,31 +248,23 @@ extension PicturesTable {
 
     /// Migrations that the table lacks, in order; all of them for one that was never upgraded.
     private func pendingMigrations() throws -> [Migration] {
-        let rows = try connection.execute(
-            """
-            SELECT \(names.regclass()) IS NOT NULL,
-                \(names.regclass("picture_schema")) IS NOT NULL,
-                \(names.regclass("picture_previews")) IS NOT NULL
-            """)
-        guard let row = rows.first, try row.bool(0) else { throw names.noTable }
-        guard try row.bool(1), try isUpgraded() else { return Migrations.all }
-        let recorded = try connection.execute("SELECT version FROM \(names["picture_schema"])")
-        var numbers = Set(try recorded.map { try $0.int(0) })
+        guard try exists("pictures") else { throw names.noTable }
+        guard try exists("picture_schema"), try isUpgraded() else { return Migrations.all }
+        var numbers = Set(try migrationNumbers())
         // Previews may be dropped at any time.
-        if try !row.bool(2) { numbers.remove(7) }
+        if try !exists("picture_previews") { numbers.remove(7) }
         return Migrations.all.filter { !numbers.contains($0.number) }
+    }
+
+    /// The numbers that are recorded, in order.
+    func migrationNumbers() throws -> [Int] {
+        try connection.execute("SELECT version FROM \(names["picture_schema"]) ORDER BY version")
+            .map { try $0.int(0) }
     }
 
     /// Whether the table has the columns of the second migration. A table that was dropped and created
     /// again (by the demo, say) lacks them, whatever is recorded.
-    private func isUpgraded() throws -> Bool {
-        let rows = try connection.execute(
-            """
-            SELECT 1 FROM pg_attribute
-            WHERE attrelid = \(names.regclass()) AND attname = 'stored_at' AND NOT attisdropped
-            """)
-        return !rows.isEmpty
-    }
+    private func isUpgraded() throws -> Bool { try columns()["stored_at"] != nil }
 
     /// Forgets what is recorded of a table that no longer exists.
     private func forgetFormerTable() throws {
@@ -282,9 +273,7 @@ extension PicturesTable {
             DELETE FROM \(names["picture_schema"]);
             UPDATE \(names["picture_models"]) SET active_since = NULL, next_since = NULL;
             """)
-        let rows = try connection.execute(
-            "SELECT 1 WHERE \(names.regclass("picture_collection")) IS NOT NULL")
-        if !rows.isEmpty {
+        if try exists("picture_collection") {
             try connection.execute("DELETE FROM \(names["picture_collection"])")
         }
     }
@@ -292,10 +281,8 @@ extension PicturesTable {
     /// - Throws: `missingRight` when the role does not own the table.
     func checkOwner(or missingRight: TableError) throws {
         let rows = try connection.execute(
-            """
-            SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = \(names.regclass())
-            """)
-        guard let row = rows.first, try row.bool(0) else { throw missingRight }
+            "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = \(names.regclass())")
+        guard try rows[0].bool(0) else { throw missingRight }
     }
 
     /// Roles that may store pictures need the side tables too, and roles that may read them the previews.

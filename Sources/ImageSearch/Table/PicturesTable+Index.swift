@@ -2,17 +2,6 @@ import PGClient
 import S3Client
 
 extension PicturesTable {
-    /// Connects for building an index, without a limit of time.
-    /// - Parameter notice: gets the server's notices, such as that a graph outgrew memory.
-    public init(
-        uri: String, schema: String? = nil, builder applicationName: String,
-        notice: @escaping @Sendable (String) -> Void
-    ) throws {
-        try self.init(
-            PGConnection(
-                uri: uri, applicationName: applicationName, onNotice: notice), schema: schema)
-    }
-
     /// Builds, rebuilds or drops the index over the embeddings and those over dates and sizes, while others search
     /// and store.
     ///
@@ -55,27 +44,23 @@ extension PicturesTable {
         let hasHalfVectors = try connection.execute(
             "SELECT to_regtype($1) IS NOT NULL", [.text("\(names.vectorSchema).halfvec")])
         guard try hasHalfVectors[0].bool(0) else { throw TableError.noHalfVectors }
-        var change = IndexChange(outcome: .built, name: "pictures_embedding_hnsw")
+        var change = IndexChange(outcome: .built, name: Self.ownPrefix + "hnsw")
         try prepareSession(options)
         change.builtForFilters = try buildFilterIndexes()
         if let index = present.first(where: { $0.isValid && $0.method == .hnsw }) {
             (change.outcome, change.name) = (.wasThere, index.name)
             return change
         }
-        let builder = IndexBuilder(
-            connection: connection, names: names, name: Self.ownPrefix + "hnsw",
-            partSuffix: "embedding_hnsw",
-            definition: "USING hnsw ((embedding::\(names.vectorSchema).halfvec(\(dimension)))"
-                + " \(names.vectorSchema).halfvec_cosine_ops)")
-        let watch = try IndexWatch(
-            uri: uri,
-            names.isDistributed
-                ? .shards(
-                    table: names.literal("pictures"), index: builder.name, schema: names.schema)
-                : .process(connection.backendProcessID), progress)
+        let name = Self.ownPrefix + "hnsw"
+        let watch = try IndexWatch(uri: uri, progressQuery(of: name), progress)
         defer { watch.stop() }
-        change.removedInvalid = try builder.build { watch.begin(part: $0, of: $1) }
-        searchStateCache.forget()
+        change.removedInvalid = try buildIndex(
+            name, partSuffix: "embedding_hnsw",
+            """
+            USING hnsw ((embedding::\(names.vectorSchema).halfvec(\(dimension))) \
+            \(names.vectorSchema).halfvec_cosine_ops)
+            """, begin: watch.begin)
+        session.searchState = nil
         // An IVFFlat index of an earlier version would be maintained for nothing.
         for index in present where index.method != .hnsw && index.name.hasPrefix(Self.ownPrefix) {
             try drop(index.name)
@@ -104,10 +89,8 @@ extension PicturesTable {
                 WHERE indrelid = \(names.regclass()) AND attname = $1 AND indisvalid
                 """, [.text(index.column)])
             guard rows.isEmpty else { continue }
-            let builder = IndexBuilder(
-                connection: connection, names: names, name: index.name, partSuffix: index.column,
-                definition: "(\(index.column)) \(index.rest)")
-            _ = try builder.build { _, _ in }
+            try buildIndex(
+                index.name, partSuffix: index.column, "(\(index.column)) \(index.rest)")
             built.append(index.name)
         }
         return built
@@ -117,7 +100,7 @@ extension PicturesTable {
         let own = try searchIndexes().filter { $0.name.hasPrefix(Self.ownPrefix) }
         for index in own { try drop(index.name) }
         for index in Self.filterIndexes { try drop(index.name) }
-        searchStateCache.forget()
+        session.searchState = nil
         return IndexChange(
             outcome: own.isEmpty ? .noneWasThere : .dropped, name: own.first?.name)
     }
@@ -147,19 +130,17 @@ extension PicturesTable {
                 SELECT relid FROM pg_partition_tree(\(names.regclass()))
                 UNION SELECT \(names.regclass()))
             """)
-        if let row = rows.first, try !row.bool(1), try row.int(0) >= IndexOptions.worthAnIndex {
-            return try row.int(0)
-        }
-        return try connection.execute("SELECT count(*) FROM \(names.pictures)").first?.int(0) ?? 0
+        let estimate = try rows[0].int(0)
+        if try !rows[0].bool(1), estimate >= IndexOptions.worthAnIndex { return estimate }
+        return try connection.execute("SELECT count(*) FROM \(names.pictures)")[0].int(0)
     }
 
     /// Takes a lock of the session. A waiter polls, since a concurrent build waits for every older
     /// transaction, and would wait for one that waits for the lock.
     func lockIndexes(_ progress: (IndexProgress) -> Void) throws {
-        while true {
-            let rows = try connection.execute(
-                "SELECT pg_try_advisory_lock($1)", [.int64(Self.indexLock)])
-            if try rows.first?.bool(0) == true { return }
+        while try !connection.execute(
+            "SELECT pg_try_advisory_lock($1)", [.int64(Self.indexLock)])[0].bool(0)
+        {
             progress(
                 IndexProgress(
                     phase: "waiting for another create-table --index", fraction: nil, part: 1,

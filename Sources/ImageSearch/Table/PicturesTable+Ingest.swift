@@ -70,9 +70,8 @@ struct IngestResults: Sendable {
 extension PicturesTable {
     /// The database's time, in seconds since 1970.
     func now() throws -> Double {
-        let rows = try connection.execute(
-            "SELECT extract(epoch FROM clock_timestamp())::double precision")
-        return try rows.first?.double(0) ?? 0
+        try connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision")[0]
+            .double(0)
     }
 
     /// Claims objects until the lease ends: those that are not claimed, whose lease has ended, or
@@ -140,8 +139,7 @@ extension PicturesTable {
             """
             SELECT count(*) FROM \(names["picture_claims"])
             WHERE model = $1 AND owner <> $2 AND lease >= clock_timestamp()
-            """, [.int32(Int32(model)), .text(owner)]
-        ).first?.int(0) ?? 0
+            """, [.int32(Int32(model)), .text(owner)])[0].int(0)
     }
 }
 
@@ -213,8 +211,7 @@ extension PicturesTable {
             } else if try row.isNull(2) {
                 answers[place] = .noPicture
             } else if case let reader = try row.string(6),
-                reader.isEmpty
-                    || ImageDecoder.lacks(reader)
+                reader.isEmpty || ImageDecoder.lacks(reader)
             {
                 answers[place] = .refused(
                     reason: try row.string(2), format: try row.isNull(3) ? nil : row.string(3))
@@ -384,31 +381,28 @@ extension PicturesTable {
 
     /// Checks before any work is done that the role may use the tables beside `pictures`.
     func checkSideTables() throws {
-        guard
-            try tables(Migrations.sideTables, without: ["SELECT", "INSERT", "UPDATE", "DELETE"])
-                .isEmpty
-        else {
+        let rights = ["SELECT", "INSERT", "UPDATE", "DELETE"]
+        guard try tables(Migrations.sideTables, without: rights).isEmpty else {
             throw TableError.mayNotUseSideTables(role: connection.user, schema: names.schema)
         }
     }
 
-    /// Checks that the role may read all tables that a dry run compares with.
-    func checkSideTablesReadable() throws {
-        let unreadable = try tables(["pictures"] + Migrations.sideTables, without: ["SELECT"])
+    /// Checks that the role may read those of these tables that are there.
+    func checkReadable(_ tables: [String]) throws {
+        let unreadable = try self.tables(tables, without: ["SELECT"])
         guard unreadable.isEmpty else {
             throw TableError.mayNotRead(role: connection.user, tables: unreadable)
         }
     }
 
     /// Which of these tables are there and lack a right for this role.
-    private func tables(_ tables: [String], without rights: [String]) throws -> [String] {
+    func tables(_ tables: [String], without rights: [String]) throws -> [String] {
         try tables.filter { table in
-            try connection.execute(
+            try !connection.execute(
                 """
                 SELECT bool_and(coalesce(has_table_privilege(\(names.regclass(table)), privilege), true))
                 FROM unnest($1::text[]) AS privilege
-                """, [.textArray(rights)]
-            ).first?.bool(0) != true
+                """, [.textArray(rights)])[0].bool(0)
         }.map { names[$0] }
     }
 }
@@ -464,7 +458,7 @@ extension PicturesTable {
             let rows = try connection.execute(
                 "SELECT count(*) FROM \(names.pictures) AS picture WHERE \(isRemovable)",
                 [.textArray(batch), .double(time)])
-            return count + (try rows.first?.int(0) ?? 0)
+            return try count + rows[0].int(0)
         }
     }
 

@@ -14,23 +14,17 @@ extension PicturesTable {
 
     /// All models that the database knows; none when the table is of an earlier version.
     func models() throws -> [KnownModel] {
-        guard
-            try connection.execute("SELECT 1 WHERE \(names.regclass("picture_models")) IS NULL")
-                .isEmpty
-        else { return [] }
+        guard try exists("picture_models") else { return [] }
         return try connection.execute(
             """
-            SELECT id, name, digest, dimension, precision, active_since IS NOT NULL,
+            SELECT name, digest, dimension, precision, id, active_since IS NOT NULL,
                 next_since IS NOT NULL
             FROM \(names["picture_models"]) ORDER BY id
             """
         ).map { row in
             KnownModel(
-                id: try row.int(0),
-                identity: ModelIdentity(
-                    name: try row.string(1), digest: try row.string(2), dimension: try row.int(3),
-                    precision: try row.string(4)),
-                isActive: try row.bool(5), isNext: try row.bool(6))
+                id: try row.int(4), identity: try ModelIdentity(row), isActive: try row.bool(5),
+                isNext: try row.bool(6))
         }
     }
 
@@ -49,9 +43,9 @@ extension PicturesTable {
         try connection.transaction {
             try lockDefinitions()
             let active = try models().first(where: \.isActive)
-            if let active, active.identity.isSame(as: model) { return active.id }
             if let active {
-                guard try isEmpty() else {
+                if active.identity.isSame(as: model) { return active.id }
+                if try hasPictures() {
                     throw TableError.otherModel(table: active.identity, given: model)
                 }
             }
@@ -76,7 +70,7 @@ extension PicturesTable {
     /// were copied from another one never seem to be of a model that they are not of. Earlier versions
     /// counted from 1, and those numbers stay.
     func register(_ model: ModelIdentity) throws -> Int {
-        let rows = try connection.execute(
+        try connection.execute(
             """
             INSERT INTO \(names["picture_models"]) (id, name, digest, dimension, precision)
             OVERRIDING SYSTEM VALUE VALUES ($5, $1, $2, $3, $4)
@@ -86,29 +80,13 @@ extension PicturesTable {
             [
                 .text(model.name), .text(model.digest), .int32(Int32(model.dimension)),
                 .text(model.precision), .int32(model.number),
-            ])
-        guard let row = rows.first else { throw TableError.noTable }
-        return try row.int(0)
-    }
-
-    /// Whether the table holds no embedding.
-    func isEmpty() throws -> Bool {
-        try !hasPictures()
-    }
-
-    /// Refuses the answer to a search with another model than the table's, which is meaningless.
-    ///
-    /// Read after the search: the model that is active by then is that of the searched columns or a later
-    /// one, so a replacement is never overlooked.
-    func checkSearched(with model: ModelIdentity) throws {
-        do {
-            try checkSearched(with: model, Array(try read(activeModelQuery.sql)))
-        } catch let error as PGError where error.isUndefinedTable {
-            // A table of an earlier version, or the demo's.
-        }
+            ])[0].int(0)
     }
 
     /// Asks which model's embeddings the table holds.
+    ///
+    /// Read after a search: the model that is active by then is that of the searched columns or a later one, so a
+    /// replacement is never overlooked.
     var activeModelQuery: PGQuery {
         PGQuery(
             """
@@ -117,19 +95,21 @@ extension PicturesTable {
             """)
     }
 
-    /// - Parameter rows: the answer to ``activeModelQuery``.
-    func checkSearched(with model: ModelIdentity, _ rows: [PGRow]) throws {
-        // The model of a table that other programs filled is unknown.
-        guard let row = rows.first, try row.string(1) != model.digest else { return }
-        throw TableError.otherModelSearched(
-            table: ModelIdentity(
-                name: try row.string(0), digest: try row.string(1),
-                dimension: try row.int(2), precision: try row.string(3)),
-            given: model)
+    /// Refuses the answer to a search with another model than the table's, which is meaningless.
+    /// - Parameter active: nil for a table that other programs filled.
+    func check(_ active: ModelIdentity?, searchedWith model: ModelIdentity) throws {
+        guard let active, active.digest != model.digest else { return }
+        throw TableError.otherModelSearched(table: active, given: model)
     }
 }
 
 extension ModelIdentity {
+    /// - Parameter row: name, digest, dimension and precision.
+    init(_ row: PGRow) throws {
+        self.init(
+            name: try row.string(0), digest: try row.string(1), dimension: try row.int(2),
+            precision: try row.string(3))
+    }
     /// Whether two models' picture embeddings are the same. Names are for people.
     package func isSame(as other: ModelIdentity) -> Bool {
         digest == other.digest && precision == other.precision

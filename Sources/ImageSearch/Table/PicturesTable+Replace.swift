@@ -187,8 +187,8 @@ extension PicturesTable {
                 SELECT count(*) FROM \(names.pictures)
                 WHERE embedding_next IS NULL AND stored_at_next >= to_timestamp($1)
                     AND embedding IS NOT NULL
-                """, [.double(start)])
-            if let rows = try missing.first?.int(0), rows > 0 { return .missing(rows: rows) }
+                """, [.double(start)])[0].int(0)
+            if missing > 0 { return .missing(rows: missing) }
             guard try missingNextIndexes().isEmpty else { throw TableError.indexAdded }
             try switchColumns()
             try connection.execute("UPDATE \(names["picture_models"]) SET active_since = NULL")
@@ -204,7 +204,8 @@ extension PicturesTable {
     /// Runs a transaction that locks the whole table. While it waits for the lock, later
     /// statements wait behind it, so it gives up soon and tries again.
     private func changingTable<T>(attempts: Int = 1, _ body: () throws -> T) throws -> T {
-        for attempt in 1... {
+        var attempt = 1
+        while true {
             do {
                 return try connection.transaction {
                     try lockDefinitions()
@@ -222,10 +223,10 @@ extension PicturesTable {
                 }
             } catch let error as PGError where error.sqlState == "55P03" {
                 guard attempt < attempts else { throw TableError.tableInUse }
+                attempt += 1
                 blockThread(.seconds(2))
             }
         }
-        throw TableError.tableInUse
     }
 
     /// The name under which an index is built on the second set.
@@ -233,13 +234,8 @@ extension PicturesTable {
 
     /// Valid indexes of the first set that have no valid counterpart on the second.
     private func missingNextIndexes() throws -> [SearchIndex] {
-        try searchIndexes().filter(\.isValid).filter { index in
-            try connection.execute(
-                """
-                SELECT 1 FROM pg_index
-                WHERE indexrelid = \(names.regclass(Self.nextName(index))) AND indisvalid
-                """
-            ).isEmpty
+        try searchIndexes().filter { index in
+            try index.isValid && isValid(index: Self.nextName(index)) != true
         }
     }
 
@@ -253,12 +249,9 @@ extension PicturesTable {
         try prepareSession(IndexOptions(.hnsw))
         let dimension = try dimension(of: ColumnSet.next["embedding"])
         for index in try missingNextIndexes() {
-            let builder = IndexBuilder(
-                connection: connection, names: names, name: Self.nextName(index),
-                partSuffix: "next_\(index.oid)",
-                definition: index.definition(
-                    on: ColumnSet.next["embedding"], dimension: dimension, names))
-            _ = try builder.build { _, _ in }
+            try buildIndex(
+                Self.nextName(index), partSuffix: "next_\(index.oid)",
+                index.definition(on: ColumnSet.next["embedding"], dimension: dimension, names))
         }
     }
 
@@ -305,12 +298,12 @@ extension PicturesTable {
     /// Gives the columns of the second set the defaults, rights, comments, storage and statistics
     /// settings of the first.
     private func copyColumnProperties() throws {
-        let names = ColumnSet.columns("").map(\.name)
+        let columns = ColumnSet.columns("").map(\.name).joined(separator: ",")
         try connection.executeScript(
             """
             DO $$
             DECLARE
-                pictures regclass := \(self.names.literal("pictures"));
+                pictures regclass := \(names.literal("pictures"));
                 old record;
                 grant_ record;
                 next text;
@@ -320,7 +313,7 @@ extension PicturesTable {
                         col_description(attrelid, attnum) AS comment_
                     FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
                     WHERE attrelid = pictures AND NOT attisdropped
-                        AND attname = ANY ('{\(names.joined(separator: ","))}')
+                        AND attname = ANY ('{\(columns)}')
                 LOOP
                     next := old.attname || '_next';
                     EXECUTE format('ALTER TABLE %s ALTER COLUMN %I %s', pictures, next,

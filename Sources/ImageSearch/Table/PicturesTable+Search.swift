@@ -1,14 +1,6 @@
 import PGClient
 
 extension PicturesTable {
-    /// The pictures that were found, and whether more come after them.
-    public struct Nearest: Sendable, Equatable {
-        public let hits: [SearchHit]
-        public let hasMore: Bool
-        /// The least cosine between a hit and its copies, in a stacked search.
-        public var stackScore = SearchQuery.stackScore
-    }
-
     /// The `limit` pictures nearest to a unit vector.
     /// - Throws: as ``nearest(to:_:)``.
     public func nearest(to embedding: [Float], limit: Int) throws -> [SearchHit] {
@@ -19,35 +11,31 @@ extension PicturesTable {
     /// every row. Scores are exact either way; pictures with equal scores come in the order of their keys.
     /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
     ///   otherwise.
-    public func nearest(to embedding: [Float], _ query: SearchQuery) throws -> Nearest {
+    public func nearest(to embedding: [Float], _ query: SearchQuery) throws -> SearchResult {
         try explainingFailures(dimension: embedding.count) {
             let state = try searchState()
             guard state.hasFacts || !query.filter.needsFacts else { throw TableError.noFacts }
-            let plan = NearestPlan(query, state: state, names: names)
+            let plan = NearestPlan(query: query, state: state, names: names)
             var rows = try run(plan, embedding)
             // An index gives up after a number of rows that a filter refuses: then every row that the
             // filter takes is compared.
             if plan.mayMissFiltered, rows.count <= query.pictureLimit {
                 var exact = query
                 exact.isExact = true
-                rows = try run(NearestPlan(exact, state: state, names: names), embedding)
+                rows = try run(NearestPlan(query: exact, state: state, names: names), embedding)
             }
             let hits = try rows.enumerated().map { index, row in
                 SearchHit(
                     rank: query.offset + index + 1, key: try row.string(0),
-                    score: try row.double(1),
-                    facts: state.hasFacts ? try PictureFacts(row, from: 2) : PictureFacts())
+                    score: try row.double(1), facts: try PictureFacts(row, from: 2))
             }
             // A zero vector, which another program may have stored, has no cosine; PostgreSQL sorts NaN last.
             let near = hits.filter { !$0.score.isNaN && $0.score >= query.minimumScore ?? -2 }
             guard query.isStacked else {
-                return Nearest(
+                return SearchResult(
                     hits: Array(near.prefix(query.limit)), hasMore: near.count > query.limit)
             }
-            let column = state.hasFacts ? 6 : 2
-            return try stacked(near, query) {
-                try rows[$0.rank - query.offset - 1].vector(column)
-            }
+            return try stacked(near, query) { try rows[$0.rank - query.offset - 1].vector(6) }
         }
     }
 
@@ -55,7 +43,7 @@ extension PicturesTable {
     /// would be a hit too many.
     private func stacked(
         _ pictures: [SearchHit], _ query: SearchQuery, embedding: (SearchHit) throws -> [Float]
-    ) throws -> Nearest {
+    ) throws -> SearchResult {
         let found = pictures.prefix(query.pictureLimit)
         let directions = try found.map { QueryVector.direction(of: try embedding($0)) }
         let stackScore = Self.stackScore(of: directions)
@@ -75,8 +63,9 @@ extension PicturesTable {
                 break
             }
         }
-        let count = hits.reduce(0) { $0 + 1 + $1.copies.count }
-        return Nearest(hits: hits, hasMore: pictures.count > count, stackScore: stackScore)
+        var result = SearchResult(hits: hits, stackScore: stackScore)
+        result.hasMore = pictures.count > result.pictureCount
+        return result
     }
 
     /// Pictures whose distances from one another say how close unrelated ones lie.
@@ -109,24 +98,25 @@ extension PicturesTable {
     /// - Returns: the rows of a search, after a check that they are of the model that is searched with.
     private func run(_ plan: NearestPlan, _ embedding: [Float]) throws -> [PGRow] {
         let model = plan.state.hasModels ? searchModel : nil
-        let search = beginReading + plan.queries(for: embedding)
+        let queries = [plan.search(embedding)] + (model == nil ? [] : [activeModelQuery])
         let answers: [PGResult]
         do {
-            answers = try connection.pipeline(
-                search + (model == nil ? [] : [activeModelQuery]) + [PGQuery("COMMIT")])
+            answers = try readAll(queries, settings: plan.settings)
         } catch {
-            searchStateCache.forget()
+            session.searchState = nil
             throw error
         }
-        if let model { try checkSearched(with: model, Array(answers[search.count])) }
-        return try plan.page(Array(answers[search.count - 1]))
+        if let model {
+            try check(answers[1].first.map { try ModelIdentity($0) }, searchedWith: model)
+        }
+        return try plan.page(Array(answers[0]))
     }
 
     /// The statements of a search's transaction, without its `COMMIT`; the search is the last.
     package func searchQueries(_ embedding: [Float], _ query: SearchQuery) throws -> [PGQuery] {
-        searchStateCache.forget()
-        let plan = NearestPlan(query, state: try searchState(), names: names)
-        return beginReading + plan.queries(for: embedding)
+        session.searchState = nil
+        let plan = NearestPlan(query: query, state: try searchState(), names: names)
+        return beginReading + plan.settings + [plan.search(embedding)]
     }
 
     /// The stored embedding of a picture, `[dimension]`; nil when there is no such row, or it has
@@ -148,13 +138,12 @@ extension PicturesTable {
     public func facts(of key: String) throws -> PictureFacts? {
         guard !key.utf8.contains(0) else { return nil }
         return try explainingFailures(dimension: nil) {
-            let hasFacts = try searchState().hasFacts
-            let rows = try read(
+            try read(
                 """
-                SELECT \(hasFacts ? PictureFacts.columns : "1") FROM \(names.pictures)
+                SELECT \(searchState().facts) FROM \(names.pictures)
                 WHERE filename = $1 AND embedding IS NOT NULL
-                """, [.text(key)])
-            return try rows.first.map { hasFacts ? try PictureFacts($0, from: 0) : PictureFacts() }
+                """, [.text(key)]
+            ).first.map { try PictureFacts($0, from: 0) }
         }
     }
 
@@ -180,26 +169,19 @@ extension PicturesTable {
     /// Pictures from random pages of the table, so that no whole table is read.
     func sample(_ count: Int) throws -> [StoredPicture] {
         try explainingFailures(dimension: nil) {
-            let hasFacts = try searchState().hasFacts
-            let rows = try rowEstimate()
-            let percent =
-                rows <= Self.sampledRows ? 100 : 100 * Double(Self.sampledRows) / Double(rows)
+            let state = try searchState()
+            // Of about 5,000 rows.
+            let percent = min(100, 500_000 / Double(max(1, try rowEstimate())))
             return try read(
                 """
-                SELECT filename\(hasFacts ? ", \(PictureFacts.columns)" : "")
+                SELECT filename, \(state.facts)
                 FROM \(names.pictures) TABLESAMPLE SYSTEM ($1)
-                WHERE embedding IS NOT NULL\(hasFacts ? " AND width IS NOT NULL" : "")
+                WHERE embedding IS NOT NULL\(state.hasFacts ? " AND width IS NOT NULL" : "")
                 ORDER BY random() LIMIT \(count)
                 """, [.double(percent)]
-            ).map { row in
-                StoredPicture(
-                    key: try row.string(0),
-                    facts: hasFacts ? try PictureFacts(row, from: 1) : PictureFacts())
-            }
+            ).map { try StoredPicture($0) }
         }
     }
-
-    private static let sampledRows = 5_000
 
     /// Whether the table holds any embedding.
     /// - Throws: as ``nearest(to:_:)``.
@@ -217,7 +199,7 @@ extension PicturesTable {
             // A table that was created since the names were looked up may be in another schema.
             let known = names
             try findNames()
-            searchStateCache.forget()
+            session.searchState = nil
             if names != known { return try explainingFailures(dimension: dimension, body) }
             try checkReadable()
             throw error
@@ -228,7 +210,7 @@ extension PicturesTable {
             throw error
         } catch let error as PGError where error.sqlState == "22000" {
             // Two models of different dimensions: their names say more than the numbers.
-            if let searchModel { try checkSearched(with: searchModel) }
+            if let searchModel { try check(activeModel(), searchedWith: searchModel) }
             guard let dimension else { throw error }
             throw TableError.differentDimension(table: try self.dimension(), model: dimension)
         }
@@ -241,18 +223,12 @@ extension PicturesTable {
 /// wanted; the outer one ranks them by the exact cosine of the stored vectors. So half precision affects only the
 /// choice of the last candidates, never a score. Of a distributed table, ``page(_:)`` ranks them.
 struct NearestPlan {
-    private let query: SearchQuery
+    let query: SearchQuery
     let state: SearchState
-    private let names: TableNames
+    let names: TableNames
 
-    /// pgvector's bounds of `hnsw.ef_search`.
-    private static let searchWidths = 40...1_000
-
-    init(_ query: SearchQuery, state: SearchState, names: TableNames) {
-        self.names = names
-        self.query = query
-        self.state = state
-    }
+    /// pgvector's greatest `hnsw.ef_search`.
+    private static let maximumWidth = 1_000
 
     /// One more than is wanted shows whether there are more.
     private var wanted: Int { query.offset + query.pictureLimit + 1 }
@@ -260,60 +236,45 @@ struct NearestPlan {
     /// change places, but few enter or leave.
     private var candidates: Int { wanted + wanted / 4 + 8 }
 
-    private var index: SearchIndex? {
-        guard !query.isExact, let index = state.index else { return nil }
-        return index
-    }
+    private var index: SearchIndex? { query.isExact ? nil : state.index }
 
     /// Whether an index is asked for rows of which a filter takes only some.
     var mayMissFiltered: Bool { index != nil && !query.filter.isEmpty }
 
-    /// The search with the settings that it needs, for a transaction of its own.
-    func queries(for embedding: [Float]) -> [PGQuery] {
-        let settings = settings.map { PGQuery("SET LOCAL \($0.name) = \($0.value)") }
-        return (settings.isEmpty ? [] : names.settingsReachEveryServer) + settings
-            + [search(embedding)]
-    }
-
-    /// How far the index is followed. pgvector gives 40 rows at most unless it is told to go
-    /// further, and stops there even when a filter leaves none of them.
-    var settings: [(name: String, value: String)] {
+    /// What the search needs in its transaction: how far the index is followed. pgvector gives 40 rows at most unless
+    /// it is told to go further, and stops there even when a filter leaves none of them.
+    var settings: [PGQuery] {
         guard let index else { return [] }
         let isFiltered = !query.filter.isEmpty
-        let isBeyondWidth = index.method == .hnsw && candidates > Self.searchWidths.upperBound
-        var settings: [(String, String)] = []
+        let isBeyondWidth = candidates > Self.maximumWidth
+        var settings: [String] = []
         // The planner underestimates what reading the whole table costs: embeddings are stored out of line.
-        if !isFiltered, candidates <= Self.searchWidths.upperBound {
-            settings.append(("enable_seqscan", "off"))
-        }
+        if !isFiltered, !isBeyondWidth { settings.append("enable_seqscan = off") }
         switch index.method {
         case .hnsw:
-            let width = min(max(Self.width(for: candidates), 40), Self.searchWidths.upperBound)
-            settings.append(("hnsw.ef_search", "\(width)"))
+            // docs/scaling.md has the measurements.
+            let width = min(max(200, 2 * candidates), Self.maximumWidth)
+            settings.append("hnsw.ef_search = \(width)")
             if state.hasIterativeScans, isFiltered || isBeyondWidth {
-                settings.append(("hnsw.iterative_scan", "strict_order"))
+                settings.append("hnsw.iterative_scan = strict_order")
                 if candidates > 5_000 {
-                    settings.append(("hnsw.max_scan_tuples", "\(4 * candidates)"))
+                    settings.append("hnsw.max_scan_tuples = \(4 * candidates)")
                 }
             }
         case .ivfflat:
             // Twice what pgvector's README starts with, the root of the number of lists.
             let probes = 2 * Int(Double(max(index.lists, 1)).squareRoot().rounded(.up))
-            settings.append(("ivfflat.probes", "\(min(max(probes, 1), 32_768))"))
+            settings.append("ivfflat.probes = \(min(probes, 32_768))")
             if state.hasIterativeScans, isFiltered || candidates > 1_000 {
                 // IVFFlat has no strict order; the outer query sorts.
-                settings.append(("ivfflat.iterative_scan", "relaxed_order"))
+                settings.append("ivfflat.iterative_scan = relaxed_order")
             }
         }
-        return settings
+        return names.settings(settings)
     }
 
-    /// `hnsw.ef_search` for a number of candidates: docs/scaling.md has the measurements.
-    private static func width(for candidates: Int) -> Int { max(200, 2 * candidates) }
-
-    /// The columns beside `filename`, with a comma before them; none in a table of an earlier version.
-    private var facts: String { state.hasFacts ? ", width, height, taken_at, camera" : "" }
-    private var outerFacts: String { state.hasFacts ? ", \(PictureFacts.columns)" : "" }
+    /// The columns that ``SearchState/facts`` needs from an inner query.
+    private var innerFacts: String { state.hasFacts ? ", width, height, taken_at, camera" : "" }
     /// The embedding, by which copies are found.
     private var copies: String { query.isStacked ? ", embedding" : "" }
 
@@ -365,66 +326,62 @@ struct NearestPlan {
         }.dropFirst(query.offset).prefix(query.pictureLimit + 1).map(\.row)
     }
 
-    private func search(_ embedding: [Float]) -> PGQuery {
+    func search(_ embedding: [Float]) -> PGQuery {
         var values: [PGValue] = [.vector(embedding)]
         func bind(_ value: PGValue) -> String {
             values.append(value)
             return "$\(values.count)"
         }
         let filter = (["embedding IS NOT NULL"] + conditions(bind)).joined(separator: " AND ")
-        let limit = bind(.int64(Int64(query.pictureLimit + 1)))
-        let offset = bind(.int64(Int64(query.offset)))
+        let page = "LIMIT \(query.pictureLimit + 1) OFFSET \(query.offset)"
         let (cosine, vector) = (names.vectorOperator("<=>"), "$1::\(names.vector)")
         guard let index else {
             // Adding zero keeps PostgreSQL from using an index where every row is to be compared. A score next to
             // the distance would compare every row twice.
             return PGQuery(
                 """
-                SELECT filename, 1 - distance AS score\(outerFacts)\(copies)
+                SELECT filename, 1 - distance AS score, \(state.facts)\(copies)
                 FROM (
-                    SELECT filename, (embedding \(cosine) \(vector)) + 0 AS distance\(facts)\(copies)
+                    SELECT filename, (embedding \(cosine) \(vector)) + 0 AS distance\(innerFacts)\(copies)
                     FROM \(names.pictures)
                     WHERE \(filter)
                     ORDER BY distance, filename
-                    LIMIT \(limit) OFFSET \(offset)
+                    \(page)
                 ) AS nearest
                 """, values)
         }
         // The index's expression is `embedding` itself or a shorter form of it.
         let type = index.holdsVectors ? "" : "::\(names.vectorSchema).\(index.type)"
-        let nearer = names.vectorOperator(index.distance.sqlOperator)
-        if names.isDistributed {
-            values.removeLast(2)  // limit and offset
-            return PGQuery(
-                """
-                SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score\(outerFacts)\(copies)
-                FROM \(names.pictures)
-                WHERE \(filter)
-                ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
-                LIMIT \(bind(.int64(Int64(candidates))))
-                """, values)
-        }
+        let nearer = names.vectorOperator(index.sqlOperator)
+        let found = """
+            SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score, \(state.facts)\(copies)
+            """
+        let nearest = """
+            FROM \(names.pictures)
+            WHERE \(filter)
+            ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
+            LIMIT \(candidates)
+            """
+        if names.isDistributed { return PGQuery("\(found) \(nearest)", values) }
         return PGQuery(
             """
-            SELECT filename, 1 - (embedding \(cosine) \(vector)) AS score\(outerFacts)\(copies)
-            FROM (
-                SELECT filename, embedding\(facts)
-                FROM \(names.pictures)
-                WHERE \(filter)
-                ORDER BY (embedding\(type)) \(nearer) (\(vector)\(type))
-                LIMIT \(bind(.int64(Int64(candidates))))
-            ) AS candidates
+            \(found)
+            FROM (SELECT filename, embedding\(innerFacts) \(nearest)) AS candidates
             ORDER BY (embedding \(cosine) \(vector)) + 0, filename
-            LIMIT \(limit) OFFSET \(offset)
+            \(page)
             """, values)
     }
 }
 
-extension PictureFacts {
-    /// What ``init(_:from:)`` reads.
-    static let columns = "width, height, to_char(taken_at, 'YYYY-MM-DD\"T\"HH24:MI:SS'), camera"
+extension StoredPicture {
+    /// - Parameter row: the key, then the facts.
+    init(_ row: PGRow) throws {
+        self.init(key: try row.string(0), facts: try PictureFacts(row, from: 1))
+    }
+}
 
-    /// - Parameter first: the place of the first column in the row.
+extension PictureFacts {
+    /// - Parameter first: the place of the first column of ``SearchState/facts`` in the row.
     init(_ row: PGRow, from first: Int) throws {
         self.init(
             width: try row.isNull(first) ? nil : row.int(first),

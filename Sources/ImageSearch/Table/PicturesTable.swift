@@ -12,7 +12,6 @@ public struct PicturesTable {
 
     package let connection: PGConnection
     let session: TableSession
-    let searchStateCache = SearchStateCache()
     /// Whether a connection pool is between this program and the server.
     let isPooled: Bool
 
@@ -31,16 +30,18 @@ public struct PicturesTable {
     ///   - responseTimeout: how long the server may keep silent while a statement runs, so that
     ///     one that hangs gives an error. Longer than the longest statement that the tool runs; nil for
     ///     ever, for building an index.
+    ///   - onNotice: gets the server's notices, such as that an index outgrew memory while it was built.
     /// - Throws: `PGError`, whose description names the server and never the password; ``TableError``
     ///   when the role may not use a schema.
     public init(
         uri: String, schema: String? = nil, applicationName: String,
-        responseTimeout: Duration? = .seconds(120)
+        responseTimeout: Duration? = .seconds(120),
+        onNotice: (@Sendable (String) -> Void)? = nil
     ) throws {
         try self.init(
             PGConnection(
-                uri: uri, applicationName: applicationName, responseTimeout: responseTimeout),
-            schema: schema)
+                uri: uri, applicationName: applicationName, responseTimeout: responseTimeout,
+                onNotice: onNotice), schema: schema)
     }
 
     /// Takes over a connection.
@@ -80,7 +81,7 @@ public struct PicturesTable {
     /// Enables pgvector and creates the table, as far as they are not there yet, and brings a table
     /// of an earlier version or of the demo up to this one.
     ///
-    /// Safe to run again and by several at once: the second waits for the first.
+    /// Can be repeated, and run by several at once: the second waits for the first.
     /// - Parameters:
     ///   - dimension: of the embeddings; nil makes a table of ``defaultDimension``, and takes an
     ///     existing one as it is.
@@ -108,33 +109,29 @@ public struct PicturesTable {
             if createdExtension { try findNames() }
             let version = try extensionVersion() ?? "unknown"
             let existing = try columns()
+            var held = dimension ?? Self.defaultDimension
             if existing.isEmpty {
                 if !createdSchema, !createdExtension { try checkSchema() }
-                let dimension = dimension ?? Self.defaultDimension
-                try createTable(dimension, partitions: partitions ?? 0)
-                _ = try applyMigrations()
-                return Creation(
-                    extensionVersion: version, createdExtension: createdExtension,
-                    createdTable: true, upgradedTable: false, dimension: dimension)
+                try createTable(held, partitions: partitions ?? 0)
+            } else {
+                held = try checkedDimension(existing)
+                if let dimension, dimension != held {
+                    throw TableError.otherDimension(table: held, asked: dimension)
+                }
+                if let partitions { try checkPartitions(partitions) }
             }
-            let existingDimension = try checkedDimension(existing)
-            if let dimension, dimension != existingDimension {
-                throw TableError.otherDimension(table: existingDimension, asked: dimension)
-            }
-            if let partitions { try checkPartitions(partitions) }
             let applied = try applyMigrations()
             if names.isDistributed { try distributeSideTables() }
             return Creation(
                 extensionVersion: version, createdExtension: createdExtension,
-                createdTable: false, upgradedTable: !applied.isEmpty,
-                dimension: existingDimension)
+                createdTable: existing.isEmpty,
+                upgradedTable: !existing.isEmpty && !applied.isEmpty, dimension: held)
         }
     }
 
-    func extensionVersion() throws(PGError) -> String? {
-        let rows = try connection.execute(
-            "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
-        return try rows.first?.string(0)
+    private func extensionVersion() throws(PGError) -> String? {
+        try connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+            .first?.string(0)
     }
 
     private func createExtension() throws -> Bool {
@@ -203,9 +200,13 @@ public struct PicturesTable {
             FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
             WHERE attrelid = \(names.regclass()) AND attnum > 0 AND NOT attisdropped
             """)
-        var columns: [String: String] = [:]
-        for row in rows { columns[try row.string(0)] = try row.string(1) }
-        return columns
+        return Dictionary(
+            uniqueKeysWithValues: try rows.map { (try $0.string(0), try $0.string(1)) })
+    }
+
+    /// Whether a table of this project is there.
+    func exists(_ table: String) throws -> Bool {
+        try connection.execute("SELECT \(names.regclass(table)) IS NOT NULL")[0].bool(0)
     }
 
     /// The dimension of embeddings in a table with these columns.
@@ -223,10 +224,7 @@ public struct PicturesTable {
     /// - Throws: ``TableError`` when the table is not there, another program's, or not for this role.
     func checkReadable() throws {
         _ = try shape(try columns())
-        let rows = try connection.execute(
-            "SELECT has_table_privilege(\(names.literal("pictures")), 'SELECT')")
-        guard let row = rows.first, try !row.bool(0) else { return }
-        throw TableError.mayNotRead(role: connection.user, tables: [names.pictures])
+        try checkReadable(["pictures"])
     }
 
     private func checkedDimension(_ columns: [String: String]) throws -> Int {
@@ -268,15 +266,7 @@ public struct PicturesTable {
     /// - Throws: ``TableError`` when the server is a read-only replica or the role lacks a right.
     public func checkWritable() throws {
         try checkServerIsWritable()
-        let table = names.literal("pictures")
-        let rows = try connection.execute(
-            """
-            SELECT has_table_privilege(\(table), 'SELECT')
-                AND has_table_privilege(\(table), 'INSERT')
-                AND has_table_privilege(\(table), 'UPDATE')
-            """)
-        guard let row = rows.first else { return }
-        guard try row.bool(0) else {
+        guard try tables(["pictures"], without: ["SELECT", "INSERT", "UPDATE"]).isEmpty else {
             throw TableError.mayNotWrite(role: connection.user, schema: names.schema)
         }
     }
@@ -286,9 +276,8 @@ public struct PicturesTable {
     func checkServerIsWritable() throws {
         let rows = try connection.execute(
             "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean")
-        guard let row = rows.first else { return }
-        if try row.bool(0) { throw TableError.readOnlyServer }
-        if try row.bool(1) { throw TableError.readOnlyDatabase }
+        if try rows[0].bool(0) { throw TableError.readOnlyServer }
+        if try rows[0].bool(1) { throw TableError.readOnlyDatabase }
         try checkTransactionsMayWait()
     }
 
@@ -317,31 +306,24 @@ extension PicturesTable {
 
     /// Makes the table, which is not there.
     /// - Parameter partitions: 0 for a table without.
-    func createTable(_ dimension: Int, partitions: Int) throws {
+    private func createTable(_ dimension: Int, partitions: Int) throws {
         let columns = "filename text PRIMARY KEY, embedding \(names.vector)(\(dimension))"
-        let isPartitioned = partitions > 0
-        var statements = [
-            "CREATE TABLE \(names.pictures) (\(columns))\(isPartitioned ? " PARTITION BY HASH (filename)" : "")"
-        ]
-        statements += (0..<partitions).map { number in
-            """
-            CREATE TABLE \(names["pictures_p\(number)"]) PARTITION OF \(names.pictures)
-            FOR VALUES WITH (MODULUS \(partitions), REMAINDER \(number))
-            """
+        let partitioning = partitions > 0 ? " PARTITION BY HASH (filename)" : ""
+        try define(
+            "CREATE TABLE \(names.pictures) (\(columns))\(partitioning)",
+            or: .mayNotCreateTable(role: connection.user, schema: names.schema))
+        for number in 0..<partitions {
+            try connection.execute(
+                """
+                CREATE TABLE \(names["pictures_p\(number)"]) PARTITION OF \(names.pictures)
+                FOR VALUES WITH (MODULUS \(partitions), REMAINDER \(number))
+                """)
         }
-        let missingRight = TableError.mayNotCreateTable(
-            role: connection.user, schema: names.schema)
-        for statement in statements { try define(statement, or: missingRight) }
     }
 
     /// - Throws: ``TableError/otherPartitions(table:asked:)``.
-    func checkPartitions(_ asked: Int) throws {
-        let rows = try connection.execute(
-            """
-            SELECT count(*) FROM pg_partition_tree(\(names.regclass()))
-            WHERE isleaf AND level > 0
-            """)
-        let present = try rows.first?.int(0) ?? 0
+    private func checkPartitions(_ asked: Int) throws {
+        let present = try partitions().count
         guard present == asked else {
             throw TableError.otherPartitions(table: present, asked: asked)
         }

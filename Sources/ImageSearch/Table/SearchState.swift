@@ -17,6 +17,13 @@ struct SearchState: Sendable {
     /// The rule that pictures to search with are decoded by.
     let decoding: ImageDecoder.Rule
 
+    /// The columns of ``PictureFacts``, for ``PictureFacts/init(_:from:)``.
+    var facts: String {
+        hasFacts
+            ? "width, height, to_char(taken_at, 'YYYY-MM-DD\"T\"HH24:MI:SS'), camera"
+            : "NULL::integer, NULL::integer, NULL::text, NULL::text"
+    }
+
     /// Whether an index scan continues when a filter leaves too few rows (pgvector 0.8.0).
     var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
 
@@ -24,51 +31,35 @@ struct SearchState: Sendable {
     static let safeVersion = [0, 8, 4]
 }
 
-/// A connection's memory of ``SearchState``.
-final class SearchStateCache {
-    /// Until then, an index that was built or dropped costs speed, not correctness.
-    private static let lifetime = Duration.seconds(10)
-    private var known: (state: SearchState, until: ContinuousClock.Instant)?
-
-    func state(_ read: () throws -> SearchState) rethrows -> SearchState {
-        if let known, ContinuousClock.now < known.until { return known.state }
-        let state = try read()
-        known = (state, .now + Self.lifetime)
+extension PicturesTable {
+    /// What a search needs to know of the table. Every search comes through here, so what
+    /// forbids searching is checked here too. A few queries every ten seconds of a connection's life:
+    /// until then, an index that was built or dropped costs speed, not correctness.
+    func searchState() throws -> SearchState {
+        if let known = session.searchState, ContinuousClock.now < session.searchStateEnds {
+            return known
+        }
+        if let searchBucket { try check(searchBucket) }
+        let columns = try columns()
+        if !columns.isEmpty { _ = try shape(columns) }
+        let row = try read(
+            """
+            SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'), ''),
+                \(names.regclass("picture_models")) IS NOT NULL,
+                \(Self.mayRead(names.regclass("picture_previews")))
+            """)[0]
+        let state = SearchState(
+            index: SearchIndex.best(of: try searchIndexes()),
+            extensionVersion: versionNumbers(try row.string(0)), hasModels: try row.bool(1),
+            hasFacts: columns["decoding"] != nil, hasPreviews: try row.bool(2),
+            decoding: try decoding())
+        (session.searchState, session.searchStateEnds) = (state, .now + .seconds(10))
         return state
     }
 
-    func forget() { known = nil }
-
-    var last: SearchState? { known?.state }
-}
-
-extension PicturesTable {
-    /// The collection's rule, if a search has asked for it.
-    var knownDecoding: ImageDecoder.Rule? { searchStateCache.last?.decoding }
-
-    /// What a search needs to know of the table. Every search comes through here, so what
-    /// forbids searching is checked here too. A few queries every ten seconds of a connection's life.
-    func searchState() throws -> SearchState {
-        try searchStateCache.state {
-            if let searchBucket { try check(searchBucket) }
-            let columns = try columns()
-            if !columns.isEmpty { _ = try shape(columns) }
-            let row = try read(
-                """
-                SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'), ''),
-                    \(names.regclass("picture_models")) IS NOT NULL,
-                    EXISTS (SELECT FROM pg_attribute WHERE attrelid = \(names.regclass())
-                        AND attname = 'decoding' AND NOT attisdropped),
-                    coalesce(
-                        has_table_privilege(\(names.regclass("picture_previews")), 'SELECT'), false)
-                """
-            ).first
-            return SearchState(
-                index: SearchIndex.best(of: try searchIndexes()),
-                extensionVersion: versionNumbers(try row?.string(0) ?? ""),
-                hasModels: try row?.bool(1) ?? false, hasFacts: try row?.bool(2) ?? false,
-                hasPreviews: try row?.bool(3) ?? false, decoding: try decoding())
-        }
+    /// A condition: the table is there, and this role may read it.
+    static func mayRead(_ table: String) -> String {
+        "coalesce(has_table_privilege(\(table), 'SELECT'), false)"
     }
 
     /// The table's indexes of pgvector that searches can use, valid or not.
@@ -91,18 +82,7 @@ extension PicturesTable {
                 AND indpred IS NULL AND indnatts = 1
             ORDER BY relname
             """)
-        return try rows.compactMap { row in
-            SearchIndex(
-                oid: try row.int(7), name: try row.string(0), method: try row.string(1),
-                operatorClass: try row.string(2), definition: try row.string(3),
-                type: unqualified(try row.string(4)), isValid: try row.bool(5),
-                options: try row.string(6).split(separator: ",").map(String.init))
-        }
-    }
-
-    /// `"Ex tensions".halfvec(512)` without its schema.
-    private func unqualified(_ type: String) -> String {
-        String(type.split(separator: ".").last ?? "")
+        return try rows.compactMap { try SearchIndex($0) }
     }
 }
 
@@ -120,9 +100,10 @@ struct SearchIndex: Sendable, Equatable {
     let oid: Int
     let name: String
     let method: Method
-    /// What its operator class compares by; a query must use the same operator, or the index is
-    /// passed over.
-    let distance: Distance
+    /// What its operator class compares by: `cosine`, `l2` or `innerProduct`.
+    let distance: String
+    /// A query must use the same operator, or the index is passed over.
+    let sqlOperator: String
     /// Whether it stores `embedding` itself, rather than the column in half precision.
     let holdsVectors: Bool
     /// `vector(512)` or `halfvec(512)`.
@@ -132,6 +113,11 @@ struct SearchIndex: Sendable, Equatable {
     /// Such as `halfvec_cosine_ops`, and `m=16`.
     let operatorClass: String
     let options: [String]
+
+    /// pgvector's distances of which the nearest unit vectors are the same, by the middle of an operator class's name.
+    private static let distances = [
+        "cosine": ("cosine", "<=>"), "l2": ("l2", "<->"), "ip": ("innerProduct", "<#>"),
+    ]
 
     /// IVFFlat's number of lists.
     var lists: Int {
@@ -147,40 +133,19 @@ struct SearchIndex: Sendable, Equatable {
         return "USING \(method.rawValue) (\(expression) \(schema).\(operatorClass))\(with)"
     }
 
-    /// pgvector's distances of which the nearest unit vectors are the same.
-    enum Distance: String, Sendable {
-        case cosine, l2, innerProduct
-
-        init?(operatorClass: String) {
-            switch operatorClass {
-            case "vector_cosine_ops", "halfvec_cosine_ops": self = .cosine
-            case "vector_l2_ops", "halfvec_l2_ops": self = .l2
-            case "vector_ip_ops", "halfvec_ip_ops": self = .innerProduct
-            default: return nil
-            }
-        }
-
-        var sqlOperator: String {
-            switch self {
-            case .cosine: "<=>"
-            case .l2: "<->"
-            case .innerProduct: "<#>"
-            }
-        }
-    }
-
-    /// - Parameter definition: of the index's only column, as `pg_get_indexdef` writes it.
+    /// - Parameter row: name, method, operator class, the only column as `pg_get_indexdef` writes it, type, validity,
+    ///   options and oid.
     /// - Returns: nil for an index that searches make no use of.
-    init?(
-        oid: Int, name: String, method: String, operatorClass: String, definition: String,
-        type: String,
-        isValid: Bool, options: [String]
-    ) {
-        guard let method = Method(rawValue: method),
-            let distance = Distance(operatorClass: operatorClass)
+    init?(_ row: PGRow) throws {
+        operatorClass = try row.string(2)
+        let parts = operatorClass.split(separator: "_")
+        guard let method = Method(rawValue: try row.string(1)), parts.count == 3,
+            ["vector", "halfvec"].contains(parts[0]), parts[2] == "ops",
+            let (distance, sqlOperator) = Self.distances[String(parts[1])]
         else { return nil }
         // `embedding`, or `((embedding)::halfvec(512))` with or without the type's schema.
-        let plain = definition.filter { $0 != "(" && $0 != ")" && $0 != " " }
+        let plain = try row.string(3).filter { $0 != "(" && $0 != ")" && $0 != " " }
+        type = String(try row.string(4).split(separator: ".").last ?? "")
         let flatType = type.filter { $0 != "(" && $0 != ")" }
         if plain == "embedding", type.hasPrefix("vector(") {
             holdsVectors = true
@@ -192,24 +157,17 @@ struct SearchIndex: Sendable, Equatable {
         } else {
             return nil
         }
-        self.oid = oid
-        self.name = name
-        self.method = method
-        self.distance = distance
-        self.type = type
-        self.isValid = isValid
-        self.operatorClass = operatorClass
-        self.options = options
+        (self.method, self.distance, self.sqlOperator) = (method, distance, sqlOperator)
+        (name, isValid, oid) = (try row.string(0), try row.bool(5), try row.int(7))
+        options = try row.string(6).split(separator: ",").map(String.init)
     }
 
-    /// The best of several: graphs before lists, cosine before other
-    /// distances, small entries before large ones.
+    /// The best of several: graphs before lists, cosine before other distances, small entries before large ones.
     static func best(of indexes: [SearchIndex]) -> SearchIndex? {
         indexes.filter(\.isValid).min { $0.order < $1.order }
     }
 
     private var order: Int {
-        (method == .hnsw ? 0 : 4) + (distance == .cosine ? 0 : 2)
-            + (holdsVectors ? 1 : 0)
+        (method == .hnsw ? 0 : 4) + (distance == "cosine" ? 0 : 2) + (holdsVectors ? 1 : 0)
     }
 }

@@ -42,7 +42,7 @@ struct TableNames: Sendable, Equatable {
                 LEFT JOIN pg_extension ON extname = 'vector'
                 LEFT JOIN pg_namespace AS vector ON vector.oid = extnamespace
             """, [name.map { .text($0) } ?? .null])
-        guard let row = rows.first else { throw TableError.noTable }
+        let row = rows[0]
         isSchemaGiven = name != nil
         schema = try row.string(0)
         schemaExists = try row.bool(1)
@@ -73,9 +73,10 @@ struct TableNames: Sendable, Equatable {
     /// `to_regclass('public.pictures')`: NULL when there is no such table or index.
     func regclass(_ name: String = "pictures") -> String { "to_regclass(\(literal(name)))" }
 
-    /// Lets the servers of a Citus cluster have the settings that follow in the transaction, too.
-    var settingsReachEveryServer: [PGQuery] {
-        isDistributed ? [PGQuery("SET LOCAL citus.propagate_set_commands = 'local'")] : []
+    /// Makes settings for the rest of a transaction, on all servers of a Citus cluster.
+    func settings(_ settings: [String]) -> [PGQuery] {
+        let reach = isDistributed ? ["citus.propagate_set_commands = 'local'"] : []
+        return settings.isEmpty ? [] : (reach + settings).map { PGQuery("SET LOCAL \($0)") }
     }
 
     /// The qualified name as a string literal.
@@ -96,13 +97,16 @@ func quotedName(_ name: String) -> String {
     "\"" + name.replacing("\"", with: "\"\"") + "\""
 }
 
-/// A connection's memory: names, and the time limit of searches.
+/// A connection's memory.
 final class TableSession {
     /// `PG_SCHEMA`.
     let schema: String?
     var names: TableNames
     /// The server cancels a search that takes longer.
     var statementLimit: Duration?
+    /// What the last search found, to be read again when it has ended; nil to be read again now.
+    var searchState: SearchState?
+    var searchStateEnds = ContinuousClock.now
 
     init(_ connection: PGConnection, schema: String?) throws {
         self.schema = schema
@@ -135,8 +139,17 @@ extension PicturesTable {
     /// Runs a query within the time limit, in one round trip; or in the transaction that is open.
     func read(_ sql: String, _ parameters: [PGValue] = []) throws(PGError) -> PGResult {
         if connection.isInTransaction { return try connection.execute(sql, parameters) }
-        let begin = beginReading
-        return try connection.pipeline(begin + [PGQuery(sql, parameters), PGQuery("COMMIT")])[
-            begin.count]
+        return try readAll([PGQuery(sql, parameters)])[0]
+    }
+
+    /// Runs queries in a transaction of their own within the time limit, in one round trip.
+    /// - Parameter settings: run before them.
+    /// - Returns: the result of each query.
+    func readAll(
+        _ queries: [PGQuery], settings: [PGQuery] = []
+    ) throws(PGError) -> [PGResult] {
+        let before = beginReading + settings
+        let answers = try connection.pipeline(before + queries + [PGQuery("COMMIT")])
+        return Array(answers[before.count..<before.count + queries.count])
     }
 }

@@ -136,7 +136,7 @@ extension PicturesTable {
                 (parse_ident($1))[1]
             FROM \(names.pictures)
             """, [.text(names.schema)])
-        guard let row = counts.first else { throw TableError.noTable }
+        let row = counts[0]
         let (models, sizes) = (try models(), try sizes())
         return TableStatus(
             server: connection.parameter("server_version") ?? "unknown",
@@ -151,7 +151,7 @@ extension PicturesTable {
             decoding: try recordedDecoding(), indexes: try indexStatus(),
             partitions: sizes.partitions, shards: sizes.shards, tableBytes: sizes.table,
             indexBytes: sizes.indexes, outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
-            migrations: try migrationNumbers())
+            migrations: try mayRead("picture_schema") ? migrationNumbers() : [])
     }
 
     private func sizes() throws -> TableSizes {
@@ -168,10 +168,9 @@ extension PicturesTable {
             ) AS tree JOIN pg_class ON pg_class.oid = tree.relid
             WHERE relkind = 'r'
             """)
-        guard let row = rows.first else { throw TableError.noTable }
         return TableSizes(
-            partitions: try row.int(0), table: try row.int(1), indexes: try row.int(2),
-            outOfLine: try row.int(3))
+            partitions: try rows[0].int(0), table: try rows[0].int(1), indexes: try rows[0].int(2),
+            outOfLine: try rows[0].int(3))
     }
 
     private func indexStatus() throws -> [TableStatus.Index] {
@@ -189,8 +188,7 @@ extension PicturesTable {
                     """)
             return TableStatus.Index(
                 name: index.name, method: index.method.rawValue, type: index.type,
-                distance: index.distance.rawValue, isValid: index.isValid,
-                bytes: try size.first?.int(0) ?? 0)
+                distance: index.distance, isValid: index.isValid, bytes: try size[0].int(0))
         }
     }
 
@@ -201,35 +199,23 @@ extension PicturesTable {
                 SELECT embedding FROM \(names.pictures) WHERE embedding IS NOT NULL LIMIT $1
             ) AS sample
             """, [.int64(Int64(Self.sampledRows))])
-        guard let row = rows.first, try !row.isNull(0) else { return nil }
-        return try row.double(0)
+        return try rows[0].isNull(0) ? nil : rows[0].double(0)
     }
 
-    /// Whether a table beside `pictures` is there, which the ingest keeps.
-    private func has(_ table: String) throws -> Bool {
-        try connection.execute(
-            "SELECT coalesce(has_table_privilege(\(names.regclass(table)), 'SELECT'), false)"
-        ).first?.bool(0) ?? false
+    /// Whether a table beside `pictures` is there and can be read.
+    private func mayRead(_ table: String) throws -> Bool {
+        try connection.execute("SELECT \(Self.mayRead(names.regclass(table)))")[0].bool(0)
     }
 
     private func failures() throws -> Int? {
-        guard try has("picture_refusals") else { return nil }
+        guard try mayRead("picture_refusals") else { return nil }
         return try connection.execute(
-            "SELECT count(*) FROM \(names["picture_refusals"]) WHERE reason IS NOT NULL"
-        ).first?.int(0)
+            "SELECT count(*) FROM \(names["picture_refusals"]) WHERE reason IS NOT NULL")[0].int(0)
     }
 
     private func replacement(by model: KnownModel?) throws -> TableStatus.Replacement? {
         guard let model else { return nil }
         let rows = try connection.execute("SELECT count(embedding_next) FROM \(names.pictures)")
-        return TableStatus.Replacement(
-            model: model.identity, pictures: try rows.first?.int(0) ?? 0)
-    }
-
-    private func migrationNumbers() throws -> [Int] {
-        guard try has("picture_schema") else { return [] }
-        return try connection.execute(
-            "SELECT version FROM \(names["picture_schema"]) ORDER BY version"
-        ).map { try $0.int(0) }
+        return TableStatus.Replacement(model: model.identity, pictures: try rows[0].int(0))
     }
 }

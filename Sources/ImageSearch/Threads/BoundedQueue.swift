@@ -1,29 +1,25 @@
-/// A first-in-first-out queue between threads that holds a bounded cost, so that a fast stage waits
+/// A first-in-first-out queue between threads that holds a bounded number of elements, so that a fast stage waits
 /// for a slow one instead of filling memory.
 package final class BoundedQueue<Element: Sendable>: Sendable {
     private struct Contents {
-        var elements: [(element: Element?, cost: Int)] = []
-        /// Index of the first element that is still queued; the array is compacted now and then.
-        var head = 0
-        var cost = 0
+        var elements: [Element] = []
         var isFinished = false
     }
 
     private let capacity: Int
     private let contents = Monitor(Contents())
 
-    /// - Parameter capacity: total cost that may be queued; one element always fits.
+    /// - Parameter capacity: elements that may be queued.
     package init(capacity: Int) { self.capacity = capacity }
 
     /// Adds an element, waiting for room.
     /// - Returns: false if the queue was finished; the element is then dropped.
     @discardableResult
-    package func push(_ element: Element, cost: Int = 1) -> Bool {
+    package func push(_ element: Element) -> Bool {
         contents.wait { contents in
             if contents.isFinished { return false }
-            guard contents.cost == 0 || contents.cost + cost <= self.capacity else { return nil }
-            contents.elements.append((element, cost))
-            contents.cost += cost
+            guard contents.elements.count < self.capacity else { return nil }
+            contents.elements.append(element)
             return true
         }
     }
@@ -31,11 +27,12 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
     /// Takes the next element, waiting for one.
     /// - Returns: nil when the queue is finished and empty.
     package func pop() -> Element? {
-        contents.wait { contents -> Element?? in
-            guard let element = Self.take(&contents) else {
-                return contents.isFinished ? .some(nil) : nil
+        while true {
+            switch pop(milliseconds: 1_000_000) {
+            case .element(let element): return element
+            case .finished: return nil
+            case .nothingYet: continue
             }
-            return element
         }
     }
 
@@ -48,24 +45,11 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
     /// Takes the next element, waiting at most this long.
     package func pop(milliseconds: Int) -> Popped {
         contents.wait(milliseconds: milliseconds) { contents -> Popped? in
-            guard let element = Self.take(&contents) else {
-                return contents.isFinished ? .finished : nil
+            guard contents.elements.isEmpty else {
+                return .element(contents.elements.removeFirst())
             }
-            return .element(element)
+            return contents.isFinished ? .finished : nil
         } ?? .nothingYet
-    }
-
-    private static func take(_ contents: inout Contents) -> Element? {
-        guard contents.head < contents.elements.count else { return nil }
-        let (element, cost) = contents.elements[contents.head]
-        contents.elements[contents.head].element = nil
-        contents.head += 1
-        contents.cost -= cost
-        if contents.head * 2 >= contents.elements.count {
-            contents.elements.removeFirst(contents.head)
-            contents.head = 0
-        }
-        return element
     }
 
     /// No more elements will come. Queued elements can still be taken.
@@ -75,11 +59,6 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
 
     /// No more elements are wanted: drops the queued ones, and wakes all waiting threads.
     package func cancel() {
-        contents.update { contents in
-            contents.isFinished = true
-            contents.elements.removeAll()
-            contents.head = 0
-            contents.cost = 0
-        }
+        contents.update { $0 = Contents(isFinished: true) }
     }
 }

@@ -10,24 +10,42 @@ public struct CacheStatistics: Sendable {
 /// Values that are computed once; the most recently used are kept, up to a bound on their cost.
 /// Concurrent requests for one value share one computation.
 public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private enum Entry: Sendable {
-        case ready(Value)
-        /// With the computation's number, so that a late one never replaces a newer entry.
-        case computing(Int, Task<Value, any Error>)
+    private struct Entry {
+        let task: Task<Value, any Error>
+        /// Of the computation, so that a late one never changes a newer entry.
+        let number: Int
+        var cost: Int
+        /// The number of its last use.
+        var lastUse: Int
     }
 
     private struct State {
-        var cache: LRUCache<Key, Entry>
+        let capacity: Int
+        var entries: [Key: Entry] = [:]
         var hits = 0
         var misses = 0
-        var computations = 0
+        /// Sum of the entries' costs.
+        var cost = 0
 
-        /// Whether a computation may write its key's entry.
-        mutating func isCurrent(_ number: Int, for key: Key) -> Bool {
-            switch cache.value(for: key) {
-            case .computing(number, _), nil: true
-            case .computing, .ready: false
+        mutating func remove(_ key: Key) {
+            cost -= entries.removeValue(forKey: key)?.cost ?? 0
+        }
+
+        /// Stores an entry, evicting the least recently used until there is room. One that costs more than the
+        /// capacity is not stored.
+        mutating func insert(_ entry: Entry, for key: Key) {
+            remove(key)
+            guard entry.cost <= capacity else { return }
+            if cost + entry.cost > capacity {
+                // A full cache gets more room than is needed now, so that it is sorted rarely.
+                let room = max(entry.cost, capacity / 16)
+                for (key, _) in entries.sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
+                    guard cost + room > capacity else { break }
+                    remove(key)
+                }
             }
+            cost += entry.cost
+            entries[key] = entry
         }
     }
 
@@ -42,16 +60,15 @@ public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     public init(
         capacity: Int, overhead: Int = 1, cost: @escaping @Sendable (Value) -> Int = { _ in 0 }
     ) {
-        state = Monitor(State(cache: LRUCache(capacity: capacity)))
+        state = Monitor(State(capacity: capacity))
         self.overhead = overhead
         self.cost = cost
     }
 
     public var statistics: CacheStatistics {
-        state.read { state in
+        state.read {
             CacheStatistics(
-                hits: state.hits, misses: state.misses, count: state.cache.count,
-                cost: state.cache.cost)
+                hits: $0.hits, misses: $0.misses, count: $0.entries.count, cost: $0.cost)
         }
     }
 
@@ -63,91 +80,37 @@ public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     public func value(
         for key: Key, compute: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
-        let entry = state.update { state -> Entry in
-            if let entry = state.cache.value(for: key) {
+        let task = state.update { state in
+            let now = state.hits + state.misses
+            if let entry = state.entries[key] {
                 state.hits += 1
-                return entry
+                state.entries[key]?.lastUse = now
+                return entry.task
             }
             state.misses += 1
-            state.computations += 1
-            let number = state.computations
-            let entry = Entry.computing(
-                number, Task { try await self.run(compute, number: number, for: key) })
-            state.cache.insert(entry, for: key, cost: overhead)
-            return entry
+            let task = Task { try await self.run(compute, number: now, for: key) }
+            state.insert(
+                Entry(task: task, number: now, cost: overhead, lastUse: now), for: key)
+            return task
         }
-        switch entry {
-        case .ready(let value): return value
-        case .computing(_, let task): return try await task.value
-        }
+        return try await task.value
     }
 
-    /// Runs a computation and records its outcome once.
+    /// Runs a computation and records its outcome, unless its entry is no longer there.
     private func run(
         _ compute: () async throws -> Value, number: Int, for key: Key
     ) async throws -> Value {
-        do {
-            let value = try await compute()
-            state.update { state in
-                guard state.isCurrent(number, for: key) else { return }
-                state.cache.insert(.ready(value), for: key, cost: cost(value) + overhead)
+        let result: Result<Value, any Error>
+        do { result = .success(try await compute()) } catch { result = .failure(error) }
+        state.update { state in
+            guard var entry = state.entries[key], entry.number == number else { return }
+            if case .success(let value) = result {
+                entry.cost = overhead + cost(value)
+                state.insert(entry, for: key)
+            } else {
+                state.remove(key)
             }
-            return value
-        } catch {
-            state.update { if $0.isCurrent(number, for: key) { $0.cache.remove(key) } }
-            throw error
         }
-    }
-}
-
-/// Keeps the most recently used values, up to a bound on their cost. A value type without locks.
-struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private struct Entry {
-        let value: Value
-        let cost: Int
-        /// The number of its last use.
-        var lastUse: Int
-    }
-
-    private let capacity: Int
-    private var entries: [Key: Entry] = [:]
-    private var uses = 0
-    /// Sum of the costs of the stored values.
-    private(set) var cost = 0
-    var count: Int { entries.count }
-
-    /// - Parameter capacity: the greatest sum of costs.
-    init(capacity: Int) { self.capacity = capacity }
-
-    /// A key's value, which becomes the most recently used.
-    mutating func value(for key: Key) -> Value? {
-        guard let entry = entries[key] else { return nil }
-        uses += 1
-        entries[key]?.lastUse = uses
-        return entry.value
-    }
-
-    /// Stores a value, evicting others until there is room. A value larger than the capacity is not
-    /// stored.
-    mutating func insert(_ value: Value, for key: Key, cost: Int = 1) {
-        remove(key)
-        guard cost <= capacity else { return }
-        // A full cache gets more room than is needed now, so that it is sorted rarely.
-        if self.cost + cost > capacity { makeRoom(max(cost, capacity / 16)) }
-        uses += 1
-        self.cost += cost
-        entries[key] = Entry(value: value, cost: cost, lastUse: uses)
-    }
-
-    /// Evicts the least recently used values.
-    private mutating func makeRoom(_ room: Int) {
-        for (key, _) in entries.sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
-            guard cost + room > capacity else { return }
-            remove(key)
-        }
-    }
-
-    mutating func remove(_ key: Key) {
-        cost -= entries.removeValue(forKey: key)?.cost ?? 0
+        return try result.get()
     }
 }

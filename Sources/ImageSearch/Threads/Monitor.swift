@@ -46,14 +46,8 @@ package final class Monitor<State>: @unchecked Sendable {
     /// Waits until `attempt` returns a value, trying again after every change; then wakes the other waiting
     /// threads.
     package func wait<T>(_ attempt: (inout State) -> T?) -> T {
-        pthread_mutex_lock(mutex)
-        defer {
-            pthread_cond_broadcast(changed)
-            pthread_mutex_unlock(mutex)
-        }
         while true {
-            if let value = attempt(&state) { return value }
-            pthread_cond_wait(changed, mutex)
+            if let value = wait(milliseconds: 1_000_000, attempt) { return value }
         }
     }
 
@@ -72,6 +66,26 @@ package final class Monitor<State>: @unchecked Sendable {
                 return value
             }
             if pthread_cond_timedwait(changed, mutex, &deadline) == ETIMEDOUT { return nil }
+        }
+    }
+
+    /// The value, made on first use; concurrent callers wait.
+    func value<Value>(_ make: () throws -> Value) rethrows -> Value where State == Value? {
+        try update { known in
+            let value = try known ?? make()
+            known = value
+            return value
+        }
+    }
+}
+
+extension Monitor<Bool> {
+    /// Makes it true.
+    /// - Returns: whether it was false.
+    func set() -> Bool {
+        update { value in
+            defer { value = true }
+            return !value
         }
     }
 }
