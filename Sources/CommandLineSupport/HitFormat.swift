@@ -42,7 +42,7 @@ public enum HitFormat {
 
     /// Copies of a picture, one a line, with an empty line after them.
     public static func text(_ group: DuplicateGroup) -> String {
-        group.copies.map { copy in
+        group.map { copy in
             let size = copy.facts.width.flatMap { width in
                 copy.facts.height.map { " (\(width) × \($0))" }
             }
@@ -52,7 +52,7 @@ public enum HitFormat {
 
     /// Copies of a picture as one JSON object on a line: `copies`, each with `key` and what is known of it.
     public static func json(_ group: DuplicateGroup) -> String {
-        let copies = group.copies.map {
+        let copies = group.map {
             JSON.object([("key", .string($0.key))] + members($0.facts))
         }
         return JSON.object([("copies", .array(copies))]).text

@@ -34,15 +34,16 @@ public enum StatusFormat {
         }
         let norm = status.meanNorm.map { "\(($0 * 1e6).rounded() / 1e6)" }
         let extensions = status.extensions.map { "\($0.name) \($0.version)" }
+        let sizes = status.sizes
         let migrations = status.migrations.map { "\($0)" }
         lines += [
             ("index", status.indexes.isEmpty ? "none" : nil),
             ("schema", Console.printable(status.schema)),
-            ("shards", status.shards > 0 ? "\(status.shards), distributed by Citus" : nil),
-            ("partitions", status.partitions > 0 ? "\(status.partitions)" : nil),
+            ("shards", sizes.shards > 0 ? "\(sizes.shards), distributed by Citus" : nil),
+            ("partitions", sizes.partitions > 0 ? "\(sizes.partitions)" : nil),
             (
                 "size",
-                "\(size(status.tableBytes)) rows, \(size(status.outOfLineBytes)) out of line, \(size(status.indexBytes)) indexes"
+                "\(size(sizes.table)) rows, \(size(sizes.outOfLine)) out of line, \(size(sizes.indexes)) indexes"
             ),
             ("mean norm", norm),
             ("server", "PostgreSQL \(status.server)\(status.isReplica ? ", a replica" : "")"),
@@ -95,9 +96,11 @@ public enum StatusFormat {
             "models": .array(status.models.map(model)), "replacement": replacement,
             "decoding": status.decoding.map(JSON.string), "schema": .string(status.schema),
             "dimension": .integer(status.dimension), "indexes": .array(indexes),
-            "partitions": .integer(status.partitions), "shards": .integer(status.shards),
-            "table_bytes": .integer(status.tableBytes), "index_bytes": .integer(status.indexBytes),
-            "out_of_line_bytes": .integer(status.outOfLineBytes),
+            "partitions": .integer(status.sizes.partitions),
+            "shards": .integer(status.sizes.shards),
+            "table_bytes": .integer(status.sizes.table),
+            "index_bytes": .integer(status.sizes.indexes),
+            "out_of_line_bytes": .integer(status.sizes.outOfLine),
             "mean_norm": status.meanNorm.map(JSON.number), "server": .string(status.server),
             "replica": .bool(status.isReplica),
             "extensions": .object(status.extensions.map { ($0.name, .string($0.version)) }),

@@ -150,7 +150,9 @@ struct CreateTable: ParsableCommand {
                     ? "The table was distributed over the servers of the Citus cluster."
                     : "The table was distributed already.")
         }
-        if let warning = creation.extensionWarning { Console.note("create-table: \(warning)") }
+        if let warning = TableStatus.warning(aboutExtension: creation.extensionVersion) {
+            Console.note("create-table: \(warning)")
+        }
     }
 
     private func change(_ kind: IndexOptions.Kind, _ settings: Settings) throws {

@@ -156,7 +156,7 @@ struct FindImages: AsyncParsableCommand {
         for group in groups {
             Console.line(json ? HitFormat.json(group) : HitFormat.text(group))
         }
-        let copies = groups.reduce(0) { $0 + $1.copies.count - 1 }
+        let copies = groups.reduce(0) { $0 + $1.count - 1 }
         Console.note(
             "find-images: \(groups.count) groups, \(copies) pictures beside the best copies")
         return 0

@@ -115,8 +115,7 @@ struct Connector {
 
     // MARK: - Several addresses
 
-    /// What the connection string lists, one target for each host (libpq: one port for all, or
-    /// one for each).
+    /// What the connection string lists, one target for each host (libpq: one port for all, or one for each).
     private func listed(_ current: Target) -> [Target] {
         func list(_ keyword: String) -> [String] {
             guard let value = string.parameters[keyword], !value.isEmpty else { return [] }
@@ -202,23 +201,14 @@ struct Connector {
 package func flatten(_ message: String) -> (text: String, sqlState: String?) {
     var sentence = ""
     var sqlState: String?
-    for line in message.split(whereSeparator: \.isNewline) {
-        if ["LOCATION:", "CONTEXT:", "DETAIL:", "STATEMENT:"].contains(where: line.hasPrefix) {
-            continue
-        }
-        var (part, isAside) = (String(line), line.hasPrefix("\t"))
-        if line.hasPrefix("HINT:") {
-            part = String(line.dropFirst(5))
-            isAside = true
-        }
-        if let state = part.ranges(of: ":  ").lazy.compactMap({ range -> Range<String.Index>? in
-            let rest = part[range.upperBound...]
-            let code = rest.prefix { $0.isASCII && ($0.isNumber || $0.isUppercase) }
-            guard code.utf8.count == 5, rest.dropFirst(5).hasPrefix(": ") else { return nil }
-            return code.startIndex..<part.index(code.endIndex, offsetBy: 2)
-        }).first {
-            sqlState = String(part[state].prefix(5))
-            part.removeSubrange(state)
+    for line in message.split(whereSeparator: \.isNewline)
+    where !["LOCATION:", "CONTEXT:", "DETAIL:", "STATEMENT:"].contains(where: line.hasPrefix) {
+        let isHint = line.hasPrefix("HINT:")
+        let isAside = isHint || line.hasPrefix("\t")
+        var part = String(isHint ? line.dropFirst(5) : line)
+        if let state = part.firstMatch(of: #/:  ([0-9A-Z]{5}): /#) {
+            sqlState = String(state.1)
+            part.replaceSubrange(state.range, with: ": ")
         }
         part = oneLine(part, limit: 1000)
         if sentence.isEmpty {

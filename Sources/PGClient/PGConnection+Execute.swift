@@ -89,8 +89,7 @@ extension PGConnection {
     /// Reads all results of what was sent.
     ///
     /// - Returns: the last result.
-    /// - Throws: the first error, after reading the rest, so that the connection is ready for the next
-    ///   statement.
+    /// - Throws: the first error, after reading the rest, so that the connection is ready for the next statement.
     func collect(_ sql: String, _ parameters: [PGValue]) throws(PGError) -> PGResult? {
         var last: PGResult?
         var failure: PGError?
@@ -263,8 +262,7 @@ extension PGConnection {
         guard let end = try nextResult(first), end.status == PGRES_PIPELINE_SYNC,
             PQexitPipelineMode(handle) == 1
         else {
-            // An error of the server (57P01: it ends the connection) explains more than the end of
-            // the stream.
+            // An error of the server (57P01: it ends the connection) explains more than the end of the stream.
             let isOpen = PQstatus(handle) == CONNECTION_OK
             let broken = breakOff(
                 .protocolViolation, "the results of a pipeline did not end as they should", first)

@@ -94,8 +94,7 @@ final class NoticeSink {
 
     init(_ handler: (@Sendable (String) -> Void)?) { self.handler = handler }
 
-    /// Replaces libpq's own receiver, which prints on stderr. The caller keeps the sink alive as long as
-    /// the handle.
+    /// Replaces libpq's own receiver, which prints on stderr. The caller keeps the sink alive as long as the handle.
     func attach(to connection: OpaquePointer) {
         let receiver: PQnoticeReceiver = { sink, result in
             guard let sink, let result else { return }

@@ -82,7 +82,7 @@ extension PGError {
 
 // MARK: - Rendering
 
-extension PGError: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+extension PGError: CustomStringConvertible, CustomReflectable {
     public var description: String {
         var text =
             switch kind {
@@ -99,8 +99,6 @@ extension PGError: CustomStringConvertible, CustomDebugStringConvertible, Custom
         if !notes.isEmpty { text += " (" + notes.joined(separator: ", ") + ")" }
         return text
     }
-
-    public var debugDescription: String { description }
 
     /// `dump` and `Mirror` show the description.
     public var customMirror: Mirror {

@@ -95,8 +95,7 @@ public struct PGRow: Sendable {
         }
     }
 
-    /// The value in PostgreSQL's binary format: the contents of a bytea, or what another type's `send`
-    /// function wrote.
+    /// The value in PostgreSQL's binary format: the contents of a bytea, or what another type's `send` function wrote.
     public func bytes(_ column: Int) throws(PGError) -> [UInt8] {
         try read(column, as: "bytes") { bytes, _ in [UInt8](bytes) }
     }

@@ -15,8 +15,7 @@ public enum PGValue: Sendable, Equatable {
     /// pgvector's `vector`: 1 to 16,000 finite float4. The server infers the type from the
     /// statement, so write `$1::vector` where a column or operator does not say it.
     case vector([Float])
-    /// An array of pgvector's `vector`, whose object identifier (`pg_type.oid`) differs from database to
-    /// database.
+    /// An array of pgvector's `vector`, whose object identifier (`pg_type.oid`) differs from database to database.
     case vectorArray([[Float]], elementType: UInt32)
 }
 

@@ -265,7 +265,7 @@ struct IndexTests {
     @Test func partitionsGiveEqualAnswers() throws {
         try withFilledTable { plainDatabase, plain in
             try withFilledTable(partitions: 4) { database, table in
-                #expect(try table.status().partitions == 4)
+                #expect(try table.status().sizes.partitions == 4)
                 #expect(throws: TableError.otherPartitions(table: 4, asked: 2)) {
                     _ = try table.create(partitions: 2)
                 }
@@ -301,7 +301,7 @@ struct IndexTests {
             }
             try table.upsert(long)
             let status = try table.status()
-            #expect(status.outOfLineBytes == 0 && status.tableBytes > 1_550 * 2_056)
+            #expect(status.sizes.outOfLine == 0 && status.sizes.table > 1_550 * 2_056)
             #expect(status.warnings == [] && status.pictures == 1_550)
             #expect(abs((status.meanNorm ?? 0) - 1) < 1e-6)
             #expect(status.migrations.contains(20))
@@ -315,10 +315,10 @@ struct IndexTests {
                 """)
             _ = try database.table().create()
             let old = try database.table().status()
-            #expect(old.outOfLineBytes > 1_500 * 2_056)
+            #expect(old.sizes.outOfLine > 1_500 * 2_056)
             #expect(old.warnings.contains { $0.contains("VACUUM FULL pictures") })
             try database.connect().execute("VACUUM FULL pictures")
-            #expect(try database.table().status().outOfLineBytes == 0)
+            #expect(try database.table().status().sizes.outOfLine == 0)
         }
     }
 

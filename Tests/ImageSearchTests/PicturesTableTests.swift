@@ -269,7 +269,8 @@ struct PicturesTableTests {
             let plan = try table.explain(unitVector(3), .init(limit: 4)).joined()
             #expect(plan.contains("embedding_hnsw"))
             let status = try table.status()
-            #expect(status.pictures == 1 && status.indexes.count == 1 && status.partitions == 2)
+            #expect(
+                status.pictures == 1 && status.indexes.count == 1 && status.sizes.partitions == 2)
             #expect(try table.recall(of: [unitVector(3)]).recall == 1)
             let dropped = try builder.changeIndex(IndexOptions(.none), uri: database.uri) { _ in }
             #expect(dropped.outcome == .dropped)

@@ -2,38 +2,21 @@ import ClipCore
 import PGClient
 import S3Client
 
-/// The keys of a listing as 64-bit digests: 8 bytes each, however long the keys are. Two keys with the
+/// The keys of a listing as 64-bit digests: some 16 bytes each, however long the keys are. Two keys with the
 /// same digest can only spare a row, never remove one.
 struct ListedKeys {
-    private var digests: [Int] = []
-    private var isSorted = true
+    private var digests: Set<Int> = []
 
-    var count: Int { digests.count }
+    var isEmpty: Bool { digests.isEmpty }
 
     mutating func add(_ keys: some Sequence<String>) {
-        digests += keys.map(Self.digest)
-        isSorted = false
+        digests.formUnion(keys.map(Self.digest))
     }
 
     /// - Returns: the keys that were not listed.
-    mutating func missing(_ keys: [String]) -> [String] {
-        if !isSorted { digests.sort() }
-        isSorted = true
-        return keys.filter { !contains(Self.digest($0)) }
+    func missing(_ keys: [String]) -> [String] {
+        keys.filter { !digests.contains(Self.digest($0)) }
     }
-
-    private func contains(_ digest: Int) -> Bool {
-        var range = 0..<digests.count
-        while !range.isEmpty {
-            let middle = range.lowerBound + range.count / 2
-            if digests[middle] == digest { return true }
-            range =
-                digests[middle] < digest
-                ? middle + 1..<range.upperBound : range.lowerBound..<middle
-        }
-        return false
-    }
-
     /// SipHash of the key's bytes, with a key of the process's own. Not of the string, whose hash is the
     /// same for canonically equivalent keys.
     private static func digest(_ key: String) -> Int {
@@ -56,9 +39,9 @@ private struct Gone {
     let time: Double
 
     /// - Throws: ``TableError`` when so much would be removed that it is more likely a mistake.
-    func check(listed: Int, isAdopting: Bool) throws {
+    func check(_ listed: ListedKeys, isAdopting: Bool) throws {
         guard removable > 0 else { return }
-        if listed == 0 { throw TableError.nothingListed(rows: removable) }
+        if listed.isEmpty { throw TableError.nothingListed(rows: removable) }
         if isAdopting { throw TableError.pruneWhileAdopting(rows: removable) }
         if removable > 100, removable > rows / 5 {
             throw TableError.largePrune(removed: removable, rows: rows)
@@ -100,11 +83,7 @@ extension Ingest {
         }
         var listed = ListedKeys()
         let time = try table.now()
-        let needs =
-            options.refreshes
-            ? RefreshNeeds(
-                decoding: try table.decoding(decoding, isRefreshing: true).rule.description,
-                needsPreviews: options.makesPreviews) : nil
+        let needs = try options.needs(table.decoding(decoding, isRefreshing: true).rule)
         let listing = try list { page, excluded in
             if isStopping.read({ $0 }) {
                 throw IngestInterruption(progress: progress, cause: IngestStop())
@@ -145,10 +124,10 @@ extension Ingest {
             progress.hasRefusedToPrune = true
             return progress
         }
-        let gone = try gone(from: table, &listed, since: time)
+        let gone = try gone(from: table, listed, since: time)
         progress.pruned = gone.removable
         do {
-            try gone.check(listed: progress.listed, isAdopting: progress.isAdopting)
+            try gone.check(listed, isAdopting: progress.isAdopting)
         } catch {
             onNote("\(error)")
         }
@@ -241,8 +220,8 @@ extension Ingest {
             onPage()
         }
         guard listing.isComplete else { return nil }
-        let gone = try gone(from: table, &listed, since: time)
-        if !force { try gone.check(listed: listed.count, isAdopting: isAdopting) }
+        let gone = try gone(from: table, listed, since: time)
+        if !force { try gone.check(listed, isAdopting: isAdopting) }
         return try table.remove(gone.keys, refusals: gone.refusals, storedBefore: time)
     }
 
@@ -258,7 +237,7 @@ extension Ingest {
     }
 
     private func gone(
-        from table: PicturesTable, _ listed: inout ListedKeys, since time: Double
+        from table: PicturesTable, _ listed: ListedKeys, since time: Double
     ) throws -> Gone {
         var gone = Gone(time: time)
         try table.forEachKey(in: "pictures") { keys in

@@ -43,6 +43,12 @@ public struct Ingest: Sendable {
         public var addsEndpoint = false
 
         public init() {}
+
+        /// What a refresh fills in; nil for an ordinary run.
+        func needs(_ rule: @autoclosure () throws -> ImageDecoder.Rule) rethrows -> RefreshNeeds? {
+            guard refreshes else { return nil }
+            return RefreshNeeds(decoding: try rule().description, needsPreviews: makesPreviews)
+        }
     }
 
     var store: any ObjectStore { openedStore.read { $0 } }
@@ -94,19 +100,16 @@ public struct Ingest: Sendable {
         isStopping.update { $0 = true }
     }
 
-    /// The decoder's version and limits: what others refused is tried again. A refusal adds the reader that
-    /// it lacked.
+    /// The decoder's version and limits: what others refused is tried again. A refusal adds the reader that it lacked.
     var rules: String {
         "\(ImageDecoder.version);\(options.limits.maximumPixels);\(options.maximumObjectBytes);"
     }
 
-    /// Processes the whole bucket. Blocks the calling thread, and calls there `report` several times a
-    /// second, `onFailure` for every picture that could not be processed, and `onNote` with sentences for
-    /// people.
+    /// Processes the whole bucket. Blocks the calling thread, and calls there `report` several times a second,
+    /// `onFailure` for every picture that could not be processed, and `onNote` with sentences for people.
     ///
-    /// - Throws: the error of an unusable model, table or store before anything was stored, or
-    ///   ``IngestInterruption`` when the database or the store was unavailable for too long, or the run was
-    ///   stopped.
+    /// - Throws: the error of an unusable model, table or store before anything was stored, or ``IngestInterruption``
+    ///   when the database or the store was unavailable for too long, or the run was stopped.
     public func run(
         report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
         onNote: (String) -> Void = { _ in }
@@ -127,24 +130,13 @@ public struct Ingest: Sendable {
                 self, model: collection.model, encoder: loaded.encoder,
                 rule: collection.decoding.rule, isPooled: collection.isPooled)
             try pipeline.start()
-            func total(_ progress: IngestProgress) -> IngestProgress {
-                var progress = progress
-                progress.add(earlier)
-                return progress
-            }
-            do {
-                earlier = total(
-                    try pipeline.wait(
-                        report: { report(total($0)) },
-                        onFailure: { failure in
-                            if !options.replacesModel || told.insert(failure.key).inserted {
-                                onFailure(failure)
-                            }
-                        }, onNote: onNote))
-            } catch let interruption as IngestInterruption {
-                throw IngestInterruption(
-                    progress: total(interruption.progress), cause: interruption.cause)
-            }
+            earlier = try pipeline.wait(
+                adding: earlier, report: report,
+                onFailure: { failure in
+                    if !options.replacesModel || told.insert(failure.key).inserted {
+                        onFailure(failure)
+                    }
+                }, onNote: onNote)
             guard earlier.missing > 0 else { return earlier }
             onNote("other programs have stored \(earlier.missing) more pictures, which follow now")
         }
@@ -169,17 +161,10 @@ public struct Ingest: Sendable {
         }
     }
 
-    /// What a run finds out about the tables before it begins.
-    private struct Collection {
-        /// The model's number.
-        let model: Int
-        let decoding: CollectionDecoding
-        let isAdopting: Bool
-        let isPooled: Bool
-    }
-
     /// Checks the table, its bucket and its model. The connection is closed afterwards.
-    private func prepare(for identity: ModelIdentity) throws -> Collection {
+    private func prepare(
+        for identity: ModelIdentity
+    ) throws -> (model: Int, decoding: CollectionDecoding, isAdopting: Bool, isPooled: Bool) {
         let table = try connect()
         _ = try table.dimension()
         try table.checkWritable()
@@ -189,11 +174,11 @@ public struct Ingest: Sendable {
         if try table.buckets().isEmpty { _ = try store.firstPage() }
         let isAdopting =
             try table.adopt(bucket, addsEndpoint: options.addsEndpoint) && table.hasPictures()
-        return Collection(
-            model: options.replacesModel
-                ? try table.prepareReplacement(by: identity) : try table.adopt(identity),
-            decoding: try table.adopt(decoding, isRefreshing: options.refreshes),
-            isAdopting: isAdopting, isPooled: table.isPooled)
+        let model =
+            options.replacesModel
+            ? try table.prepareReplacement(by: identity) : try table.adopt(identity)
+        let rule = try table.adopt(decoding, isRefreshing: options.refreshes)
+        return (model, rule, isAdopting, table.isPooled)
     }
 
     /// Passes over the bucket while other programs store pictures.

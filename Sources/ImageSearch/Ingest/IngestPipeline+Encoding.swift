@@ -107,8 +107,7 @@ private final class EncodingBatch {
 
     var isFull: Bool { pictures.count == capacity }
 
-    /// Decodes a picture file, once for the embedding and for the preview; when that throws, the batch is
-    /// as before.
+    /// Decodes a picture file, once for the embedding and for the preview; when that throws, the batch is as before.
     func add(_ object: ObjectSummary, _ file: [UInt8]) throws {
         let start = pictures.count * size
         let target = UnsafeMutableBufferPointer(rebasing: pixels[start..<start + size])

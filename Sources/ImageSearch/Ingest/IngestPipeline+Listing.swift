@@ -24,7 +24,7 @@ extension IngestPipeline {
                 let report = try store.list(prefix: options.scope.prefix, after: last) { page in
                     try take(page)
                     last = page.last?.key ?? last
-                    if outage.failures > 0 { note("the store is back") }
+                    if outage.failures > 0 { budget.note("the store is back") }
                     outage = Outage()
                 }
                 finishListing(report)
@@ -86,8 +86,8 @@ extension IngestPipeline {
             try table.connection.transaction {
                 let set = try table.columnSet(of: model, isLocked: true)
                 return try table.compare(
-                    objects, in: set, model: model, rules: rules, needs: needs,
-                    storedSince: worker.startTime)
+                    objects, in: set, model: model, rules: rules,
+                    needs: options.needs(decoder.rule), storedSince: worker.startTime)
             }
         }
     }
@@ -175,9 +175,9 @@ extension IngestPipeline {
             if settle(object, known, isOthers: true) {
                 settled.append(object.key)
             } else if case .incomplete(let task) = known {
-                rest.append(Claimed(object: object, task: task))
+                rest.append((object, task))
             } else {
-                rest.append(Claimed(object: object, task: .embed))
+                rest.append((object, .embed))
             }
         }
         try worker.table.run { try $0.release(settled, owner: worker.owner, model: model) }
@@ -219,7 +219,7 @@ extension IngestPipeline {
             others = try others.batches(of: claimedAtOnce).flatMap { try claim($0) }
             if others.isEmpty { return }
             if !isNoted {
-                note("waiting for \(others.count) pictures that other workers have in hand")
+                budget.note("waiting for \(others.count) pictures that other workers have in hand")
                 isNoted = true
             }
             guard budget.wait(.milliseconds(250)) else { throw Stopped() }

@@ -45,8 +45,7 @@ extension IngestPipeline {
     }
 
     private func store(_ results: IngestResults) throws {
-        // A listing must not hold a key twice, but a broken store may: of equal keys, by bytes, the last
-        // counts.
+        // A listing must not hold a key twice, but a broken store may: of equal keys, by bytes, the last counts.
         var last: [[UInt8]: IngestResults.Picture] = [:]
         for picture in results.pictures { last[Array(picture.object.key.utf8)] = picture }
         state.update { $0.progress.stored += results.pictures.count - last.count }
@@ -80,7 +79,7 @@ extension IngestPipeline {
         let (progress, doubtful, error) = state.read { ($0.progress, $0.doubtful, $0.error) }
         guard progress.isListingComplete, error == nil else { return }
         guard doubtful == 0 else {
-            note(
+            budget.note(
                 "the former model stays in use, because the store did not give \(doubtful) pictures: run process-images --replace-model again"
             )
             return

@@ -27,10 +27,7 @@ final class IngestPipeline: Sendable {
     }
 
     /// A claimed object and what is to be done with it.
-    struct Claimed: Sendable {
-        let object: ObjectSummary
-        let task: PictureTask
-    }
+    typealias Claimed = (object: ObjectSummary, task: PictureTask)
 
     /// A picture file on its way to an encoding thread.
     struct Fetched: Sendable {
@@ -55,17 +52,20 @@ final class IngestPipeline: Sendable {
     let previews: ThumbnailEncoder?
     let model: Int
     let encoder: LazyEncoder
-    let state: Monitor<State>
+    let state = Monitor(State())
     let worker: Worker
     let budget: RetryBudget
     let storing: RetryingTable
     /// Set when the run is to end in order.
     let isStopping: Monitor<Bool>
-    /// New and changed objects, by pages; claimed objects; picture files; what became of them.
-    let candidates: BoundedQueue<ObjectSummary>
-    let claimed: BoundedQueue<Claimed>
-    let fetched: BoundedQueue<Fetched>
-    let found: BoundedQueue<IngestResults>
+    /// New and changed objects, by pages.
+    let candidates = BoundedQueue<ObjectSummary>(capacity: 2_000)
+    /// Bounded by `maximumInHand`.
+    let claimed = BoundedQueue<Claimed>(capacity: .max)
+    /// Bounded by `room`, which counts bytes before they are fetched.
+    let fetched = BoundedQueue<Fetched>(capacity: .max)
+    /// What became of them.
+    let found = BoundedQueue<IngestResults>(capacity: 4 * rowsAtOnce)
     /// Whether the weights are converted, or are being.
     let isEncoderWanted = Monitor(false)
     /// Objects that had come through when the last outage was noted.
@@ -87,31 +87,16 @@ final class IngestPipeline: Sendable {
         decoder = ImageDecoder(limits: options.limits, rule: rule)
         uprightDecoder = ImageDecoder(limits: options.limits)
         previews = options.makesPreviews ? .preview : nil
-        let state = Monitor(State())
-        let isStopping = ingest.isStopping
-        self.state = state
         budget = RetryBudget(
-            limit: ingest.options.retryFor,
-            isOver: { isStopping.read { $0 } || state.read { $0.isOver || $0.error != nil } },
-            note: { sentence in state.update { $0.notes.append(sentence) } })
+            limit: options.retryFor,
+            isOver: { [isStopping, state] in
+                isStopping.read { $0 } || state.read { $0.isOver || $0.error != nil }
+            }, note: { [state] sentence in state.update { $0.notes.append(sentence) } })
         worker = try Worker(connect: ingest.connect, budget: budget)
         // A pool in session mode may have no second connection to give.
         storing =
             isPooled ? worker.table : RetryingTable(budget: budget, connect: ingest.connect)
-        candidates = BoundedQueue(capacity: 2_000)
-        // Bounded by `maximumInHand`.
-        claimed = BoundedQueue(capacity: .max)
-        // Bounded by `room`, which counts bytes before they are fetched.
-        fetched = BoundedQueue(capacity: .max)
-        room = Monitor(ingest.options.maximumWaitingBytes)
-        found = BoundedQueue(capacity: 4 * Self.rowsAtOnce)
-    }
-
-    /// What a refresh fills in; nil for an ordinary run.
-    var needs: RefreshNeeds? {
-        options.refreshes
-            ? RefreshNeeds(
-                decoding: decoder.rule.description, needsPreviews: options.makesPreviews) : nil
+        room = Monitor(options.maximumWaitingBytes)
     }
 
     func start() throws {
@@ -160,17 +145,19 @@ final class IngestPipeline: Sendable {
     // MARK: The caller's thread
 
     /// Reports progress, failures and notes until the end.
+    /// - Parameter earlier: what earlier passes over the bucket did, which counts too.
     func wait(
-        report: (IngestProgress) -> Void, onFailure: (IngestFailure) -> Void,
-        onNote: (String) -> Void
+        adding earlier: IngestProgress, report: (IngestProgress) -> Void,
+        onFailure: (IngestFailure) -> Void, onNote: (String) -> Void
     ) throws -> IngestProgress {
         while true {
             let isFinished = state.wait(milliseconds: 200) { $0.isFinished ? true : nil } ?? false
             if isStopping.read({ $0 }) { stop(IngestStop(), canStore: true) }
-            let (progress, failures, notes) = state.update { state in
+            var (progress, failures, notes) = state.update { state in
                 defer { (state.failures, state.notes) = ([], []) }
                 return (state.progress, state.failures, state.notes)
             }
+            progress.add(earlier)
             failures.forEach(onFailure)
             notes.forEach(onNote)
             report(progress)
@@ -198,10 +185,6 @@ final class IngestPipeline: Sendable {
         if !canStore { found.cancel() }
         // Releases threads that wait for room.
         room.update { $0 = .max / 2 }
-    }
-
-    func note(_ sentence: String) {
-        state.update { $0.notes.append(sentence) }
     }
 
     // MARK: Results

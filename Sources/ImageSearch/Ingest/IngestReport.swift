@@ -85,16 +85,9 @@ public struct IngestFailure: Sendable, Equatable {
     /// One sentence.
     public let reason: String
     /// nil where the first bytes do not show it.
-    public let format: String?
+    public internal(set) var format: String?
     /// Whether an earlier run has reported it, for the same object.
-    public let isKnown: Bool
-
-    init(key: String, reason: String, format: String? = nil, isKnown: Bool = false) {
-        self.key = key
-        self.reason = reason
-        self.format = format
-        self.isKnown = isKnown
-    }
+    public internal(set) var isKnown = false
 }
 
 /// An ingest that ended early. What was stored until then stays stored.

@@ -72,9 +72,8 @@ package enum ObjectFilter {
 
     package static func isNamedLikePicture(_ key: String) -> Bool { formatName(key) != nil }
 
-    /// Whether an object is skipped without fetching it: macOS's AppleDouble files (`._IMG_1.JPG`), films,
-    /// sidecars, the empty objects that stand for folders, and other empty objects that are not named like
-    /// pictures.
+    /// Whether an object is skipped without fetching it: macOS's AppleDouble files (`._IMG_1.JPG`), films, sidecars,
+    /// the empty objects that stand for folders, and other empty objects that are not named like pictures.
     package static func isSkippable(_ object: ObjectSummary) -> Bool {
         let name = fileName(object.key)
         return isAppleDouble(name) || others.contains(ending(name))

@@ -5,9 +5,8 @@ import S3Client
 
 /// Downloads one file so that its final path never holds anything but the right file.
 ///
-/// Bytes gather in `part`, which a later run resumes; once size and SHA-256 are right it is moved into
-/// place. A lock keeps two processes from writing it at once: the second waits and then finds the file
-/// in place.
+/// Bytes gather in `part`, which a later run resumes; once size and SHA-256 are right it is moved into place. A lock
+/// keeps two processes from writing it at once: the second waits and then finds the file in place.
 struct ModelDownload {
     /// The largest CLIP that is published in one file takes 20 GB.
     private static let maximumBytes: Int64 = 32 << 30

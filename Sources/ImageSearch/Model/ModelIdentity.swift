@@ -16,8 +16,7 @@ public struct ModelIdentity: Sendable, Equatable {
     /// The most elements of a tensor that count.
     private static let sampleLimit = 256
 
-    /// The digest that earlier releases recorded, which did not cover the architecture; nil when it
-    /// is the same.
+    /// The digest that earlier releases recorded, which did not cover the architecture; nil when it is the same.
     package let weightsDigest: String?
 
     /// Identifies a model by the names and shapes of its tensors and the first elements of each (of a

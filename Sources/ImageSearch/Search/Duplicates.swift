@@ -1,10 +1,7 @@
 import PGClient
 
-/// Pictures that show the same, best copy first: most pixels, then the oldest, then by key.
-public struct DuplicateGroup: Sendable, Equatable {
-    /// At least two.
-    public let copies: [StoredPicture]
-}
+/// At least two pictures that show the same, best copy first: most pixels, then the oldest, then by key.
+public typealias DuplicateGroup = [StoredPicture]
 
 extension Searcher {
     /// Rows whose neighbours are looked for by one statement, which must end in time also where the index comes from
@@ -52,10 +49,7 @@ extension Searcher {
             }
         }
         var found: [DuplicateGroup] = []
-        var sets = groups.sets[...]
-        while !sets.isEmpty {
-            let some = sets.prefix(Self.groupsAtOnce)
-            sets = sets.dropFirst(some.count)
+        for some in groups.sets.batches(of: Self.groupsAtOnce) {
             var numbers: [[UInt8]: Int] = [:]
             for (number, keys) in some.enumerated() {
                 for key in keys { numbers[Array(key.utf8)] = number }
@@ -66,7 +60,7 @@ extension Searcher {
                 if let number = numbers[Array(picture.key.utf8)] { copies[number].append(picture) }
             }
             // Rows may have been deleted since.
-            found += copies.filter { $0.count > 1 }.map(DuplicateGroup.init)
+            found += copies.filter { $0.count > 1 }
         }
         return found
     }

@@ -1,21 +1,11 @@
 import ClipCore
 import S3Client
 
-/// Turns texts and pictures into embeddings with one model. Each tower is loaded when it is first
-/// needed.
+/// Turns texts and pictures into embeddings with one model. Each tower is loaded when it is first needed.
 public final class QueryEmbedder: Sendable {
-    /// A text's embedding.
-    public struct TextEmbedding: Sendable {
-        /// L2-normalised, `[embedding dimension]`.
-        public let vector: [Float]
-        /// Whether the text was longer than the model's context and was cut.
-        public let isTruncated: Bool
-
-        public init(vector: [Float], isTruncated: Bool) {
-            self.vector = vector
-            self.isTruncated = isTruncated
-        }
-    }
+    /// A text's embedding, L2-normalised, `[embedding dimension]`, and whether the text was longer than the model's
+    /// context and was cut.
+    public typealias TextEmbedding = (vector: [Float], isTruncated: Bool)
 
     /// The model, by which a search checks that the table's embeddings are comparable. Texts are always in fp32.
     public let identity: ModelIdentity
@@ -70,7 +60,7 @@ public final class QueryEmbedder: Sendable {
     /// - Throws: `CheckpointError` or ``EmbeddingError``.
     public func embed(_ text: String) throws -> TextEmbedding {
         let tokens = tokenizer.encode(text, contextLength: contextLength)
-        return TextEmbedding(vector: try embed(tokens.ids), isTruncated: tokens.isTruncated)
+        return (try embed(tokens.ids), tokens.isTruncated)
     }
 
     private func embed(_ tokens: [Int32]) throws -> [Float] {
@@ -84,7 +74,7 @@ public final class QueryEmbedder: Sendable {
         let vector = try await cache.value(for: tokens.ids) {
             try await self.threads.run { try self.embed(tokens.ids) }
         }
-        return TextEmbedding(vector: vector, isTruncated: tokens.isTruncated)
+        return (vector, tokens.isTruncated)
     }
 
     /// Computes a picture's embedding on the calling thread, in some tens of milliseconds.
@@ -93,8 +83,7 @@ public final class QueryEmbedder: Sendable {
     ///   - file: a picture file of any format that is decoded.
     ///   - rule: of the collection that is searched.
     /// - Returns: the L2-normalised embedding, `[embedding dimension]`.
-    /// - Throws: ``SearchError`` about the picture, `CheckpointError` about the model file, or
-    ///   ``EmbeddingError``.
+    /// - Throws: ``SearchError`` about the picture, `CheckpointError` about the model file, or ``EmbeddingError``.
     public func embed(
         _ file: [UInt8], rule: ImageDecoder.Rule = ImageDecoder.Rule()
     ) throws -> [Float] {
@@ -136,8 +125,7 @@ public final class QueryEmbedder: Sendable {
     public func vector(of query: SearchQuery) async throws -> TextEmbedding {
         try query.check()
         let (terms, isTruncated) = try await embedTexts(of: query.terms)
-        return TextEmbedding(
-            vector: try QueryVector.of(terms) { _ in nil }, isTruncated: isTruncated)
+        return (try QueryVector.of(terms) { _ in nil }, isTruncated)
     }
 }
 

@@ -124,11 +124,17 @@ public final class Searcher: PictureSearch {
         _ settings: Settings, applicationName: String = "web-app",
         longestStatement: Duration = .seconds(10), threads: Int? = nil
     ) throws {
-        try self.init(
-            settings, threads: threads,
-            connect: SearchConnection.connect(
-                schema: settings.schema(), applicationName: applicationName,
-                responseTimeout: longestStatement))
+        let schema = try settings.schema()
+        try self.init(settings, threads: threads) { uri, isReplica in
+            let table = try PicturesTable(
+                PGConnection(
+                    uri: uri, applicationName: applicationName,
+                    connectTimeout: .seconds(isReplica ? 2 : 10), responseTimeout: longestStatement,
+                    shufflesHosts: isReplica), schema: schema)
+            // The server cancels a statement before the client stops waiting: none outlives its search.
+            table.limitStatements(to: longestStatement - .milliseconds(500))
+            return table
+        }
     }
 
     /// - Parameters:
@@ -139,13 +145,19 @@ public final class Searcher: PictureSearch {
         now: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
         connect: @escaping @Sendable (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
     ) throws {
-        let route = try settings.searchRoute()
+        let replicas = try settings.replicaURI()
+        let primary = try settings.databaseURI()
+        let bucket = try settings.bucketIdentity()
         store = try settings.objectStore()
         precision = try settings.precision()
         activation = try settings.activation()
         self.threads = threads ?? min(2 * SystemThread.processorCount, 16)
         connections = ThreadPool(threads: self.threads, waiting: 256, longestWait: .seconds(10)) {
-            SearchConnection(route, now: now, connect: connect)
+            SearchConnection(replicas: replicas, primary: primary, now: now) { uri, isReplica in
+                var table = try connect(uri, isReplica)
+                table.searchBucket = bucket
+                return table
+            }
         }
     }
 
@@ -178,7 +190,7 @@ public final class Searcher: PictureSearch {
         try query.check()
         do {
             // A query by keys uses stored embeddings, whatever model they are of.
-            let embedder = query.needsModel ? try ready() : nil
+            let embedder = query.terms.allSatisfy(\.content.isKey) ? nil : try ready()
             let (terms, isTruncated) =
                 try await embedder?.embedTexts(of: query.terms) ?? (query.terms, false)
             return try await connections.run { connection in
@@ -197,8 +209,7 @@ public final class Searcher: PictureSearch {
         }
     }
 
-    /// A picture file's embedding under the collection's rule, `[embedding dimension]`, computed on the
-    /// calling thread.
+    /// A picture file's embedding under the collection's rule, `[embedding dimension]`, computed on the calling thread.
     /// - Throws: ``NotReady``, ``SearchError`` about the picture, or an error about the model.
     public func embed(_ file: [UInt8]) throws -> [Float] {
         try ready().embed(file, rule: decoding.read { $0 })
@@ -231,7 +242,7 @@ public final class Searcher: PictureSearch {
             terms.contains(where: \.content.isKey)
             ? try await ask { table in try QueryVector.of(terms) { try table.embedding(of: $0) } }
             : try QueryVector.of(terms) { _ in nil }
-        return QueryEmbedder.TextEmbedding(vector: vector, isTruncated: isTruncated)
+        return (vector, isTruncated)
     }
 
     public func facts(of key: String) async throws -> PictureFacts? {
@@ -276,28 +287,13 @@ public final class Searcher: PictureSearch {
     }
 }
 
-extension SearchQuery {
-    fileprivate var needsModel: Bool { !terms.allSatisfy(\.content.isKey) }
-}
-
-/// The servers that searches may ask.
-struct SearchRoute: Sendable {
-    /// Streaming replicas, several hosts allowed; nil without any.
-    let replicas: String?
-    /// Asked when no replica answers.
-    let primary: String
-    /// The bucket whose pictures are searched.
-    let bucket: BucketIdentity?
-}
-
 /// One thread's connection, opened on first use and replaced when it is lost. Prefers a replica, and falls back to
 /// the primary.
 final class SearchConnection {
-    typealias Connect = @Sendable (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
-
-    private let route: SearchRoute
-    private let now: @Sendable () -> ContinuousClock.Instant
-    private let connect: Connect
+    private let replicas: String?
+    private let primary: String
+    private let now: () -> ContinuousClock.Instant
+    private let connect: (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
     private var table: PicturesTable?
     /// Whether `table` is at the primary because no replica answered.
     private var isFallback = false
@@ -306,34 +302,20 @@ final class SearchConnection {
 
     /// How long replicas that did not answer are left alone.
     private static let pause = Duration.seconds(30)
-    /// How long to wait for a replica, unless the connection string has a `connect_timeout`.
-    private static let longestConnecting = Duration.seconds(2)
     /// A lost connection and its replacement may each have been to a server that is shutting down.
     private static let attempts = 3
 
+    /// - Parameters:
+    ///   - replicas: streaming replicas, several hosts allowed; nil without any.
+    ///   - primary: asked when no replica answers.
     init(
-        _ route: SearchRoute, now: @escaping @Sendable () -> ContinuousClock.Instant,
-        connect: @escaping Connect
+        replicas: String?, primary: String, now: @escaping () -> ContinuousClock.Instant,
+        connect: @escaping (_ uri: String, _ isReplica: Bool) throws -> PicturesTable
     ) {
-        self.route = route
+        self.replicas = replicas
+        self.primary = primary
         self.now = now
         self.connect = connect
-    }
-
-    /// Connects to a real server.
-    static func connect(
-        schema: String?, applicationName: String, responseTimeout: Duration
-    ) -> Connect {
-        { uri, isReplica in
-            let table = try PicturesTable(
-                PGConnection(
-                    uri: uri, applicationName: applicationName,
-                    connectTimeout: isReplica ? longestConnecting : .seconds(10),
-                    responseTimeout: responseTimeout, shufflesHosts: isReplica), schema: schema)
-            // The server cancels a statement before the client stops waiting: none outlives its search.
-            table.limitStatements(to: responseTimeout - .milliseconds(500))
-            return table
-        }
     }
 
     /// Runs a query; after a lost connection again on a new one, so that a restart of the server fails no search.
@@ -348,10 +330,10 @@ final class SearchConnection {
                 // A server that is up but silent would be silent again.
                 if error.kind == .timeout { throw error }
                 // Without replicas there is no other server to try after losing a second connection.
-                if isNew, route.replicas == nil { throw error }
+                if isNew, replicas == nil { throw error }
             } catch let error as PGError where error.isSerializationFailure && !isFallback {
                 // A replica cancels queries that conflict with its recovery.
-                self.table = try primary()
+                self.table = try connectToPrimary()
                 replicasMissedUntil = now() + Self.pause
             }
         }
@@ -361,9 +343,9 @@ final class SearchConnection {
     private func usableTable() throws -> PicturesTable {
         let mayTryReplicas = replicasMissedUntil.map { $0 <= now() } ?? true
         if let table, table.isUsable, !(isFallback && mayTryReplicas) { return table }
-        if let replicas = route.replicas, mayTryReplicas {
+        if let replicas, mayTryReplicas {
             do {
-                let found = try open(replicas, isReplica: true)
+                let found = try connect(replicas, true)
                 replicasMissedUntil = nil
                 (table, isFallback) = (found, false)
                 return found
@@ -374,20 +356,14 @@ final class SearchConnection {
                 if let table, table.isUsable { return table }
             }
         }
-        let found = try primary()
+        let found = try connectToPrimary()
         table = found
         return found
     }
 
-    private func primary() throws -> PicturesTable {
-        let found = try open(route.primary, isReplica: false)
-        isFallback = route.replicas != nil
+    private func connectToPrimary() throws -> PicturesTable {
+        let found = try connect(primary, false)
+        isFallback = replicas != nil
         return found
-    }
-
-    private func open(_ uri: String, isReplica: Bool) throws -> PicturesTable {
-        var table = try connect(uri, isReplica)
-        table.searchBucket = route.bucket
-        return table
     }
 }

@@ -40,11 +40,12 @@ public struct Settings: Sendable {
         guard let text = String(validating: hasMark ? data.dropFirst(3) : data, as: UTF8.self),
             !data.contains(0)
         else { throw SettingsError("\(path) is not UTF-8 text: save it as UTF-8") }
-        var unreadable: [Int] = []
-        sources.append(DotEnv.parse(text, environment: environment) { unreadable.append($0) })
-        warnings = unreadable.map { line in
-            "line \(line) of \(path) cannot be read and is ignored: write NAME=value, with both quotes if it has any"
+        let values = DotEnv.parse(text, environment: environment) { line in
+            warnings.append(
+                "line \(line) of \(path) cannot be read and is ignored: write NAME=value, with both quotes if it has any"
+            )
         }
+        sources.append(values)
     }
 
     /// The same settings, but with a folder of pictures in place of a bucket.
@@ -188,14 +189,12 @@ public struct Settings: Sendable {
         throw SettingsError("\(name) must be \(allowed), not \"\(text)\"")
     }
 
-    /// Where searches go: `PG_READ_URI` (streaming replicas, several hosts allowed), and
-    /// `PG_SERVICE_URI` when none of them answers, or without the former.
-    /// - Throws: `PGError` when `PG_READ_URI` is malformed: falling back would hide the mistake.
-    func searchRoute() throws -> SearchRoute {
-        let replicas = try optional("PG_READ_URI")
-        if let replicas { _ = try ConnectionString(Self.checkURI(replicas, "PG_READ_URI")) }
-        return SearchRoute(
-            replicas: replicas, primary: try databaseURI(), bucket: try bucketIdentity())
+    /// `PG_READ_URI`: streaming replicas, several hosts allowed. Searches ask `PG_SERVICE_URI` when none of them
+    /// answers.
+    /// - Throws: `PGError` when it is malformed: falling back would hide the mistake.
+    func replicaURI() throws -> String? {
+        guard let uri = try optional("PG_READ_URI") else { return nil }
+        return try ConnectionString(Self.checkURI(uri, "PG_READ_URI")).text
     }
 
     /// The bucket that `S3_BUCKET_NAME` names at `S3_ENDPOINT`, or a directory for a `file://` URL. May ask AWS's

@@ -3,10 +3,9 @@ import PGClient
 /// One numbered change of the database, which brings a table of an earlier version, or of the Python
 /// demo, up to this version.
 ///
-/// A number is never reused, and its change is never edited once released. A change can be repeated
-/// without harm (`IF NOT EXISTS`). To `pictures` it only adds columns that an INSERT may leave out, so
-/// that the demo's statements keep working, and it requires no picture to be embedded again.
-/// docs/schema.md describes the result.
+/// A number is never reused, and its change is never edited once released. A change can be repeated without harm (`IF
+/// NOT EXISTS`). To `pictures` it only adds columns that an INSERT may leave out, so that the demo's statements keep
+/// working, and it requires no picture to be embedded again. docs/schema.md describes the result.
 struct Migration: Sendable {
     let number: Int
     /// The statements, separated by `;`. They run in the transaction of all migrations.
@@ -27,9 +26,8 @@ enum Migrations {
         "picture_previews",
     ]
 
-    /// The models whose embeddings the table holds. At most one is active: the one whose embeddings
-    /// are searched; and at most one is next: the one that is to replace it. Every search reads this
-    /// table, so everyone may.
+    /// The models whose embeddings the table holds. At most one is active: the one whose embeddings are searched; and
+    /// at most one is next: the one that is to replace it. Every search reads this table, so everyone may.
     private static let pictureModels = Migration(number: 1) { names in
         """
         CREATE TABLE IF NOT EXISTS \(names["picture_models"]) (
@@ -183,9 +181,8 @@ enum Migrations {
 }
 
 extension PicturesTable {
-    /// Brings the database up to this version: applies every migration whose number it has not
-    /// recorded, all of them or none. Safe to repeat and to run concurrently. Costs a few queries when
-    /// there is nothing to do.
+    /// Brings the database up to this version: applies every migration whose number it has not recorded, all of them or
+    /// none. Safe to repeat and to run concurrently. Costs a few queries when there is nothing to do.
     ///
     /// - Returns: the numbers that were applied.
     /// - Throws: ``TableError/noTable``; ``TableError/needsUpgrade(role:)`` when the role does not own

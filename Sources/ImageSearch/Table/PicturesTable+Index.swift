@@ -12,8 +12,7 @@ extension PicturesTable {
     /// - Parameters:
     ///   - uri: where a second connection asks for the progress.
     ///   - progress: called now and then.
-    /// - Throws: ``TableError`` or `PGError`. What was built of an index stays, invalid, for the next
-    ///   call to remove.
+    /// - Throws: ``TableError`` or `PGError`. What was built of an index stays, invalid, for the next call to remove.
     public func changeIndex(
         _ options: IndexOptions, uri: String, progress: @escaping @Sendable (IndexProgress) -> Void
     ) throws -> IndexChange {
@@ -157,20 +156,17 @@ extension PicturesTable {
     private static let indexLock: Int64 = 0x63_6C69_7069
 
     func prepareSession(_ options: IndexOptions) throws {
-        func set(_ name: String, _ value: String) throws {
-            try connection.execute("SELECT set_config($1, $2, false)", [.text(name), .text(value)])
-        }
+        var settings = ["lock_timeout = 0", "statement_timeout = 0"]
         if let memory = options.memory {
-            try set("maintenance_work_mem", "\(memory >> 10)kB")
+            settings.append("maintenance_work_mem = '\(memory >> 10)kB'")
         }
         if let workers = options.workers {
-            try set("max_parallel_maintenance_workers", "\(workers)")
+            settings.append("max_parallel_maintenance_workers = \(workers)")
         }
+        for setting in settings { try connection.execute("SET \(setting)") }
         // The build ends when its tool is killed.
         if connection.serverVersion >= 140_000 {
-            try? set("client_connection_check_interval", "5s")
+            _ = try? connection.execute("SET client_connection_check_interval = '5s'")
         }
-        try set("lock_timeout", "0")
-        try set("statement_timeout", "0")
     }
 }

@@ -267,8 +267,7 @@ extension PicturesTable {
         }
     }
 
-    /// In key order, so that two processes that store the same keys wait for each other instead of
-    /// deadlocking.
+    /// In key order, so that two processes that store the same keys wait for each other instead of deadlocking.
     private func insert(
         _ pictures: [IngestResults.Picture], into set: ColumnSet, model: Int, decoding: String
     ) throws {
@@ -508,9 +507,8 @@ extension Array {
 // MARK: - Errors of values
 
 extension PGError {
-    /// Whether the values of a statement were at fault rather than the statement or the server:
-    /// refused before it was sent, a data exception (class 22), a constraint (23), or a program
-    /// limit (54) such as the size of an index row.
+    /// Whether the values of a statement were at fault rather than the statement or the server: refused before it was
+    /// sent, a data exception (class 22), a constraint (23), or a program limit (54) such as the size of an index row.
     var isAboutValues: Bool {
         kind == .invalidUse || ["22", "23", "54"].contains(sqlState?.prefix(2))
     }

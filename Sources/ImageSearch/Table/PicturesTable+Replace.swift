@@ -99,9 +99,8 @@ extension PicturesTable {
             .joined(separator: ", ")
     }
 
-    /// Finds out whether the columns of the first set can be dropped: whether anything but the indexes
-    /// for searching depends on them, which the switch builds again, and their own defaults, comments and
-    /// rights, which it copies.
+    /// Finds out whether the columns of the first set can be dropped: whether anything but the indexes for searching
+    /// depends on them, which the switch builds again, and their own defaults, comments and rights, which it copies.
     private func checkReplaceable(isStarted: Bool) throws {
         let columns = ColumnSet.columns("").map(\.name)
         let indexes = try searchIndexes(ofPartitions: true).map(\.name)
@@ -273,8 +272,7 @@ extension PicturesTable {
                     = 'pictures_next_' || coalesce(old_part.inhparent, old.oid)
                 AND next.relnamespace = (
                     SELECT relnamespace FROM pg_class WHERE oid = \(names.regclass()))
-            """
-        ).map { ($0, try $0.string(0), try $0.string(1)) }
+            """)
         var script = [
             "DROP INDEX \(names["pictures_next_missing"])",
             "ALTER TABLE \(names.pictures) \(Self.dropping(.current))",
@@ -283,7 +281,8 @@ extension PicturesTable {
             script.append(
                 "ALTER TABLE \(names.pictures) RENAME COLUMN \(ColumnSet.next[name]) TO \(name)")
         }
-        for (row, next, old) in indexes {
+        for row in indexes {
+            let (next, old) = (try row.string(0), try row.string(1))
             script.append(
                 "ALTER INDEX \(names[quotedName(next)]) RENAME TO \(quotedName(old))")
             if try !row.isNull(2) {

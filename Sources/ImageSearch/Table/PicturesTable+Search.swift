@@ -9,8 +9,7 @@ extension PicturesTable {
 
     /// The pictures nearest to a unit vector that a query wants (its terms are not used), by the index or by comparing
     /// every row. Scores are exact either way; pictures with equal scores come in the order of their keys.
-    /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError`
-    ///   otherwise.
+    /// - Throws: ``TableError`` when there is no table, or its dimension is another; `PGError` otherwise.
     public func nearest(to embedding: [Float], _ query: SearchQuery) throws -> SearchResult {
         try explainingFailures(dimension: embedding.count) {
             let state = try searchState()
@@ -119,8 +118,7 @@ extension PicturesTable {
         return beginReading + plan.settings + [plan.search(embedding)]
     }
 
-    /// The stored embedding of a picture, `[dimension]`; nil when there is no such row, or it has
-    /// none yet.
+    /// The stored embedding of a picture, `[dimension]`; nil when there is no such row, or it has none yet.
     /// - Throws: as ``nearest(to:_:)``.
     public func embedding(of key: String) throws -> [Float]? {
         // No key that PostgreSQL stores holds one.
@@ -281,35 +279,24 @@ struct NearestPlan {
     /// The filter's conditions on a row. A column that is NULL meets none.
     private func conditions(_ bind: (PGValue) -> String) -> [String] {
         let filter = query.filter
-        var conditions: [String] = []
-        if let prefix = filter.prefix {
-            conditions.append("starts_with(filename, \(bind(.text(prefix))))")
-        }
-        if let after = filter.after {
-            conditions.append("taken_at >= \(bind(.text(after.text)))::text::timestamp")
-        }
-        if let before = filter.before {
-            conditions.append("taken_at < \(bind(.text(before.text)))::text::timestamp")
-        }
-        if let camera = filter.camera {
-            conditions.append("strpos(lower(camera), lower(\(bind(.text(camera))))) > 0")
-        }
         // In whole numbers: a side is longer if it is more than 1.05 times the other.
-        switch filter.shape {
-        case .landscape: conditions.append("20 * width::bigint > 21 * height::bigint")
-        case .portrait: conditions.append("20 * height::bigint > 21 * width::bigint")
-        case .square:
-            conditions.append(
-                "20 * greatest(width, height)::bigint <= 21 * least(width, height)::bigint")
-        case nil: break
-        }
-        if let width = filter.minimumWidth {
-            conditions.append("width >= \(bind(.int32(Int32(width))))")
-        }
-        if let height = filter.minimumHeight {
-            conditions.append("height >= \(bind(.int32(Int32(height))))")
-        }
-        return conditions
+        let shape: String? =
+            switch filter.shape {
+            case .landscape: "20 * width::bigint > 21 * height::bigint"
+            case .portrait: "20 * height::bigint > 21 * width::bigint"
+            case .square:
+                "20 * greatest(width, height)::bigint <= 21 * least(width, height)::bigint"
+            case nil: nil
+            }
+        return [
+            filter.prefix.map { "starts_with(filename, \(bind(.text($0))))" },
+            filter.after.map { "taken_at >= \(bind(.text($0.text)))::text::timestamp" },
+            filter.before.map { "taken_at < \(bind(.text($0.text)))::text::timestamp" },
+            filter.camera.map { "strpos(lower(camera), lower(\(bind(.text($0))))) > 0" },
+            shape,
+            filter.minimumWidth.map { "width >= \(bind(.int32(Int32($0))))" },
+            filter.minimumHeight.map { "height >= \(bind(.int32(Int32($0))))" },
+        ].compactMap(\.self)
     }
 
     /// The rows that are wanted, in their order. Citus would send the candidates with their vectors to another server

@@ -15,8 +15,7 @@ public struct PicturesTable {
     /// Whether a connection pool is between this program and the server.
     let isPooled: Bool
 
-    /// The model that searches are made with: when it is set, a search of another model's embeddings
-    /// is refused.
+    /// The model that searches are made with: when it is set, a search of another model's embeddings is refused.
     public var searchModel: ModelIdentity?
 
     /// The bucket that the pictures found are looked for in: when it is set, searching a table of another
@@ -27,9 +26,8 @@ public struct PicturesTable {
     ///
     /// - Parameters:
     ///   - schema: where the tables are; nil for where the search path finds them.
-    ///   - responseTimeout: how long the server may keep silent while a statement runs, so that
-    ///     one that hangs gives an error. Longer than the longest statement that the tool runs; nil for
-    ///     ever, for building an index.
+    ///   - responseTimeout: how long the server may keep silent while a statement runs, so that one that hangs gives an
+    ///     error. Longer than the longest statement that the tool runs; nil for ever, for building an index.
     ///   - onNotice: gets the server's notices, such as that an index outgrew memory while it was built.
     /// - Throws: `PGError`, whose description names the server and never the password; ``TableError``
     ///   when the role may not use a schema.
@@ -83,8 +81,7 @@ public struct PicturesTable {
     ///
     /// Can be repeated, and run by several at once: the second waits for the first.
     /// - Parameters:
-    ///   - dimension: of the embeddings; nil makes a table of ``defaultDimension``, and takes an
-    ///     existing one as it is.
+    ///   - dimension: of the embeddings; nil makes a table of ``defaultDimension``, and takes an existing one as it is.
     ///   - partitions: into how many tables the rows are spread by a hash of their keys; nil makes one
     ///     table, and takes an existing one as it is.
     /// - Throws: ``TableError`` when the server has no pgvector, the role lacks a right, or a table
@@ -118,7 +115,11 @@ public struct PicturesTable {
                 if let dimension, dimension != held {
                     throw TableError.otherDimension(table: held, asked: dimension)
                 }
-                if let partitions { try checkPartitions(partitions) }
+                if let partitions, case let present = try self.partitions().count,
+                    present != partitions
+                {
+                    throw TableError.otherPartitions(table: present, asked: partitions)
+                }
             }
             let applied = try applyMigrations()
             if names.isDistributed { try distributeSideTables() }
@@ -318,14 +319,6 @@ extension PicturesTable {
                 CREATE TABLE \(names["pictures_p\(number)"]) PARTITION OF \(names.pictures)
                 FOR VALUES WITH (MODULUS \(partitions), REMAINDER \(number))
                 """)
-        }
-    }
-
-    /// - Throws: ``TableError/otherPartitions(table:asked:)``.
-    private func checkPartitions(_ asked: Int) throws {
-        let present = try partitions().count
-        guard present == asked else {
-            throw TableError.otherPartitions(table: present, asked: asked)
         }
     }
 }

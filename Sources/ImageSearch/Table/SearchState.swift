@@ -1,16 +1,14 @@
 import ClipCore
 import PGClient
 
-/// What a search has to know of the table before it asks: which index is there, and what pgvector
-/// understands.
+/// What a search has to know of the table before it asks: which index is there, and what pgvector understands.
 struct SearchState: Sendable {
     let index: SearchIndex?
     /// `[0, 8, 5]` for 0.8.5.
     let extensionVersion: [Int]
     /// Whether there is a table that tells whose embeddings the pictures' are; the demo makes none.
     let hasModels: Bool
-    /// Whether rows have columns for size, date and camera: not in a table of the demo's or of an
-    /// earlier version.
+    /// Whether rows have columns for size, date and camera: not in a table of the demo's or of an earlier version.
     let hasFacts: Bool
     /// Whether there are small copies that this role may read.
     let hasPreviews: Bool
@@ -26,9 +24,6 @@ struct SearchState: Sendable {
 
     /// Whether an index scan continues when a filter leaves too few rows (pgvector 0.8.0).
     var hasIterativeScans: Bool { !extensionVersion.lexicographicallyPrecedes([0, 8]) }
-
-    /// Before 0.8.4 pgvector had faults of memory safety and of vacuuming (its CHANGELOG).
-    static let safeVersion = [0, 8, 4]
 }
 
 extension PicturesTable {

@@ -20,8 +20,7 @@ struct TableNames: Sendable, Equatable {
 
     /// - Parameter name: the schema's name; nil for the schema in which the search path finds `pictures`,
     ///   or without the table for the path's first.
-    /// - Throws: ``TableError/mayNotUseSchema(role:schema:)`` when the role may not use that schema or
-    ///   pgvector's.
+    /// - Throws: ``TableError/mayNotUseSchema(role:schema:)`` when the role may not use that schema or pgvector's.
     init(_ connection: PGConnection, schema name: String?) throws {
         let rows = try connection.execute(
             """
@@ -125,8 +124,7 @@ extension PicturesTable {
     /// Lets the server cancel a search that takes longer (SQLSTATE 57014).
     package func limitStatements(to duration: Duration) { session.statementLimit = duration }
 
-    /// `BEGIN`, and the limit, for a transaction that only reads. Each statement sees what was committed
-    /// when it began.
+    /// `BEGIN`, and the limit, for a transaction that only reads. Each statement sees what was committed when it began.
     var beginReading: [PGQuery] {
         var queries = [PGQuery("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY")]
         if let limit = session.statementLimit {

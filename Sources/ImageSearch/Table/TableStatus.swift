@@ -1,7 +1,7 @@
 import PGClient
 
 /// The state of the table and of what searches depend on: what `create-table --status` shows.
-public struct TableStatus: Sendable, Equatable {
+public struct TableStatus: Sendable {
     public struct Index: Sendable, Equatable {
         public let name: String
         /// `hnsw` or `ivfflat`.
@@ -13,21 +13,10 @@ public struct TableStatus: Sendable, Equatable {
         public let bytes: Int
     }
 
-    public struct Replacement: Sendable, Equatable {
-        public let model: ModelIdentity
-        public let pictures: Int
-    }
-
     public let server: String
     public let isReplica: Bool
-    /// Names with versions, in order of the names.
-    public let extensions: [Extension]
-
-    public struct Extension: Sendable, Equatable {
-        public let name: String
-        public let version: String
-    }
-
+    /// In order of the names.
+    public let extensions: [(name: String, version: String)]
     /// The schema of the table and of those beside it.
     public let schema: String
     public let dimension: Int
@@ -40,17 +29,11 @@ public struct TableStatus: Sendable, Equatable {
     /// What the table's rows say they were made with; empty when they say nothing.
     public let models: [ModelIdentity]
     /// The model that is to replace the table's, and how many rows have its embedding already.
-    public let replacement: Replacement?
+    public let replacement: (model: ModelIdentity, pictures: Int)?
     /// The rule that pictures are decoded by (``ImageDecoder/Rule``), as recorded; nil when none is.
     public let decoding: String?
     public let indexes: [Index]
-    public let partitions: Int
-    /// Into how many shards Citus has split the table; 0 without Citus.
-    public let shards: Int
-    /// Of the rows alone, of all indexes, and of what is stored out of line.
-    public let tableBytes: Int
-    public let indexBytes: Int
-    public let outOfLineBytes: Int
+    public let sizes: TableSizes
     /// Of some of the rows; 1 where only these tools stored. Nil for an empty table.
     public let meanNorm: Double?
     /// Numbers of the changes that were made to the table.
@@ -70,14 +53,14 @@ public struct TableStatus: Sendable, Equatable {
             )
         }
         // A little is there for long keys.
-        if outOfLineBytes > tableBytes / 4, outOfLineBytes > 1 << 20 {
+        if sizes.outOfLine > sizes.table / 4, sizes.outOfLine > 1 << 20 {
             warnings.append(
-                "\(outOfLineBytes >> 20) MB of embeddings are stored outside their rows, where an earlier version left them, which makes exact searches several times slower: VACUUM FULL pictures moves them in, and locks the table while it runs"
+                "\(sizes.outOfLine >> 20) MB of embeddings are stored outside their rows, where an earlier version left them, which makes exact searches several times slower: VACUUM FULL pictures moves them in, and locks the table while it runs"
             )
         }
         if rowBytesWasted > 16 << 20 {
             warnings.append(
-                "the rows take \(tableBytes >> 20) MB, \(rowBytesWasted >> 20) MB more than they need, as after process-images --replace-model: VACUUM FULL pictures gives them back, and locks the table while it runs"
+                "the rows take \(sizes.table >> 20) MB, \(rowBytesWasted >> 20) MB more than they need, as after process-images --replace-model: VACUUM FULL pictures gives them back, and locks the table while it runs"
             )
         }
         if let meanNorm, abs(meanNorm - 1) > 0.001 {
@@ -93,33 +76,28 @@ public struct TableStatus: Sendable, Equatable {
         let rowsPerPage = 8_160 / (4 * dimension + 150)
         guard rowsPerPage > 0 else { return 0 }
         let needed = (pictures + withoutEmbedding) * 8_192 / rowsPerPage
-        return tableBytes > needed + needed / 2 ? tableBytes - needed : 0
+        return sizes.table > needed + needed / 2 ? sizes.table - needed : 0
     }
 
-    /// Also shown when the table is created; nil for a version without known faults.
+    /// Also shown when the table is created; nil for a version without known faults (pgvector's CHANGELOG).
     package static func warning(aboutExtension version: String) -> String? {
-        guard versionNumbers(version).lexicographicallyPrecedes(SearchState.safeVersion) else {
-            return nil
-        }
+        guard versionNumbers(version).lexicographicallyPrecedes([0, 8, 4]) else { return nil }
         return
             "pgvector \(version) has memory safety and vacuuming faults that 0.8.4 fixed: update it on the server, then run ALTER EXTENSION vector UPDATE"
     }
 }
 
-extension PicturesTable.Creation {
-    /// What is wrong with the server's pgvector.
-    public var extensionWarning: String? { TableStatus.warning(aboutExtension: extensionVersion) }
-}
-
-/// What a table takes, its partitions or shards together, in bytes.
-struct TableSizes {
-    var partitions = 0
-    var shards = 0
+/// What a table takes, its partitions or shards together.
+public struct TableSizes: Sendable {
+    public internal(set) var partitions = 0
+    /// Into how many shards Citus has split the table; 0 without Citus.
+    public internal(set) var shards = 0
     /// Rows; not counted without Citus.
     var rows = 0
-    let table: Int
-    let indexes: Int
-    let outOfLine: Int
+    /// Bytes of the rows alone, of all indexes, and of what is stored out of line.
+    public let table: Int
+    public let indexes: Int
+    public let outOfLine: Int
 }
 
 extension PicturesTable {
@@ -137,20 +115,19 @@ extension PicturesTable {
             FROM \(names.pictures)
             """, [.text(names.schema)])
         let row = counts[0]
-        let (models, sizes) = (try models(), try sizes())
+        let models = try models()
         return TableStatus(
             server: connection.parameter("server_version") ?? "unknown",
             isReplica: try row.bool(2),
             extensions: try connection.execute(
                 "SELECT extname::text, extversion FROM pg_extension ORDER BY extname"
-            ).map { .init(name: try $0.string(0), version: try $0.string(1)) },
+            ).map { (try $0.string(0), try $0.string(1)) },
             schema: try row.string(3), dimension: dimension, pictures: try row.int(0),
             withoutEmbedding: try row.int(1),
             failures: try failures(), models: models.filter(\.isActive).map(\.identity),
             replacement: try replacement(by: models.first(where: \.isNext)),
-            decoding: try recordedDecoding(), indexes: try indexStatus(),
-            partitions: sizes.partitions, shards: sizes.shards, tableBytes: sizes.table,
-            indexBytes: sizes.indexes, outOfLineBytes: sizes.outOfLine, meanNorm: try meanNorm(),
+            decoding: try recordedDecoding(), indexes: try indexStatus(), sizes: try sizes(),
+            meanNorm: try meanNorm(),
             migrations: try mayRead("picture_schema") ? migrationNumbers() : [])
     }
 
@@ -213,9 +190,10 @@ extension PicturesTable {
             "SELECT count(*) FROM \(names["picture_refusals"]) WHERE reason IS NOT NULL")[0].int(0)
     }
 
-    private func replacement(by model: KnownModel?) throws -> TableStatus.Replacement? {
+    private func replacement(by model: KnownModel?) throws -> (model: ModelIdentity, pictures: Int)?
+    {
         guard let model else { return nil }
         let rows = try connection.execute("SELECT count(embedding_next) FROM \(names.pictures)")
-        return TableStatus.Replacement(model: model.identity, pictures: try rows[0].int(0))
+        return (model.identity, try rows[0].int(0))
     }
 }

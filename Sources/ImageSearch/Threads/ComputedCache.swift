@@ -22,13 +22,11 @@ public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     private struct State {
         let capacity: Int
         var entries: [Key: Entry] = [:]
-        var hits = 0
-        var misses = 0
-        /// Sum of the entries' costs.
-        var cost = 0
+        var statistics = CacheStatistics()
 
         mutating func remove(_ key: Key) {
-            cost -= entries.removeValue(forKey: key)?.cost ?? 0
+            statistics.cost -= entries.removeValue(forKey: key)?.cost ?? 0
+            statistics.count = entries.count
         }
 
         /// Stores an entry, evicting the least recently used until there is room. One that costs more than the
@@ -36,16 +34,17 @@ public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
         mutating func insert(_ entry: Entry, for key: Key) {
             remove(key)
             guard entry.cost <= capacity else { return }
-            if cost + entry.cost > capacity {
+            if statistics.cost + entry.cost > capacity {
                 // A full cache gets more room than is needed now, so that it is sorted rarely.
                 let room = max(entry.cost, capacity / 16)
                 for (key, _) in entries.sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
-                    guard cost + room > capacity else { break }
+                    guard statistics.cost + room > capacity else { break }
                     remove(key)
                 }
             }
-            cost += entry.cost
+            statistics.cost += entry.cost
             entries[key] = entry
+            statistics.count = entries.count
         }
     }
 
@@ -65,29 +64,22 @@ public final class ComputedCache<Key: Hashable & Sendable, Value: Sendable>: Sen
         self.cost = cost
     }
 
-    public var statistics: CacheStatistics {
-        state.read {
-            CacheStatistics(
-                hits: $0.hits, misses: $0.misses, count: $0.entries.count, cost: $0.cost)
-        }
-    }
+    public var statistics: CacheStatistics { state.read { $0.statistics } }
 
-    /// The value of a key. The computation does not end when its caller is cancelled, since others
-    /// may wait for it.
+    /// The value of a key. The computation does not end when its caller is cancelled, since others may wait for it.
     ///
-    /// - Throws: what `compute` throws, to every caller that waits for it; the next caller computes
-    ///   again.
+    /// - Throws: what `compute` throws, to every caller that waits for it; the next caller computes again.
     public func value(
         for key: Key, compute: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
         let task = state.update { state in
-            let now = state.hits + state.misses
+            let now = state.statistics.hits + state.statistics.misses
             if let entry = state.entries[key] {
-                state.hits += 1
+                state.statistics.hits += 1
                 state.entries[key]?.lastUse = now
                 return entry.task
             }
-            state.misses += 1
+            state.statistics.misses += 1
             let task = Task { try await self.run(compute, number: now, for: key) }
             state.insert(
                 Entry(task: task, number: now, cost: overhead, lastUse: now), for: key)

@@ -43,8 +43,7 @@ package final class Monitor<State>: @unchecked Sendable {
         return try body(state)
     }
 
-    /// Waits until `attempt` returns a value, trying again after every change; then wakes the other waiting
-    /// threads.
+    /// Waits until `attempt` returns a value, trying again after every change; then wakes the other waiting threads.
     package func wait<T>(_ attempt: (inout State) -> T?) -> T {
         while true {
             if let value = wait(milliseconds: 1_000_000, attempt) { return value }

@@ -92,27 +92,20 @@ package enum ProcessorQuota {
     package static func processors(
         membership: String = "/proc/self/cgroup", root: String = "/sys/fs/cgroup"
     ) -> Double? {
-        guard let lines = text(membership)?.split(separator: "\n") else { return nil }
-        var lowest: Double?
-        for line in lines {
+        let lines = text(membership)?.split(separator: "\n") ?? []
+        return lines.flatMap { line -> [Double] in
             let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3 else { continue }
+            guard fields.count == 3 else { return [] }
             let controllers = fields[1].split(separator: ",")
-            guard controllers.isEmpty || controllers.contains("cpu") else { continue }
+            guard controllers.isEmpty || controllers.contains("cpu") else { return [] }
             let mounts = controllers.isEmpty ? [root] : ["\(root)/\(fields[1])", "\(root)/cpu"]
             // Within a container the path may be the host's, which is not mounted: its parents are
             // tried down to the mount itself.
-            var path = fields[2].split(separator: "/")
-            while true {
-                for mount in mounts {
-                    if let quota = quota(([mount] + path.map(String.init)).joined(separator: "/")) {
-                        lowest = min(lowest ?? quota, quota)
-                    }
-                }
-                if path.popLast() == nil { break }
+            let path = fields[2].split(separator: "/").map(String.init)
+            return (0...path.count).flatMap { count in
+                mounts.compactMap { quota(([$0] + path.prefix(count)).joined(separator: "/")) }
             }
-        }
-        return lowest
+        }.min()
     }
 
     /// One group's.

@@ -1,7 +1,5 @@
 /// A pool or a limiter is full; try again in a moment.
 package struct Overload: Error, CustomStringConvertible {
-    package init() {}
-
     package var description: String { "too many requests at once: try again in a moment" }
 }
 
@@ -43,8 +41,7 @@ package final class ThreadPool<Resource>: Sendable {
     /// Jobs that run or wait.
     package var load: Int { state.read { $0.load } }
 
-    /// Runs a job on one of the threads. A cancelled caller stops waiting; a job that has begun runs
-    /// to its end.
+    /// Runs a job on one of the threads. A cancelled caller stops waiting; a job that has begun runs to its end.
     ///
     /// - Throws: ``Overload``, ``ThreadError``, `CancellationError`, or what the job throws.
     package func run<Value: Sendable>(
