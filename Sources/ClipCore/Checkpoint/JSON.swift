@@ -17,6 +17,11 @@ enum JSONValue: Equatable {
         self = value
     }
 
+    /// A whole number.
+    var int: Int? {
+        if case .number(let number) = self { Int(exactly: number) } else { nil }
+    }
+
     /// As an error message shows it.
     var shown: String {
         switch self {

@@ -78,9 +78,7 @@ struct ConfigurationSection {
 
     mutating func int(_ name: String) throws(CheckpointError) -> Int? {
         guard let value = take(name), value != .null else { return nil }
-        guard case .number(let number) = value, let int = Int(exactly: number) else {
-            throw isWrong(name, value)
-        }
+        guard let int = value.int else { throw isWrong(name, value) }
         return int
     }
 
@@ -101,9 +99,9 @@ struct ConfigurationSection {
             sides = Array(values.values)
         default: throw isWrong(name, value)
         }
-        guard case .number(let number)? = sides.first, sides.allSatisfy({ $0 == sides[0] }),
-            let side = Int(exactly: number)
-        else { throw isWrong(name, value) }
+        guard let side = sides.first?.int, sides.allSatisfy({ $0 == sides[0] }) else {
+            throw isWrong(name, value)
+        }
         return side
     }
 

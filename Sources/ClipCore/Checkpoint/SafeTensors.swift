@@ -61,10 +61,7 @@ enum SafeTensors {
 
     private static func integers(_ value: JSONValue?) -> [Int]? {
         guard case .array(let elements)? = value else { return nil }
-        let integers = elements.compactMap { element -> Int? in
-            guard case .number(let number) = element else { return nil }
-            return Int(exactly: number)
-        }
+        let integers = elements.compactMap(\.int)
         return integers.count == elements.count ? integers : nil
     }
 }

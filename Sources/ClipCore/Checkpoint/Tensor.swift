@@ -45,14 +45,10 @@ package struct Tensor: Sendable {
                 )
             }
             try file.read(part.extent) { source in
-                if part.isContiguous {
-                    convert(source, part.count, part.type, stride: 1, to: target)
-                } else {
-                    Self.forEachRow(part) { offset, position, count, stride in
-                        convert(
-                            source + offset * part.type.size, count, part.type, stride: stride,
-                            to: target + position)
-                    }
+                Self.forEachRow(part) { offset, position, count, stride in
+                    convert(
+                        source + offset * part.type.size, count, part.type, stride: stride,
+                        to: target + position)
                 }
             }
             target += part.count

@@ -125,7 +125,7 @@ public struct ImageDecoder: Sendable {
         let format = try Self.format(of: bytes)
         var reader: any LineReader
         var blocks = MetadataBlocks(bytes, format)
-        var raw: EXIF?
+        var raw: ImageMetadata?
         var isUpright = false
         switch format {
         case .jpeg:
@@ -143,7 +143,7 @@ public struct ImageDecoder: Sendable {
             reader = try JPEGReader(
                 preview.jpeg, limits: limits, isSaving: isSavingJPEG, leastSide: leastSide)
             blocks = MetadataBlocks(preview.jpeg, .jpeg)
-            raw = preview.exif
+            raw = preview.metadata
         case .heic, .avif, .jpegXL, .jpeg2000:
             let image = try LibraryImage(bytes, format, limits: limits)
             // AVIF's own transforms always apply; its EXIF orientation is ignored.
@@ -155,9 +155,9 @@ public struct ImageDecoder: Sendable {
             blocks.profile = image.blocks.profile
             isUpright = true
         }
-        var exif = format == .tiff ? EXIF(bytes) : EXIF(blocks)
-        if let raw { exif.complete(raw) }
-        let metadata = ImageMetadata(exif, of: reader.wholeShape, isUpright: isUpright)
+        var metadata = format == .tiff ? ImageMetadata(exif: bytes) : ImageMetadata(blocks)
+        if let raw { metadata.complete(raw) }
+        metadata.take(reader.wholeShape, isUpright: isUpright)
         if rule.orientation == .upright {
             reader = UprightReader.open(reader, metadata.orientation, limits: limits)
         }

@@ -1,12 +1,12 @@
 /// What an image file says about the image besides its pixels.
 public struct ImageMetadata: Equatable, Sendable {
     /// Pixels in a row of the upright image.
-    public var width: Int
+    public var width = 0
     /// Rows of the upright image.
-    public var height: Int
+    public var height = 0
     /// How ``ImageDecoder/Orientation/upright`` turns the stored image: EXIF's 1 (not at all) to 8.
     /// 1 for formats that are always read upright.
-    public var orientation: Int
+    public var orientation = 1
     /// EXIF's DateTimeOriginal, the camera's wall time, as `2024-05-06 07:08:09`.
     public var takenAt: String?
     /// EXIF's OffsetTimeOriginal, the wall time's distance from UTC, as `+02:00`.
@@ -15,31 +15,25 @@ public struct ImageMetadata: Equatable, Sendable {
     /// `Canon EOS 5D`.
     public var camera: String?
 
+    /// Says what the upright image is.
+    ///
     /// - Parameters:
     ///   - shape: of the image as its reader gives it
     ///   - isUpright: whether the reader turns the image itself
-    init(_ exif: EXIF, of shape: ImageShape, isUpright: Bool) {
-        orientation = isUpright ? 1 : exif.orientation
+    mutating func take(_ shape: ImageShape, isUpright: Bool) {
+        if isUpright { orientation = 1 }
         (width, height) =
             orientation >= 5 ? (shape.height, shape.width) : (shape.width, shape.height)
-        takenAt = exif.takenAt
-        takenOffset = exif.takenOffset
-        camera = exif.camera
     }
 }
 
-/// The fields of EXIF data (Exif 2.32) that are used. A field that is damaged or makes no sense is absent.
-struct EXIF {
-    /// 1 to 8, as `ImageOps.exif_transpose` finds it: the tag, or else XMP's `tiff:Orientation`.
-    private(set) var orientation = 1
-    private(set) var takenAt: String?
-    private(set) var takenOffset: String?
-    private(set) var camera: String?
-
+/// The fields of EXIF data (Exif 2.32) that are used. A field that is damaged or makes no sense is absent. The
+/// orientation is as `ImageOps.exif_transpose` finds it: the tag, or else XMP's `tiff:Orientation`.
+extension ImageMetadata {
     /// - Parameters:
     ///   - bytes: a TIFF structure, perhaps after `Exif\0\0`; Pillow allows that name twice
     ///   - xmp: asked for an orientation where EXIF has none
-    init(_ bytes: UnsafeRawBufferPointer, xmp: [UInt8] = []) {
+    init(exif bytes: UnsafeRawBufferPointer, xmp: [UInt8] = []) {
         var start = 0
         for _ in 0..<2 where bytes[start...].starts(with: "Exif\0\0".utf8) { start += 6 }
         let directory = TIFFDirectory(UnsafeRawBufferPointer(rebasing: bytes[start...]))
@@ -50,7 +44,7 @@ struct EXIF {
     }
 
     init(_ blocks: MetadataBlocks) {
-        self = blocks.exif.withUnsafeBytes { EXIF($0, xmp: blocks.xmp) }
+        self = blocks.exif.withUnsafeBytes { ImageMetadata(exif: $0, xmp: blocks.xmp) }
     }
 
     /// Of a camera's raw file.
@@ -64,7 +58,7 @@ struct EXIF {
     }
 
     /// Adds what the raw file around a preview says.
-    mutating func complete(_ file: EXIF) {
+    mutating func complete(_ file: ImageMetadata) {
         if orientation == 1 { orientation = file.orientation }
         takenAt = file.takenAt ?? takenAt
         takenOffset = file.takenOffset ?? takenOffset

@@ -11,12 +11,9 @@ struct MetadataBlocks {
 
     /// Real profiles have some kilobytes, compressed texts too.
     private static let maximumBytes = 4 << 20
+}
 
-    init(exif: [UInt8] = [], profile: [UInt8] = []) {
-        self.exif = exif
-        self.profile = profile
-    }
-
+extension MetadataBlocks {
     init(_ file: UnsafeRawBufferPointer, _ format: ImageFormat) {
         switch format {
         case .jpeg: readJPEG(file)

@@ -10,7 +10,7 @@ struct RAWPreview {
     /// From the JPEG's first byte to the end of the raw file.
     let jpeg: UnsafeRawBufferPointer
     /// What the raw file around it says.
-    let exif: EXIF
+    let metadata: ImageMetadata
 
     /// Pixels on the longer side; smaller ones are icons.
     private static let leastSide = 64
@@ -40,10 +40,10 @@ struct RAWPreview {
         }
         // Canon's CR3 has its EXIF in two boxes; others are TIFF structures, or leave it to the preview.
         let isBoxes = bytes[4...].starts(with: "ftyp".utf8)
-        exif =
+        metadata =
             isBoxes
-            ? EXIF(main: box("CMT1") ?? bytes, details: box("CMT2"))
-            : EXIF(main: bytes, details: nil)
+            ? ImageMetadata(main: box("CMT1") ?? bytes, details: box("CMT2"))
+            : ImageMetadata(main: bytes, details: nil)
     }
 
     private static func find(

@@ -71,11 +71,7 @@ struct TIFFDirectory {
         return UnsafeRawBufferPointer(rebasing: bytes[place..<place + entry.count])
     }
 
-    private struct Entry {
-        var type: Int
-        var count: Int
-        var valueOffset: Int
-    }
+    private typealias Entry = (type: Int, count: Int, valueOffset: Int)
 
     /// Bytes of a value, by type.
     private static let sizes = [1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4, 16: 8]
@@ -88,9 +84,7 @@ struct TIFFDirectory {
             guard let type = number(2, at: start + 2),
                 let values = number(isBigTIFF ? 8 : 4, at: start + 4)
             else { return nil }
-            return Entry(
-                type: Int(type), count: Int(clamping: values),
-                valueOffset: start + (isBigTIFF ? 12 : 8))
+            return (Int(type), Int(clamping: values), start + (isBigTIFF ? 12 : 8))
         }
         return nil
     }

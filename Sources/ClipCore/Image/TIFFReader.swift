@@ -52,7 +52,8 @@ final class TIFFReader: LineReader {
         } else if reader.header.planar == 2, reader.shape.mode.channels > 1 {
             stored = try reader.separatePlanes(limits)
         }
-        return UprightReader.open(stored, EXIF(bytes).orientation, limits: limits)
+        let orientation = ImageMetadata(exif: bytes).orientation
+        return UprightReader.open(stored, orientation, limits: limits)
     }
 
     private init(_ bytes: UnsafeRawBufferPointer, limits: ImageLimits) throws(ImageError) {

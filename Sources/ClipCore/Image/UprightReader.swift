@@ -33,32 +33,28 @@ final class UprightReader: LineReader {
 
     func start(rows: Range<Int>, columns: Range<Int>) throws(ImageError) {
         let (width, height) = (stored.shape.width, stored.shape.height)
-        var (storedRows, storedColumns) = orientation >= 5 ? (columns, rows) : (rows, columns)
-        // Counted from the other side.
-        if [2, 3, 7, 8].contains(orientation) {
+        let isTurned = orientation >= 5
+        // Columns and rows of the stored image are counted from the other side.
+        let isMirrored = [2, 3, 7, 8].contains(orientation)
+        let isFlipped = [3, 4, 6, 7].contains(orientation)
+        var (storedRows, storedColumns) = isTurned ? (columns, rows) : (rows, columns)
+        if isMirrored {
             storedColumns = width - storedColumns.upperBound..<width - storedColumns.lowerBound
         }
-        if [3, 4, 6, 7].contains(orientation) {
+        if isFlipped {
             storedRows = height - storedRows.upperBound..<height - storedRows.lowerBound
         }
         var part = shape
         (part.width, part.height) = (columns.count, rows.count)
         let pixelBytes = part.mode.bytesPerPixel
         try limits.checkMemory(part.width * part.height * pixelBytes)
-        let turned = WholeImageReader(part) { [stored, orientation] canvas throws(ImageError) in
+        let turned = WholeImageReader(part) { [stored] canvas throws(ImageError) in
             let (right, bottom) = (storedColumns.count - 1, storedRows.count - 1)
             // The place of the part's stored pixel (0, 0), and how it changes along a stored row and
             // from row to row.
-            let (first, step, rowStep) =
-                switch orientation {
-                case 2: (right, -1, right + 1)
-                case 3: (bottom * (right + 1) + right, -1, -right - 1)
-                case 4: (bottom * (right + 1), 1, -right - 1)
-                case 5: (0, bottom + 1, 1)
-                case 6: (bottom, bottom + 1, -1)
-                case 7: (right * (bottom + 1) + bottom, -bottom - 1, -1)
-                default: (right * (bottom + 1), -bottom - 1, 1)
-                }
+            let (across, down) = isTurned ? (bottom + 1, 1) : (1, right + 1)
+            let first = (isMirrored ? right * across : 0) + (isFlipped ? bottom * down : 0)
+            let (step, rowStep) = (isMirrored ? -across : across, isFlipped ? -down : down)
             try stored.start(rows: storedRows, columns: storedColumns)
             for row in 0..<storedRows.count {
                 cpx_scatter(

@@ -94,8 +94,8 @@ struct TokenizerFile {
         }
         let unknown: Int? =
             switch value(model[isUnigram ? "unk_id" : "unk_token"]) {
-            case .number(let id) where isUnigram: Int(exactly: id)
-            case .string(let piece) where !isUnigram: pieces.id(Array(piece.utf8))
+            case let id where isUnigram: id.int
+            case .string(let piece): pieces.id(Array(piece.utf8))
             default: nil
             }
         guard let unknown, types.indices.contains(unknown) else {
@@ -204,8 +204,7 @@ struct TokenizerFile {
         guard case .array(let tokens) = tokens else { return }
         for token in tokens {
             guard case .object(let token) = token, case .string(let content)? = token["content"],
-                case .number(let number)? = token["id"], let id = Int(exactly: number),
-                id >= 0, id <= types.count
+                let id = token["id"]?.int, id >= 0, id <= types.count
             else { throw refusal("added tokens that do not follow its vocabulary") }
             if id == types.count {
                 append(Array(content.utf8), 0)

@@ -23,11 +23,7 @@ extension SentencePieceTokenizer {
                 "holds no tokenizer_config.json; put the model's tokenizer files\(from) beside the weights"
             )
         }
-        let kind = try config.choice(
-            "tokenizer_class",
-            Kind.allCases.flatMap { kind in
-                kind.names.map { (JSONValue.string($0), kind) }
-            })
+        let kind = try config.choice("tokenizer_class", Kind.classes)
         guard let kind else { throw config.failure("does not say tokenizer_class") }
 
         // OpenCLIP never asks for one.
@@ -58,18 +54,14 @@ extension SentencePieceTokenizer {
             special[token] = try config.token(token)
         }
         let model: Model
-        if kind != .fast,
-            let file = names.first(where: {
-                FileManager.default.fileExists(atPath: "\(folder)/\($0)")
-            })
-        {
-            model = try Self.model("\(folder)/\(file)")
+        let files = names.map { "\(folder)/\($0)" }
+        if kind != .fast, let file = files.first(where: FileManager.default.fileExists(atPath:)) {
+            model = try Self.model(file)
             func id(_ token: String, _ usual: String) throws(CheckpointError) -> Int32 {
                 let piece = special[token] ?? usual
                 guard let id = model.id(piece) else {
                     throw CheckpointError(
-                        file: "\(folder)/\(file)",
-                        fault: "has no piece \(quoted(piece)) for \(token)")
+                        file: file, fault: "has no piece \(quoted(piece)) for \(token)")
                 }
                 return id
             }
@@ -115,30 +107,22 @@ extension SentencePieceTokenizer {
         self.init(model, rules)
     }
 
-    /// The classes of transformers that are understood.
-    private enum Kind: CaseIterable {
+    private enum Kind {
         case sigLIP, sigLIP2, gemma, t5
         /// What tokenizer.json says.
         case fast
 
-        var names: [String] {
-            switch self {
-            case .sigLIP: ["SiglipTokenizer"]
-            case .sigLIP2: ["Siglip2Tokenizer", "Siglip2TokenizerFast"]
-            case .gemma: ["GemmaTokenizer", "GemmaTokenizerFast"]
-            case .t5: ["T5Tokenizer", "T5TokenizerFast"]
-            case .fast: ["PreTrainedTokenizerFast", "TokenizersBackend"]
-            }
-        }
+        /// The classes of transformers that are understood.
+        static let classes: [(JSONValue, Kind)] = [
+            (.string("SiglipTokenizer"), .sigLIP), (.string("Siglip2Tokenizer"), .sigLIP2),
+            (.string("Siglip2TokenizerFast"), .sigLIP2), (.string("GemmaTokenizer"), .gemma),
+            (.string("GemmaTokenizerFast"), .gemma), (.string("T5Tokenizer"), .t5),
+            (.string("T5TokenizerFast"), .t5), (.string("PreTrainedTokenizerFast"), .fast),
+            (.string("TokenizersBackend"), .fast),
+        ]
 
         /// The padding token where the configuration names none.
-        var padding: String? {
-            switch self {
-            case .sigLIP: "</s>"
-            case .sigLIP2, .gemma, .t5: "<pad>"
-            case .fast: nil
-            }
-        }
+        var padding: String? { self == .sigLIP ? "</s>" : self == .fast ? nil : "<pad>" }
     }
 
     private static func model(_ path: String) throws(CheckpointError) -> Model {
