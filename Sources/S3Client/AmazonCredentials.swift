@@ -28,21 +28,15 @@ public struct AmazonCredentials: Sendable {
     /// A provider that looks again before temporary credentials expire; nil without any. Blocks.
     /// Throws `S3Error` for a source that is named but cannot be used.
     public func provider() throws -> CredentialProvider? {
-        guard let first = try checked() else { return nil }
+        guard let first = try find() else { return nil }
         return CredentialProvider(first) {
-            guard let next = try checked() else {
+            guard let next = try find() else {
                 throw S3Error(
                     .connection(.connect),
                     "The AWS credentials have expired, and their source no longer gives new ones.")
             }
             return next
         }
-    }
-
-    private func checked() throws -> Credentials? {
-        let credentials = try find()
-        try credentials?.check()
-        return credentials
     }
 
     private func find() throws -> Credentials? {

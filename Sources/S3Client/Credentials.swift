@@ -76,7 +76,9 @@ public final class CredentialProvider: Sendable {
                 end < now + Self.margin, state.nextAttempt <= now
             else { return state.credentials }
             do {
-                state.credentials = try fetch()
+                let new = try fetch()
+                try new.check()
+                state.credentials = new
             } catch {
                 if end <= now { throw error }
             }
