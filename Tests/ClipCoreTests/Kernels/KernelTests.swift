@@ -117,13 +117,12 @@ import Testing
                         $0 + Double(x[row * inputs + $1]) * Double(weight[output * inputs + $1])
                     }
                 }
+                let applied = Self.applied.map { end in
+                    (end, products.map { Reference.activation($0, end) })
+                }
                 for (end, expected) in [
                     (CK_STORE, products), (CK_ADD, zip(products, start).map { $0 + Double($1) }),
-                ]
-                    + Self.applied.map { end in
-                        (end, products.map { Reference.activation($0, end) })
-                    }
-                {
+                ] + applied {
                     let ours = linear(x, start, bias, end)
                     largest = max(
                         largest, worst(ours, expected.map { Float($0) }, Float(inputs).squareRoot())
