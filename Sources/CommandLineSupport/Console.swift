@@ -58,7 +58,7 @@ public enum Console {
                 + "(\(set.rawValue)).")
     }
 
-    /// Whether stdout is a terminal that takes escape sequences; those that know no hyperlinks pass over them.
+    /// Whether stdout is a terminal that takes escape sequences. One without hyperlinks ignores them.
     public static var showsHyperlinks: Bool {
         isatty(STDOUT_FILENO) == 1
             && !["", "dumb"].contains(getenv("TERM").map { String(cString: $0) } ?? "")

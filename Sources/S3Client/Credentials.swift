@@ -7,7 +7,7 @@ public struct Credentials: Sendable {
     package let secretKey: String
     package let sessionToken: String?
     /// When temporary keys expire; nil for others.
-    package let expiration: Date?
+    package internal(set) var expiration: Date?
 
     /// An empty session token counts as none.
     public init(
@@ -93,12 +93,8 @@ public final class CredentialProvider: Sendable {
         guard fetch != nil, let refused else { return false }
         state.withLock { state in
             // Another thread may have replaced them already.
-            guard let current = state.credentials, current.accessKey == refused.accessKey else {
-                return
-            }
-            state.credentials = Credentials(
-                accessKey: current.accessKey, secretKey: current.secretKey,
-                sessionToken: current.sessionToken, expiration: .distantPast)
+            guard state.credentials?.accessKey == refused.accessKey else { return }
+            state.credentials?.expiration = .distantPast
             state.nextAttempt = .distantPast
         }
         return true

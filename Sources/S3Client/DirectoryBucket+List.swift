@@ -74,8 +74,7 @@ extension DirectoryBucket {
                             isLinked: folder.isLinked || entry.target != nil),
                         page: page)
                 } else {
-                    guard bytes.starts(with: prefix),
-                        start.isEmpty || start.lexicographicallyPrecedes(bytes)
+                    guard bytes.starts(with: prefix), start.lexicographicallyPrecedes(bytes)
                     else { continue }
                     found.append(
                         ObjectSummary(

@@ -329,7 +329,7 @@ public struct RetryPolicy: Sendable {
         self.firstDelay = firstDelay
     }
 
-    /// After so many failed attempts; at least half of the full wait.
+    /// The wait after a number of failed attempts: at least half of the full one.
     func delay(afterFailures failures: Int, retryAfter: Duration?) -> Duration {
         if let retryAfter { return min(retryAfter, maximumDelay) }
         let full = min(firstDelay * (1 << min(failures - 1, 20)), maximumDelay)

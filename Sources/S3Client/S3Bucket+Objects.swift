@@ -9,7 +9,7 @@ extension S3Bucket {
     public func list(
         prefix: String, after start: String?, page: ([ObjectSummary]) throws -> Void
     ) throws -> ListingReport {
-        let start = start?.isEmpty == true ? nil : start
+        let start = start ?? ""
         var token: String?
         var last: String?
         var emptyPages = 0
@@ -24,7 +24,7 @@ extension S3Bucket {
             if version2 { query.append(("list-type", "2")) }
             if let token {
                 query.append(("continuation-token", token))
-            } else if let key = last ?? start {
+            } else if let key = last ?? (start.isEmpty ? nil : start) {
                 if version2 { query.append(("start-after", key)) }
                 // What ListObjects calls it; ListObjectsV2 does not know it.
                 if version2 == false || last != nil { query.append(("marker", key)) }
@@ -38,9 +38,8 @@ extension S3Bucket {
                 continue
             }
             // ListObjects does not know start-after.
-            let objects = listed.objects.filter { object in
-                guard let start else { return true }
-                return start.utf8.lexicographicallyPrecedes(object.key.utf8)
+            let objects = listed.objects.filter {
+                start.utf8.lexicographicallyPrecedes($0.key.utf8)
             }
             if let first = listed.objects.first?.key {
                 if let last, last.utf8.lexicographicallyPrecedes(first.utf8) == false {

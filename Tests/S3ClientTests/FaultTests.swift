@@ -117,7 +117,7 @@ import Testing
         #expect(server.requests.count == 1)
     }
 
-    @Test func signsEveryAttemptAnew() throws {
+    @Test func signsEveryAttempt() throws {
         let server = try LoopbackServer { number, _ in LoopbackServer.Reply(number == 0 ? 500 : 200)
         }
         defer { server.stop() }

@@ -44,7 +44,7 @@ import Testing
         var count = 0
         for one in golden.presigned {
             // On AWS itself "automatic" must come to what boto3 was told to do; for an explicit
-            // endpoint it must be what boto3 does untold.
+            // endpoint it must be what boto3 does by default.
             let forced = one.endpoint.isEmpty == false && one.style == "virtual"
             let bucket = try bucket(
                 golden, one.endpoint, one.region, one.bucket, token: one.token,

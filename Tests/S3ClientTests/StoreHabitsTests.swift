@@ -178,7 +178,7 @@ import Testing
         #expect(try bucket.presignedURL(for: "a b") == "\(server.endpoint)/pictures/a%20b")
     }
 
-    @Test func whoeverAsksPays() throws {
+    @Test func requestersPay() throws {
         let server = try LoopbackServer { _, _ in LoopbackServer.Reply(200) }
         defer { server.stop() }
         var bucket = try bucket(server)
