@@ -8,7 +8,7 @@ package struct ConnectionString {
     package let text: String
     /// Keyword and decoded value of everything the string sets.
     package let parameters: [String: String]
-    private var secrets: Set<String>
+    private let secrets: Set<String>
 
     package init(_ text: String) throws(PGError) {
         guard !text.allSatisfy(\.isWhitespace) else {
@@ -42,16 +42,8 @@ package struct ConnectionString {
         }
         self.text = text
         self.parameters = parameters
-        self.secrets = Self.rawSecrets(of: text)
-        for (keyword, value) in parameters where Self.isSecret(keyword) {
-            secrets.insert(value)
-        }
-        secrets.remove("")
-    }
-
-    /// Adds a secret that libpq found elsewhere (PGPASSWORD, the password file, a service file).
-    package mutating func addSecret(_ secret: String) {
-        if !secret.isEmpty { secrets.insert(secret) }
+        secrets = Self.rawSecrets(of: text).union(
+            parameters.filter { Self.isSecret($0.key) }.values)
     }
 
     /// `message` without the secrets of this string, in their decoded or encoded form.
@@ -59,8 +51,9 @@ package struct ConnectionString {
     /// libpq and the server quote whatever they repeat, so every occurrence inside double quotes is removed, unless
     /// the quoted text is the whole host, user or database name. Outside are fixed words ("password authentication
     /// failed"): a secret that is such a word stays, since removing it would give it away.
-    package func scrub(_ message: String) -> String {
-        guard !secrets.isEmpty else { return message }
+    /// - Parameter password: found elsewhere by libpq (PGPASSWORD, the password file, a service file).
+    package func scrub(_ message: String, password: String = "") -> String {
+        let secrets = secrets.union([password]).subtracting([""])
         // Longest first: a secret may be part of another.
         let ordered = secrets.sorted { $0.utf8.count > $1.utf8.count }
         let telling = ordered.filter { secret in

@@ -6,7 +6,7 @@ import Glibc
 /// PQconnectdb would print early notices on stderr and hide the SQLSTATE of a refusal. In exchange, the time limit of
 /// each address is kept here.
 struct Connector {
-    var string: ConnectionString
+    let string: ConnectionString
     let applicationName: String
     let notices: NoticeSink
     let timeout: Duration
@@ -184,9 +184,7 @@ struct Connector {
     }
 
     private func scrubbed(_ message: String, of handle: OpaquePointer) -> String {
-        var string = string
-        string.addSecret(text(PQpass(handle)))
-        return string.scrub(message)
+        string.scrub(message, password: text(PQpass(handle)))
     }
 
     private func text(_ pointer: UnsafeMutablePointer<CChar>?) -> String {

@@ -160,8 +160,8 @@ extension PGConnection {
     private func error(
         of result: OpaquePointer, _ sql: String, _ parameters: [PGValue]
     ) -> PGError {
-        let sqlState = field(.sqlState, of: result)
-        guard let primary = field(.message, of: result) else {
+        let sqlState = field("C", of: result)
+        guard let primary = field("M", of: result) else {
             let message = ownMessage(PQresultErrorMessage(result))
             return PGError(kindOfLoss, message, sqlState: sqlState, sql: sql)
         }
@@ -170,7 +170,7 @@ extension PGConnection {
         let isAboutConnection = isEnd || state.hasPrefix("08") && state != "08P01"
         let kind: PGError.Kind =
             if isAboutConnection || primary.hasPrefix("failure on connection"),
-                field(.severity, of: result) == "ERROR"
+                field("V", of: result) == "ERROR"
             {
                 // This connection would end with FATAL: the server's own to another one has ended. Citus says
                 // "failure on connection" (XX000) when that happens within a transaction.

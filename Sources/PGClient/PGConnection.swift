@@ -105,18 +105,13 @@ final class NoticeSink {
 
     private func receive(_ result: OpaquePointer) {
         let message =
-            field(.message, of: result) ?? String(cString: PQresultErrorMessage(result))
+            field("M", of: result) ?? String(cString: PQresultErrorMessage(result))
         handler?(oneLine(message, limit: 1000))
     }
 }
 
-/// The fields of an error or notice by their codes (manual, "Error and Notice Message Fields").
-enum MessageField: Unicode.Scalar {
-    case severity = "V"  // never translated
-    case sqlState = "C"
-    case message = "M"
-}
-
-func field(_ field: MessageField, of result: OpaquePointer) -> String? {
-    PQresultErrorField(result, Int32(field.rawValue.value)).map { String(cString: $0) }
+/// A field of an error or notice by its code (manual, "Error and Notice Message Fields"): the severity V, which is never
+/// translated, the SQLSTATE C, or the primary message M.
+func field(_ code: Unicode.Scalar, of result: OpaquePointer) -> String? {
+    PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) }
 }

@@ -10,7 +10,7 @@ public struct PGError: Error, Sendable {
         case connectionLost
         /// The server refused a statement; `sqlState` tells why.
         case server
-        /// The server did not reach another one, on which part of the data is.
+        /// The server did not reach another one, on which part of the data is, as Citus's coordinator while a node is down.
         case node
         /// The statement was cancelled (SQLSTATE 57014: by request, or by `statement_timeout`).
         case cancelled
@@ -65,7 +65,7 @@ extension PGError {
     /// connection, or libpq lost the socket.
     public var isConnectionLost: Bool {
         if kind == .connectionLost || kind == .timeout { return true }
-        guard kind != .connection, !isNodeUnreachable, let sqlState else { return false }
+        guard kind != .connection, kind != .node, let sqlState else { return false }
         return sqlState.hasPrefix("08") || Self.endOfConnection.contains(sqlState)
     }
     /// By an administrator, a crash, a shutdown; after an idle session or transaction (25P03), or a long
@@ -74,10 +74,6 @@ extension PGError {
     /// The server accepts no connection at the moment: it is starting up or shutting down (57P03), or
     /// out of connection slots (53300).
     public var isTemporarilyUnavailable: Bool { sqlState == "57P03" || sqlState == "53300" }
-    /// The server could not reach another one that it needs, as Citus's coordinator while a node is down.
-    public var isNodeUnreachable: Bool { kind == .node }
-    /// The statement was cancelled (57014).
-    public var isCancelled: Bool { kind == .cancelled }
 }
 
 // MARK: - Rendering

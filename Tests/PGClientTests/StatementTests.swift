@@ -141,7 +141,7 @@ import Testing
             try connection.execute("SELECT pg_sleep(600)")
         }
         try worker.join()
-        #expect(error.isCancelled)
+        #expect(error.kind == .cancelled)
         #expect(error.kind == .cancelled)
         #expect(error.sqlState == "57014")
         #expect(try connection.execute("SELECT 1")[0].int(0) == 1)

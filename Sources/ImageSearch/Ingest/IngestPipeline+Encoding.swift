@@ -9,7 +9,7 @@ extension IngestPipeline {
             switch fetched.pop(milliseconds: 200) {
             case .element(let picture):
                 try take(picture, &gathered)
-                release(picture.reserved)
+                room.update { $0 += picture.reserved }
                 if let gathered, gathered.isFull { push(gathered.encode()) }
             case .nothingYet:
                 if let gathered { push(gathered.encode()) }
@@ -25,7 +25,7 @@ extension IngestPipeline {
     private func take(_ picture: Fetched, _ gathered: inout EncodingBatch?) throws {
         do {
             if picture.task != .embed, let row = try refreshed(picture) {
-                leaveHand()
+                state.update { $0.inHand -= 1 }
                 found.push(IngestResults(pictures: [row]))
                 return
             }
@@ -70,7 +70,7 @@ extension IngestPipeline {
                 refuse(picture.object, reason: "\(EmbeddingError())")
                 continue
             }
-            leaveHand()
+            state.update { $0.inHand -= 1 }
             guard found.push(IngestResults(pictures: [picture])) else { return }
         }
     }

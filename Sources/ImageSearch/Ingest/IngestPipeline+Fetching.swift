@@ -31,7 +31,7 @@ extension IngestPipeline {
                     isDoubtful: error?.isMissingObject == false)
                 if let error, error.mayBeExpiredKeys { countRefusal(error) }
             }
-            release(reserved)
+            room.update { $0 += reserved }
         }
     }
 
@@ -45,10 +45,6 @@ extension IngestPipeline {
             room -= wanted
             return wanted
         }
-    }
-
-    func release(_ bytes: Int) {
-        room.update { $0 += bytes }
     }
 
     /// Ends the run when the store has stopped accepting the keys: many refusals in a row, and the

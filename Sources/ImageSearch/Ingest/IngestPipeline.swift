@@ -193,7 +193,7 @@ final class IngestPipeline: Sendable {
     /// - Parameter isDoubtful: whether the object itself may be good.
     func fail(_ object: ObjectSummary, _ reason: String, isDoubtful: Bool) {
         tell(IngestFailure(key: object.key, reason: reason), isDoubtful: isDoubtful)
-        leaveHand()
+        state.update { $0.inHand -= 1 }
         found.push(IngestResults(failures: [object.key]))
     }
 
@@ -209,7 +209,7 @@ final class IngestPipeline: Sendable {
         } else {
             state.update { $0.progress.skipped += 1 }
         }
-        leaveHand()
+        state.update { $0.inHand -= 1 }
         let refusal = IngestResults.Refusal(
             object: object, reason: reason, format: format, missingReader: missingReader)
         found.push(IngestResults(refusals: [refusal]))
@@ -222,9 +222,5 @@ final class IngestPipeline: Sendable {
             if isDoubtful { state.doubtful += 1 }
             state.failures.append(failure)
         }
-    }
-
-    func leaveHand() {
-        state.update { $0.inHand -= 1 }
     }
 }

@@ -111,8 +111,7 @@ extension PGError {
     /// has just become a replica (25006), or two transactions were in each other's way.
     var isWorthRetrying: Bool {
         if isAuthenticationFailure || isUndefinedDatabase { return false }
-        return isConnectionLost || isNodeUnreachable || kind == .connection
-            || isTemporarilyUnavailable
+        return isConnectionLost || kind == .node || kind == .connection || isTemporarilyUnavailable
             || isSerializationFailure || sqlState == "25006" || sqlState?.hasPrefix("53") == true
     }
 }

@@ -27,8 +27,15 @@ struct ModelDownload {
     func run(waiting: () -> Void, progress: (Int64, Int64?) -> Void) throws {
         try Self.makeDirectory(path.directory)
         try Self.makeDirectory(lock.directory)
-        let descriptor = try openRegular(lock, O_RDWR | O_CREAT)
+        // Links and pipes are refused.
+        let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+        let descriptor = open(lock, flags, 0o644)
+        guard descriptor >= 0 else { throw ModelFileError(cannotWrite: lock) }
         defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw ModelFileError(cannotWrite: lock, "it is not a regular file")
+        }
         var operation = LOCK_EX | LOCK_NB
         while flock(descriptor, operation) != 0 {
             if errno == EWOULDBLOCK {
@@ -89,18 +96,6 @@ struct ModelDownload {
             buffer.withUnsafeBytes { hash.update(.init(rebasing: $0[..<count])) }
         }
         return Hexadecimal.encode(hash.digest())
-    }
-
-    /// Opens a regular file; links and pipes are refused.
-    private func openRegular(_ path: String, _ flags: Int32) throws -> Int32 {
-        let file = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o644)
-        guard file >= 0 else { throw ModelFileError(cannotWrite: path) }
-        var status = stat()
-        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            close(file)
-            throw ModelFileError(cannotWrite: path, "it is not a regular file")
-        }
-        return file
     }
 }
 

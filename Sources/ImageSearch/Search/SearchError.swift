@@ -78,7 +78,7 @@ extension SearchError {
 extension PGError {
     /// Whether the server is unavailable, full, starting, or too slow, so that a retry may succeed.
     var isAboutAvailability: Bool {
-        kind == .connection || isConnectionLost || isNodeUnreachable || isTemporarilyUnavailable
-            || isCancelled
+        isConnectionLost || isTemporarilyUnavailable
+            || [.connection, .node, .cancelled].contains(kind)
     }
 }
