@@ -38,10 +38,10 @@ static double difference(const float *ours, const double *exact, size_t count, d
     return worst;
 }
 
-static double activated(double v, enum ck_activation kind) {
+static double activated(double v, enum ck_epilogue kind) {
     switch (kind) {
-    case CK_GELU: return v * erfc(-v / sqrt(2)) / 2;
-    case CK_GELU_TANH: return v / 2 * (1 + tanh(sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    case CK_APPLY_GELU: return v * erfc(-v / sqrt(2)) / 2;
+    case CK_APPLY_GELU_TANH: return v / 2 * (1 + tanh(sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
     default: return v / (1 + exp(-1.702 * v));
     }
 }
@@ -64,7 +64,7 @@ static void check_passes(const char *isa) {
     ck_layer_norm(x, ROWS, WIDTH, WIDTH, w, b, 1e-5f, out);
     check("layer norm", isa, difference(out, exact, ROWS * WIDTH, 1), 1e-5);
 
-    for (int kind = CK_QUICK_GELU; kind <= CK_GELU_TANH; kind++) {
+    for (int kind = CK_APPLY_QUICK_GELU; kind <= CK_APPLY_GELU_TANH; kind++) {
         for (int i = 0; i < ROWS * WIDTH; i++) {
             out[i] = 4 * x[i];
             exact[i] = activated(out[i] + b[i % WIDTH], kind);
