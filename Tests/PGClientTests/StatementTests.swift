@@ -142,7 +142,6 @@ import Testing
         }
         try worker.join()
         #expect(error.kind == .cancelled)
-        #expect(error.kind == .cancelled)
         #expect(error.sqlState == "57014")
         #expect(try connection.execute("SELECT 1")[0].int(0) == 1)
     }
