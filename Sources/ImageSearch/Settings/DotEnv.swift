@@ -18,7 +18,7 @@ package enum DotEnv {
         var values: [String: String?] = [:]
         let reference = /\$\{([^}:]*)(?::-([^}]*))?\}/.matchingSemantics(.unicodeScalar)
         var scanner = Scanner(text)
-        while let line = scanner.nextLine() {
+        while let start = scanner.nextLine() {
             do {
                 guard let (name, raw) = try scanner.binding() else { continue }
                 let value = raw?.replacing(reference) { match in
@@ -29,7 +29,7 @@ package enum DotEnv {
                 }
                 values.updateValue(value, forKey: name)
             } catch {
-                onUnreadable(line)
+                onUnreadable(scanner.lineNumber(of: start))
                 scanner.skipLine()
             }
         }
@@ -37,10 +37,30 @@ package enum DotEnv {
     }
 }
 
-/// Reads one line's name and value after the other.
+/// Reads one line's name and value after the other, scalar by scalar.
 private struct Scanner {
     private let text: String
     private var rest: Substring
+
+    // Kept, since a pattern is compiled on its first use.
+    private let emptyLines = scalars(/(?:\s+|#[^\r\n]*)*/)
+    private let restOfLine = scalars(/[^\r\n]*/)
+    private let export = scalars(/export[^\S\r\n]+/)
+    private let quotedName = scalars(/'([^']+)'/)
+    private let plainName = scalars(/[^=#\s]+/)
+    private let blanks = scalars(/[^\S\r\n]*/)
+    private let equals = scalars(/=[^\S\r\n]*/)
+    private let end = scalars(/[^\S\r\n]*(?:#[^\r\n]*)?/)
+    private let singleQuoted = scalars(/'((?:\\'|[^'])*)'/)
+    private let doubleQuoted = scalars(/"((?:\\"|[^"])*)"/)
+    private let escapeInSingle = scalars(/\\([\\'])/)
+    private let escapeInDouble = scalars(/\\([\\'"abfnrtv])/)
+    /// A comment begins at a # behind white space; a # within a word belongs to the value.
+    private let trailing = scalars(/\s+(?:#[\s\S]*)?\z/)
+
+    private static func scalars<Output>(_ regex: Regex<Output>) -> Regex<Output> {
+        regex.matchingSemantics(.unicodeScalar)
+    }
 
     init(_ text: String) {
         self.text = text
@@ -49,38 +69,41 @@ private struct Scanner {
 
     private struct Malformed: Error {}
 
-    /// Takes what matches here, scalar by scalar; nil if nothing does.
+    /// Takes what matches here; nil if nothing does.
     @discardableResult
     private mutating func take<Output>(_ regex: Regex<Output>) -> Output? {
-        let match = rest.prefixMatch(of: regex.matchingSemantics(.unicodeScalar))
+        let match = rest.prefixMatch(of: regex)
         if let match { rest = rest[match.range.upperBound...] }
         return match?.output
     }
 
     private var next: Unicode.Scalar? { rest.unicodeScalars.first }
 
-    /// Goes to the next line that is not empty.
-    /// - Returns: its number from 1, with `\n`, `\r` and `\r\n` each ending a line; nil at the end of the file.
-    mutating func nextLine() -> Int? {
-        take(/\s*/)
-        guard !rest.isEmpty else { return nil }
-        return text[..<rest.startIndex].count { ["\n", "\r", "\r\n"].contains($0) } + 1
+    /// Goes to the next line that is neither empty nor a comment; nil at the end of the file.
+    mutating func nextLine() -> String.Index? {
+        take(emptyLines)
+        return rest.isEmpty ? nil : rest.startIndex
     }
 
-    mutating func skipLine() { take(/[^\r\n]*/) }
+    /// From 1; `\n`, `\r` and `\r\n` each end a line.
+    func lineNumber(of start: String.Index) -> Int {
+        text[..<start].count { ["\n", "\r", "\r\n"].contains($0) } + 1
+    }
+
+    mutating func skipLine() { take(restOfLine) }
 
     /// The line's name and value; nil for a comment.
     mutating func binding() throws -> (name: String, value: String?)? {
-        take(/export[^\S\r\n]+/)
+        take(export)
         var name: Substring?
         if next != "#" {
-            name = next == "'" ? take(/'([^']+)'/)?.1 : take(/[^=#\s]+/)
+            name = next == "'" ? take(quotedName)?.1 : take(plainName)
             if name == nil { throw Malformed() }
         }
-        take(/[^\S\r\n]*/)
+        take(blanks)
         var value: String?
-        if name != nil, take(/=[^\S\r\n]*/) != nil { value = try self.value() }
-        take(/[^\S\r\n]*(?:#[^\r\n]*)?/)
+        if name != nil, take(equals) != nil { value = try self.value() }
+        take(end)
         guard next == nil || next == "\n" || next == "\r" else { throw Malformed() }
         return name.map { (String($0), value) }
     }
@@ -90,21 +113,14 @@ private struct Scanner {
         let raw: Substring?
         let escape: Regex<(Substring, Substring)>
         switch next {
-        case "'": (raw, escape) = (take(/'((?:\\'|[^'])*)'/)?.1, /\\([\\'])/)
-        case "\"": (raw, escape) = (take(/"((?:\\"|[^"])*)"/)?.1, /\\([\\'"abfnrtv])/)
-        default:
-            // A comment begins at a # behind white space; a # within a word belongs to the value.
-            let line = take(/[^\r\n]*/) ?? ""
-            let end = /\s+(?:#[\s\S]*)?\z/.matchingSemantics(.unicodeScalar)
-            return String(line.replacing(end, with: ""))
+        case "'": (raw, escape) = (take(singleQuoted)?.1, escapeInSingle)
+        case "\"": (raw, escape) = (take(doubleQuoted)?.1, escapeInDouble)
+        default: return String((take(restOfLine) ?? "").replacing(trailing, with: ""))
         }
         guard let raw else { throw Malformed() }
         let meanings: [Substring: String] = [
             "a": "\u{7}", "b": "\u{8}", "f": "\u{C}", "n": "\n", "r": "\r", "t": "\t", "v": "\u{B}",
         ]
-        return String(
-            raw.replacing(escape.matchingSemantics(.unicodeScalar)) {
-                meanings[$0.1] ?? String($0.1)
-            })
+        return String(raw.replacing(escape) { meanings[$0.1] ?? String($0.1) })
     }
 }
