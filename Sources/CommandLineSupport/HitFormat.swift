@@ -28,16 +28,9 @@ public enum HitFormat {
             JSON.members([
                 "query": query.map(JSON.string), "rank": .integer(hit.rank),
                 "key": .string(hit.key), "score": .number(hit.score),
-            ]) + members(hit.facts)
+            ]) + JSON.members(hit.facts)
                 + JSON.members(["url": url.map { $0.map(JSON.string) ?? .null }])
         ).text
-    }
-
-    private static func members(_ facts: PictureFacts) -> [(String, JSON)] {
-        JSON.members([
-            "width": facts.width.map(JSON.integer), "height": facts.height.map(JSON.integer),
-            "taken_at": facts.takenAt.map(JSON.string), "camera": facts.camera.map(JSON.string),
-        ])
     }
 
     /// Copies of a picture, one a line, with an empty line after them.
@@ -53,7 +46,7 @@ public enum HitFormat {
     /// Copies of a picture as one JSON object on a line: `copies`, each with `key` and what is known of it.
     public static func json(_ group: DuplicateGroup) -> String {
         let copies = group.map {
-            JSON.object([("key", .string($0.key))] + members($0.facts))
+            JSON.object([("key", .string($0.key))] + JSON.members($0.facts))
         }
         return JSON.object([("copies", .array(copies))]).text
     }

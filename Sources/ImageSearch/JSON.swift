@@ -16,6 +16,14 @@ package enum JSON {
         members.compactMap { name, value in value.map { (name, $0) } }
     }
 
+    /// What is known of a picture, as every answer to programs says it.
+    package static func members(_ facts: PictureFacts) -> [(String, JSON)] {
+        members([
+            "width": facts.width.map(JSON.integer), "height": facts.height.map(JSON.integer),
+            "taken_at": facts.takenAt.map(JSON.string), "camera": facts.camera.map(JSON.string),
+        ])
+    }
+
     package var text: String {
         switch self {
         case .string(let text): Self.quoted(text)

@@ -152,11 +152,10 @@ extension Request {
 extension SiteFailure {
     /// The failure as programs read it: `application/problem+json` (RFC 9457).
     var problem: Response {
-        var members: [(String, JSON)] = [
-            ("title", .string(heading)), ("status", .integer(status.code)),
-            ("detail", .string(message)),
-        ]
-        if let operatorDetail { members.append(("reason", .string(operatorDetail))) }
+        let members = JSON.members([
+            "title": .string(heading), "status": .integer(status.code), "detail": .string(message),
+            "reason": operatorDetail.map(JSON.string),
+        ])
         var response = Response(
             JSON.object(members).text, "application/problem+json", status: status)
         response.headers.append(contentsOf: headers)

@@ -27,13 +27,8 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
     /// Takes the next element, waiting for one.
     /// - Returns: nil when the queue is finished and empty.
     package func pop() -> Element? {
-        while true {
-            switch pop(milliseconds: 1_000_000) {
-            case .element(let element): return element
-            case .finished: return nil
-            case .nothingYet: continue
-            }
-        }
+        guard case .element(let element) = contents.wait(Self.take) else { return nil }
+        return element
     }
 
     package enum Popped {
@@ -44,12 +39,12 @@ package final class BoundedQueue<Element: Sendable>: Sendable {
 
     /// Takes the next element, waiting at most this long.
     package func pop(milliseconds: Int) -> Popped {
-        contents.wait(milliseconds: milliseconds) { contents -> Popped? in
-            guard contents.elements.isEmpty else {
-                return .element(contents.elements.removeFirst())
-            }
-            return contents.isFinished ? .finished : nil
-        } ?? .nothingYet
+        contents.wait(milliseconds: milliseconds, Self.take) ?? .nothingYet
+    }
+
+    private static func take(_ contents: inout Contents) -> Popped? {
+        guard contents.elements.isEmpty else { return .element(contents.elements.removeFirst()) }
+        return contents.isFinished ? .finished : nil
     }
 
     /// No more elements will come. Queued elements can still be taken.

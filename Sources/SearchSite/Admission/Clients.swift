@@ -145,7 +145,7 @@ final class RateLimit: Sendable {
         burst = max(1, perSecond * 10)
     }
 
-    /// Takes a token, or a part of one.
+    /// Takes a token, or a part of one. An address that takes nothing, or is refused, leaves no trace.
     /// - Parameter rest: what there has to be besides.
     /// - Returns: `nil`, or the whole seconds to wait when there was too little.
     func take(_ address: String, _ amount: Double = 1, leaving rest: Double = 0) -> Int? {
@@ -156,10 +156,12 @@ final class RateLimit: Sendable {
             bucket.tokens = min(burst, bucket.tokens + elapsed * perSecond)
             bucket.time = now
             let missing = amount + rest - bucket.tokens
-            if missing <= 0 { bucket.tokens -= amount }
+            guard missing <= 0 else { return max(1, Int((missing / perSecond).rounded(.up))) }
+            guard amount > 0 else { return nil }
+            bucket.tokens -= amount
             buckets[address] = bucket
             if buckets.count > Self.maximumAddresses { forget(&buckets, now) }
-            return missing <= 0 ? nil : max(1, Int((missing / perSecond).rounded(.up)))
+            return nil
         }
     }
 

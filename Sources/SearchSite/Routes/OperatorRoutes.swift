@@ -17,9 +17,9 @@ extension SearchSite {
                 return Self.json(ok)
             } catch {
                 context.logger.warning("not ready: \(error)")
-                var members: [(String, JSON)] = [("status", .string("unavailable"))]
-                if configuration.showsReasons { members.append(("reason", .string("\(error)"))) }
-                var response = Self.json(members)
+                let reason = configuration.showsReasons ? JSON.string("\(error)") : nil
+                var response = Self.json(
+                    JSON.members(["status": .string("unavailable"), "reason": reason]))
                 response.status = .serviceUnavailable
                 response.headers[.retryAfter] = "2"
                 return response

@@ -57,7 +57,7 @@ extension SearchSite {
                 [
                     ("rank", .integer(hit.rank)), ("key", .string(hit.key)),
                     ("score", .number(hit.score)), ("url", url(of: hit.key)),
-                ] + Self.members(hit.facts)
+                ] + JSON.members(hit.facts)
             }
             let hits = result.hits.map { hit in
                 let copies = hit.copies.map { JSON.object(members($0)) }
@@ -82,17 +82,7 @@ extension SearchSite {
                 ("key", .string(key)), ("url", url(of: key)),
                 ("size", size.map { .integer($0) } ?? .null),
                 ("similar", .string("/api" + SearchState(like: key).address)),
-            ] + Self.members(facts))
-    }
-
-    /// Only what is known.
-    private static func members(_ facts: PictureFacts) -> [(String, JSON)] {
-        var members: [(String, JSON)] = []
-        if let width = facts.width { members.append(("width", .integer(width))) }
-        if let height = facts.height { members.append(("height", .integer(height))) }
-        if let time = facts.takenAt { members.append(("taken_at", .string(time))) }
-        if let camera = facts.camera { members.append(("camera", .string(camera))) }
-        return members
+            ] + JSON.members(facts))
     }
 
     /// From the site's own root, or a link that works for an hour; null when there is none.
